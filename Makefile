@@ -1,0 +1,66 @@
+# make help lists the targets. What they need: Go, git, a C compiler for the race detector.
+
+BUILD    := build
+INSTANCE := $(BUILD)/instance
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+DATE     := $(shell date -u '+%Y-%m-%d %H:%M:%S UTC')
+LDFLAGS  := -X main.version=$(VERSION) -X 'main.buildDate=$(DATE)'
+
+# Error texts that begin with a capital (ST1005) are those of the D node: scripts match them.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-ST1005
+
+FUZZTIME := 20s
+SOAK     := 10m
+BENCH    :=
+
+.DEFAULT_GOAL := help
+.PHONY: help build run instance test race soak lint fuzz bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the node and the client tool: build/dmqnode, build/dmq
+	go build -ldflags "$(LDFLAGS)" -o $(BUILD)/ ./cmd/dmqnode ./cmd/dmq
+
+run: build instance ## build the node and run it in build/instance; Ctrl-C stops it
+	cd $(INSTANCE) && exec ../dmqnode -c etc/config.ini
+
+# A directory to run the node in. Files that are there already are left alone. It differs
+# from what is shipped in that it serves this machine only, and logs to the console too.
+instance:
+	@mkdir -p $(INSTANCE)/etc $(INSTANCE)/log $(INSTANCE)/data
+	@test -e $(INSTANCE)/etc/config.ini || \
+		sed -e 's/^address = .*/address = 127.0.0.1/' -e 's/^console = .*/console = true/' \
+			etc/config.ini > $(INSTANCE)/etc/config.ini
+	@test -e $(INSTANCE)/etc/credentials || \
+		install -m 600 etc/credentials.example $(INSTANCE)/etc/credentials
+
+test: ## run all tests
+	go vet ./...
+	go test ./...
+
+race: ## run the tests, but for the slow ones, with the race detector
+	go test -race -short ./...
+
+soak: ## kill and restart the node at random moments for SOAK=10m
+	go test -count=1 -timeout 0 -v -run '^(TestKillUnderLoad|TestInterruptedStopsAndStarts)$$' ./test -soak $(SOAK)
+
+lint: ## check format, vet, staticcheck
+	@unformatted=$$(gofmt -l cmd client internal test) && test -z "$$unformatted" || \
+		{ echo "not formatted, run gofmt -w on:" $$unformatted; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+fuzz: ## run each fuzz target for FUZZTIME=20s
+	@grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' cmd client internal test | \
+	sed 's/:func / /' | while read -r file name; do \
+		echo "$$name in $$(dirname "$$file")"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
+	done
+
+bench: build ## measure the built node against the machine's ceiling; options in BENCH='--only …'
+	go run ./test/bench $(BENCH)
+
+clean: ## remove build/, also the instance of make run with its records
+	rm -rf $(BUILD)

@@ -1,0 +1,70 @@
+package legacy
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/names"
+	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+)
+
+// request is what is sent to a node before the status.
+type request struct {
+	command wire.Command
+	channel string // for messages
+	head    []byte // all but value
+	value   []byte // bytes of the array whose length is the end of head
+
+	// repeatable: if the connection breaks before the status, sending it again does no
+	// harm (§11.10).
+	repeatable bool
+}
+
+// newRequest begins a request for one channel.
+func newRequest(command wire.Command, channel string) request {
+	head := wire.AppendCommand(nil, command)
+	return request{command: command, channel: channel, head: wire.AppendArray(head, channel)}
+}
+
+// setValue ends a request with a value, which is not copied.
+func (r *request) setValue(value []byte) {
+	r.head = appendLength(r.head, value)
+	r.value = value
+}
+
+// appendLength appends what precedes the bytes of an array (§2.2).
+func appendLength(b, array []byte) []byte {
+	return binary.LittleEndian.AppendUint64(b, uint64(len(array)))
+}
+
+// refusal is the error that a status other than 200 stands for.
+func (r *request) refusal(status Status) error {
+	switch {
+	case status == ErrInternal && r.command == wire.Pop:
+		return ErrNoSuchChannelOrSubscribed
+	case !r.repeatable && (status == ErrInternal || !status.known()):
+		return fmt.Errorf("%w: %w", ErrUncertain, status)
+	}
+	return status
+}
+
+// checkName finds what the node would answer 409 to. A node of the original kind does
+// not survive a bad name in Consume, so none may leave (§11.1).
+func checkName(channel string) error {
+	if names.ValidChannel([]byte(channel)) {
+		return nil
+	}
+	return fmt.Errorf("%w: want 1 to %d of A-Z a-z 0-9 _ -", ErrBadChannelName, names.MaxChannel)
+}
+
+// checkValue finds what the node would answer 408 to, or close the connection for. In a
+// Produce, an empty record would end it.
+func checkValue(value []byte) error {
+	switch {
+	case len(value) == 0:
+		return ErrEmptyValue
+	case len(value) > MaxValue:
+		return fmt.Errorf("%w: %d bytes, allowed are %d", ErrValueTooBig, len(value), MaxValue)
+	}
+	return nil
+}

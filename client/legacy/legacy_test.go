@@ -1,0 +1,181 @@
+package legacy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/client/legacy/legacytest"
+	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+)
+
+func TestIdleConnectionClosedByTheNodeIsReplaced(t *testing.T) {
+	node := legacytest.Play(t, `
+		1> 01000000 0400000000000000 74657374 0300000000000000 616263
+		1< c8000000
+		1<EOF
+		2> 01000000 0400000000000000 74657374 0300000000000000 616263
+		2< c8000000`)
+	client, err := Dial(t.Context(), node.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Push(t.Context(), "test", []byte("abc")); err != nil {
+		t.Fatal(err)
+	}
+	for giveUp := time.Now().Add(10 * time.Second); alive(client.idle[0].Conn); { // until the FIN is here
+		if time.Now().After(giveUp) {
+			t.Fatal("the end of the idle connection was not noticed")
+		}
+	}
+	if err := client.Push(t.Context(), "test", []byte("abc")); err != nil {
+		t.Errorf("Push over a connection that died while idle: %v", err)
+	}
+}
+
+// serve answers the requests of any number of connections until the end of the test.
+func serve(t testing.TB, answer func(*bufio.Reader, io.Writer) error) (addr string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				for r := bufio.NewReader(conn); answer(r, conn) == nil; {
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func TestConcurrentRequestsGetTheirOwnAnswers(t *testing.T) {
+	// A node that returns the name of the channel from every Pop.
+	addr := serve(t, func(r *bufio.Reader, w io.Writer) error {
+		head := make([]byte, 12)
+		if _, err := io.ReadFull(r, head); err != nil {
+			return err
+		}
+		name := make([]byte, binary.LittleEndian.Uint64(head[4:]))
+		if _, err := io.ReadFull(r, name); err != nil {
+			return err
+		}
+		answer := wire.AppendArray([]byte{0xc8, 0, 0, 0}, name)
+		_, err := w.Write(answer)
+		return err
+	})
+	client, err := Dial(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var group sync.WaitGroup
+	for i := range 20 {
+		channel := string(rune('a' + i))
+		group.Go(func() {
+			for range 50 {
+				value, err := client.Pop(t.Context(), channel)
+				if err != nil || string(value) != channel {
+					t.Errorf("Pop %s: got %q, %v", channel, value, err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := len(client.idle); n < 1 || n > maxIdle {
+		t.Errorf("idle connections: got %d, want 1 to %d", n, maxIdle)
+	}
+	client.Close()
+	if _, err := client.Pop(t.Context(), "a"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Pop after Close: got %v, want %v", err, net.ErrClosed)
+	}
+}
+
+func TestDialNamesTheNode(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	listener.Close()
+	_, err = Dial(t.Context(), addr)
+	var e *Error
+	if !errors.As(err, &e) || e.Request != "Dial" || e.Node != addr {
+		t.Errorf("got %v, want an *Error of Dial at %s", err, addr)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err = Dial(ctx, addr); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended context: got %v, want %v", err, context.Canceled)
+	}
+}
+
+// stream is a connection whose node has sent everything it will ever send, and takes all.
+type stream struct {
+	net.Conn
+	io.Reader
+}
+
+func (s stream) Read(b []byte) (int, error)    { return s.Reader.Read(b) }
+func (s stream) Write(b []byte) (int, error)   { return len(b), nil }
+func (s stream) SetDeadline(t time.Time) error { return nil }
+func (s stream) Close() error                  { return nil }
+
+func TestProducerWriteAllocatesNothing(t *testing.T) {
+	cn := newConn(stream{})
+	cn.bind(t.Context())
+	p := &Producer{client: &Client{}, ctx: t.Context(), cn: cn}
+	record := bytes.Repeat([]byte("x"), 100)
+	n := testing.AllocsPerRun(10000, func() {
+		if err := p.Write(record); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n != 0 {
+		t.Errorf("allocations for each record: got %v, want 0", n)
+	}
+}
+
+// FuzzAnswer: whatever a node sends, the client reads no more out of it than is there,
+// and accepts nothing longer than 10 MiB.
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte("\xc8\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00abc"))
+	f.Add([]byte("\xc8\x00\x00\x00\x01\x00\xa0\x00\x00\x00\x00\x00"))
+	f.Add([]byte("\xc8\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff"))
+	f.Add([]byte("\xf4\x01"))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		cn := newConn(stream{Reader: bytes.NewReader(sent)})
+		if _, err := cn.readStatus(); err != nil {
+			if len(sent) >= 4 {
+				t.Fatalf("status of %x: %v", sent, err)
+			}
+			return
+		}
+		rest := sent[4:]
+		for {
+			value, err := cn.readArray()
+			if err != nil {
+				return
+			}
+			if len(rest) < 8 || !bytes.Equal(rest[8:][:len(value)], value) {
+				t.Fatalf("got %x out of %x", value, rest)
+			}
+			rest = rest[8+len(value):]
+		}
+	})
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	datadir "github.com/sociomantic-tsunami/dmqnode/internal/storage/check"
+)
+
+// Errors of check; the report tells more.
+var (
+	errFaults    = errors.New("there are faults")
+	errUnchecked = errors.New("not everything could be checked")
+)
+
+func newCheck() *cobra.Command {
+	var ringDir string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check DIR",
+		Short: "Verify the data directory of a node",
+		Long: `Check verifies DIR, the data directory of a node of this version or of an original one, and
+changes nothing in it. It prints the storages with their records, and every fault that it
+finds: where, what it means for the next start, and what to do. It says whether the node
+was stopped cleanly, was killed, or is running. Bytes are those of payloads; "memory" is
+what is in dumps and ring files.
+
+Of a running node of this version the numbers are a snapshot, and the files it is writing
+are not verified. An original node must not be running.
+
+Exit status:
+    0  all is well
+    1  there are faults
+    2  wrong usage, or DIR or a file in it could not be read
+  130  interrupted (Ctrl-C, SIGTERM)`,
+		Example: `  dmq check /srv/dmqnode/dmqnode-1/data
+  dmq check data --json | jq .totals.total.records`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("check needs exactly a DIR, but has %d arguments", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return untilInterrupted(cmd.Context(), func() error {
+				report, err := datadir.Directory(args[0], ringDir)
+				if err != nil {
+					return fmt.Errorf("%w: %w", errUnchecked, err)
+				}
+				return printReport(report, asJSON, cmd.OutOrStdout())
+			})
+		},
+	}
+	cmd.Flags().StringVar(&ringDir, "ring-dir", "", "`directory` of the ring files, if [Storage] ring_dir is set")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON, for scripts")
+	return cmd
+}
+
+func printReport(report *datadir.Report, asJSON bool, stdout io.Writer) error {
+	var err error
+	if asJSON {
+		out := json.NewEncoder(stdout)
+		out.SetIndent("", "  ")
+		out.SetEscapeHTML(false)
+		err = out.Encode(report)
+	} else {
+		err = report.WriteText(stdout)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("standard output: %w", err)
+	case len(report.Incomplete) > 0:
+		return fmt.Errorf("%s: %w", report.Directory, errUnchecked)
+	case len(report.Faults) > 0:
+		return fmt.Errorf("%s: %w: %d", report.Directory, errFaults, len(report.Faults))
+	}
+	return nil
+}
+
+// untilInterrupted does something that only reads files, and does not wait for its end if
+// ctx ends before.
+func untilInterrupted(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,98 @@
+// Command dmqnode is one node of a distributed message queue: it keeps the records of
+// channels in memory and serves them over TCP. See README.md and, for operators,
+// etc/config.ini.
+//
+// The main package reads the command line and the configuration, puts the parts of the
+// node together, and turns signals into actions; the work is done in internal/….
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"go.uber.org/zap"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
+	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/internal/pidlock"
+)
+
+func main() {
+	args, exit, done := commandLine(os.Args[1:], os.Stdout, os.Stderr)
+	if done {
+		os.Exit(exit)
+	}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP)
+	// A console that was closed must not end the node, nor stray signals that the
+	// original's runtime used.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2)
+
+	cfg, exit := args.load(os.Stderr)
+	if cfg == nil {
+		os.Exit(exit)
+	}
+	os.Exit(run(cfg, signals, os.Stderr))
+}
+
+// run starts the node, serves until a signal ends it, and returns the exit status.
+func run(cfg *config.Config, signals <-chan os.Signal, stderr io.Writer) (exit int) {
+	logs, err := logging.New(cfg.Log, cfg.Version, logging.StandardConsole())
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailure
+	}
+	defer logs.Close()
+	statsFile, err := logs.OpenFile(cfg.Stats.FileName, config.LayoutStats)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailure
+	}
+	log := logs.Logger("dmqnode.main")
+	fail := func(what string, err error) int {
+		fmt.Fprintln(stderr, err)
+		log.Error(what, zap.Error(err))
+		return exitFailure
+	}
+
+	if cfg.PidLock.Path != "" {
+		lock, err := pidlock.Acquire(cfg.PidLock.Path)
+		if err != nil {
+			return fail("the node cannot start", err)
+		}
+		defer func() {
+			if err := lock.Release(); err != nil {
+				exit = fail("the pid lock file could not be removed", err)
+			}
+		}()
+	}
+	logs.Version(thisBuild().message())
+	if cfg.Server.CPU >= 0 {
+		if err := listener.RestrictTo(cfg.Server.CPU); err != nil {
+			return fail("the node cannot start", err)
+		}
+		runtime.GOMAXPROCS(1)
+	}
+	n, err := startNode(cfg, logs, statsFile)
+	if err != nil {
+		return fail("the node cannot start", err)
+	}
+	for s := range signals {
+		if s != syscall.SIGHUP {
+			log.Info("shutting down", zap.Stringer("signal", s))
+			break
+		}
+		if err := logs.Reopen(); err != nil {
+			log.Error("log files could not be reopened, going on with the old ones", zap.Error(err))
+		}
+	}
+	if err := n.stop(); err != nil {
+		return fail("the node did not shut down cleanly", err)
+	}
+	return exitOK
+}

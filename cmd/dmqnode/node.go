@@ -1,0 +1,287 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/internal/connpool"
+	"github.com/sociomantic-tsunami/dmqnode/internal/control"
+	"github.com/sociomantic-tsunami/dmqnode/internal/credentials"
+	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
+	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/internal/request/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/internal/request/neo"
+	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+)
+
+// node is the running node.
+type node struct {
+	log      *zap.Logger
+	loops    *listener.Group
+	servers  []*server // legacy, neo
+	channels *storage.Channels
+	stats    *stats.Log
+	control  []*control.Socket
+}
+
+// server is one protocol on its port: a listener and a pool of connections per loop.
+type server struct {
+	name     string
+	listener *listener.Listener
+	pools    []*connpool.Pool // by loop
+}
+
+// closeTimeout is how long clients may take, at shutdown, to accept what is on its way
+// to them and to close their side.
+const closeTimeout = 250 * time.Millisecond
+
+// credentialsFile is where the keys of neo clients are, in the working directory.
+const credentialsFile = "etc/credentials"
+
+// startNode starts the node in the order in which a failure does the least harm: what can
+// be wrong with the outside world comes first, the records next, clients last. If it
+// fails, everything is as it was before.
+func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) (n *node, err error) {
+	n = &node{log: logs.Logger("dmqnode.main")}
+	defer func() {
+		if err != nil {
+			n.stop()
+			n = nil
+		}
+	}()
+	keys, err := credentials.Load(credentialsFile)
+	if err != nil {
+		return n, err
+	}
+	if n.loops, err = listener.NewGroup(loopCount(cfg)); err != nil {
+		return n, err
+	}
+	n.loops.Start()
+	if err := n.listenForControl(cfg, logs, keys); err != nil {
+		return n, err
+	}
+	if err := n.bind(cfg); err != nil {
+		return n, err
+	}
+	if n.channels, err = loadChannels(cfg, logs); err != nil {
+		return n, err
+	}
+	var legacyStats stats.Legacy
+	var neoStats stats.Neo
+	legacyNode := legacy.NewNode(n.channels, &legacyStats, n.log)
+	n.servers[0].open(n.loops, legacyNode.NewSession, cfg.Limits.OutputBuffer)
+	neoNode := newNeoNode(cfg, logs, n.channels, keys, &neoStats)
+	n.servers[1].open(n.loops, neoNode.NewSession, cfg.Limits.OutputBuffer)
+	n.stats = stats.Start(n.sources(cfg, logs, &legacyStats, &neoStats), statsFile, cfg.Stats.Interval)
+	n.channels.Commit()
+	if err := n.serve(); err != nil {
+		return n, err
+	}
+	for _, socket := range n.control {
+		socket.Serve()
+	}
+	return n, nil
+}
+
+// sources are where the statistics come from.
+func (n *node) sources(cfg *config.Config, logs *logging.Logs, l *stats.Legacy, neo *stats.Neo) stats.Sources {
+	connections := func(s *server) func() stats.Connections {
+		return func() stats.Connections {
+			return stats.Connections{Open: s.listener.Connections(), Limit: cfg.Server.ConnectionLimit}
+		}
+	}
+	return stats.Sources{
+		Legacy:            l,
+		Neo:               neo,
+		Channels:          n.channels,
+		LegacyConnections: connections(n.servers[0]),
+		NeoConnections:    connections(n.servers[1]),
+		Traffic:           n.traffic,
+		Logged:            logs.Counts,
+		Log:               logs.Logger("ocean.sys.Stats"),
+	}
+}
+
+// traffic is the number of bytes that went through all connections.
+func (n *node) traffic() (received, sent uint64) {
+	for _, s := range n.servers {
+		for _, p := range s.pools {
+			r, t := p.Traffic()
+			received, sent = received+r, sent+t
+		}
+	}
+	return received, sent
+}
+
+func newNeoNode(cfg *config.Config, logs *logging.Logs, channels *storage.Channels, keys *credentials.Store,
+	stats *stats.Neo) *neo.Node {
+
+	return neo.NewNode(channels, neo.Options{
+		Keys:             keys,
+		HandshakeTimeout: cfg.Limits.HandshakeTimeout,
+		MaxFrame:         cfg.Limits.NeoFrame,
+		MaxRequests:      cfg.Limits.NeoRequests,
+		Redeliver:        cfg.Consume.Redeliver,
+	}, stats, neo.Loggers{
+		Rejections: logs.Logger("swarm.neo.protocol.connect.NodeConnect"),
+		Requests:   logs.Logger("swarm.neo.node.ConnectionHandler"),
+	})
+}
+
+// listenForControl binds the control sockets.
+func (n *node) listenForControl(cfg *config.Config, logs *logging.Logs, keys *credentials.Store) error {
+	log := logs.Logger("ocean.net.server.unixsocket")
+	if path := cfg.UnixSocket.Path; path != "" {
+		commands := control.ApplicationCommands(thisBuild().String(), logs.ReopenFiles)
+		socket, err := control.Listen(path, cfg.UnixSocket.Mode, commands, log)
+		if err != nil {
+			return err
+		}
+		n.control = append(n.control, socket)
+	}
+	socket, err := control.Listen(cfg.Server.UnixSocketPath, 0, control.NodeCommands(keys), log)
+	if err != nil {
+		return err
+	}
+	n.control = append(n.control, socket)
+	return nil
+}
+
+// loopCount is the number of event loops. By default one CPU is left to the kernel's side
+// of the network and to clients on the same machine: with as many loops as CPUs a small
+// machine was slower, because the loops kept waking each other.
+func loopCount(cfg *config.Config) int {
+	switch {
+	case cfg.EventLoop.Count > 0:
+		return cfg.EventLoop.Count
+	case cfg.Server.CPU >= 0:
+		return 1
+	}
+	return max(1, runtime.NumCPU()-1)
+}
+
+func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, error) {
+	return storage.Load(storage.StoreOptions{
+		Dir:        cfg.Server.DataDir,
+		RingDir:    cfg.Storage.RingDir,
+		RingInFile: cfg.Storage.Ring == config.RingFile,
+		RingSize:   cfg.ChannelSize.For,
+		WriteIndex: cfg.Overflow.WriteIndex,
+		Sync:       cfg.Storage.Sync,
+		Logs:       logs.Logger,
+	})
+}
+
+// bind opens the listeners; clients wait in their backlogs.
+func (n *node) bind(cfg *config.Config) error {
+	address, err := netip.ParseAddr(cfg.Server.Address)
+	if err != nil {
+		return fmt.Errorf("Node listener IP address invalid: [Server] address = %s", cfg.Server.Address)
+	}
+	for _, s := range []struct {
+		name string
+		port uint16
+	}{{"legacy", cfg.Server.Port}, {"neo", cfg.Server.NeoPort}} {
+		l, err := listener.Listen(listener.Options{
+			Name:    s.name,
+			Address: netip.AddrPortFrom(address, s.port),
+			Backlog: int(cfg.Server.Backlog),
+			Limit:   cfg.Server.ConnectionLimit,
+		}, n.log)
+		if err != nil {
+			return err
+		}
+		n.servers = append(n.servers, &server{name: s.name, listener: l})
+	}
+	return nil
+}
+
+// open makes the pools for the connections of a server.
+func (s *server) open(loops *listener.Group, newSession func(*connpool.Conn) connpool.Session, outputBuffer int) {
+	for _, loop := range loops.Loops() {
+		s.pools = append(s.pools, connpool.NewPool(loop, connpool.Options{
+			NewSession:   newSession,
+			Closed:       s.listener.Closed,
+			OutputBuffer: outputBuffer,
+		}))
+	}
+}
+
+// serve starts accepting clients.
+func (n *node) serve() error {
+	for _, s := range n.servers {
+		accepted := func(loop *listener.Loop, fd int) {
+			if err := s.pools[loop.Index()].Open(fd); err != nil {
+				n.log.Error("a connection could not be served", zap.Error(err))
+			}
+		}
+		var err error
+		n.onFirstLoop(func() { err = s.listener.Serve(n.loops, accepted) })
+		if err != nil {
+			return err
+		}
+		n.log.Info("listening for "+s.name+" clients", zap.Stringer("address", s.listener.Addr()))
+	}
+	return nil
+}
+
+// stop closes the listeners and all connections and ends the loops. Records that are on
+// their way to clients get a moment to arrive; then they go back to their storages.
+func (n *node) stop() error {
+	if n.stats != nil {
+		n.stats.Stop()
+	}
+	for _, socket := range n.control {
+		socket.Close()
+	}
+	if n.loops == nil {
+		return nil
+	}
+	n.onFirstLoop(func() {
+		for _, s := range n.servers {
+			s.listener.Close()
+		}
+	})
+	n.onAllPools((*connpool.Pool).Close)
+	for deadline := time.Now().Add(closeTimeout); n.connections() > 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	n.onAllPools((*connpool.Pool).Drop)
+	err := n.loops.Stop()
+	if n.channels != nil {
+		err = errors.Join(err, n.channels.Close())
+	}
+	return err
+}
+
+func (n *node) connections() (open int64) {
+	for _, s := range n.servers {
+		open += s.listener.Connections()
+	}
+	return open
+}
+
+func (n *node) onFirstLoop(f func()) {
+	n.loops.Do(func(l *listener.Loop) {
+		if l.Index() == 0 {
+			f()
+		}
+	})
+}
+
+func (n *node) onAllPools(f func(*connpool.Pool)) {
+	n.loops.Do(func(l *listener.Loop) {
+		for _, s := range n.servers {
+			if s.pools != nil {
+				f(s.pools[l.Index()])
+			}
+		}
+	})
+}

@@ -1,0 +1,190 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// ReadError says that the configuration file could not be opened or read. The node then exits
+// with its own status (operations spec §1.3).
+type ReadError struct {
+	Path string
+	Err  error
+}
+
+func (e *ReadError) Unwrap() error { return e.Err }
+
+func (e *ReadError) Error() string {
+	reason := e.Err.Error()
+	var p *fs.PathError
+	if errors.As(e.Err, &p) {
+		cause := p.Err.Error()
+		reason = fmt.Sprintf("%s: %s on %s", p.Op, strings.ToUpper(cause[:1])+cause[1:], p.Path)
+	}
+	return fmt.Sprintf("Error reading config file '%s': %s", e.Path, reason)
+}
+
+// Load reads the file, applies the overrides (each "SECTION.KEY = VALUE", §1.4) and checks every
+// value. The first problem is the error: a *ReadError if the file cannot be opened or read, else
+// one that starts with the text of §2.3 and goes on with file, section, key, value and what is
+// allowed. With loose, unknown keys of checked sections are reported on warnings, one line each,
+// and ignored.
+func Load(path string, overrides []string, loose bool, warnings io.Writer) (*Config, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &ReadError{path, err}
+	}
+	l := loader{path: path, loose: loose, warnings: warnings}
+	if l.file, err = parse(string(content), path); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, assignment := range overrides {
+		if err := l.override(assignment); err != nil {
+			return nil, err
+		}
+	}
+	return l.interpret()
+}
+
+// loader turns the entries of a file into a Config.
+type loader struct {
+	path     string
+	file     entries
+	loose    bool
+	warnings io.Writer
+}
+
+// override applies one assignment. Unlike the original it can add a key that the file lacks, but
+// only one that the node knows: an override is never ignored silently.
+func (l *loader) override(assignment string) error {
+	o, err := ParseOverride(assignment)
+	if err != nil {
+		return err
+	}
+	at := place{o.Section, o.Key}
+	if _, present := l.file[o.Section][o.Key]; !present && !known(at) {
+		return l.unknown(at, entry{o.Value, overrideOrigin}, "sections and keys that the node knows")
+	}
+	if o.Value == "" {
+		l.file.remove(o.Section, o.Key)
+	} else {
+		l.file.set(o.Section, o.Key, entry{o.Value, overrideOrigin})
+	}
+	return nil
+}
+
+// overrideOrigin is the origin of values that overrides set.
+const overrideOrigin = "option -O"
+
+func known(at place) bool {
+	if at.section == channelSizeSection {
+		return true
+	}
+	if strings.HasPrefix(at.section, loggerPrefix) {
+		return section{keys: loggerKeys(&Logger{})}.knows(at.key)
+	}
+	for _, s := range sections(&Config{}) {
+		if s.name == at.section {
+			return s.knows(at.key)
+		}
+	}
+	return false
+}
+
+// interpret fills a Config from the entries and checks what concerns more than one key.
+func (l *loader) interpret() (*Config, error) {
+	c := defaults()
+	for _, name := range loggerSections(l.file) {
+		if name == loggerPrefix {
+			return nil, fmt.Errorf("Invalid section [%s] (%s): the logger name is missing", name, l.path)
+		}
+		logger := newLogger(name, l.file[name])
+		if err := l.fill(section{name, true, loggerKeys(&logger)}); err != nil {
+			return nil, err
+		}
+		c.Log.Loggers = append(c.Log.Loggers, logger)
+	}
+	for _, s := range sections(c) {
+		if err := l.fill(s); err != nil {
+			return nil, err
+		}
+	}
+	if c.Stats.DefaultType == "" {
+		c.Stats.DefaultType = c.Stats.AppName + "_stats"
+	}
+	if err := l.fillChannelSize(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// fill checks the names of all keys of the section, then reads the known ones in their order.
+func (l *loader) fill(s section) error {
+	keys := l.file[s.name]
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		if !s.checked || s.knows(name) {
+			continue
+		}
+		var names []string
+		for _, k := range s.keys {
+			names = append(names, k.name)
+		}
+		if err := l.unknown(place{s.name, name}, keys[name], strings.Join(names, ", ")); err != nil {
+			return err
+		}
+	}
+	for _, k := range s.keys {
+		at := place{s.name, k.name}
+		value, present := keys[k.name]
+		switch {
+		case present:
+			if err := k.set(at, value.value); err != nil {
+				return l.explain(err, at, value, k.allowed)
+			}
+		case k.required:
+			return fmt.Errorf("Mandatory variable %s.%s not set. (%s, section [%s]; add '%s = VALUE', allowed: %s)",
+				s.name, k.name, l.path, s.name, k.name, k.allowed)
+		}
+	}
+	return nil
+}
+
+func (l *loader) fillChannelSize(c *Config) error {
+	c.ChannelSize = ChannelSize{Default: c.Server.ChannelSizeLimit, Prefixes: map[string]uint64{}}
+	keys := l.file[channelSizeSection]
+	for _, prefix := range slices.Sorted(maps.Keys(keys)) {
+		var size uint64
+		k := number(prefix, &size, anyUlong)
+		at := place{channelSizeSection, prefix}
+		if err := k.set(at, keys[prefix].value); err != nil {
+			return l.explain(err, at, keys[prefix], k.allowed)
+		}
+		c.ChannelSize.Prefixes[prefix] = size
+	}
+	if err := c.ChannelSize.conflict(); err != nil {
+		return fmt.Errorf("%w (%s, section [%s]; allowed: prefixes of which none is the beginning of another)", err, l.path, channelSizeSection)
+	}
+	return nil
+}
+
+// unknown reports a key that the node does not know: an error, or a warning in a loose reading.
+func (l *loader) unknown(at place, value entry, allowed string) error {
+	err := fmt.Errorf("Invalid configuration key %s.%s", at.section, at.key)
+	if l.loose {
+		fmt.Fprintf(l.warnings, "#### WARNING: %v\n", err)
+		return nil
+	}
+	return l.explain(err, at, value, allowed)
+}
+
+// explain adds to a problem where it is and what would be right.
+func (l *loader) explain(problem error, at place, value entry, allowed string) error {
+	return fmt.Errorf("%w (%s, section [%s], key %s, value %q; allowed: %s)",
+		problem, value.origin, at.section, at.key, value.value, allowed)
+}

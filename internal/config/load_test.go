@@ -1,0 +1,311 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// minimal has the keys without default, with [Server] last so that tests can go on with it.
+const minimal = `[Server]
+address            = 127.0.0.1
+port               = 10000
+neoport            = 10001
+channel_size_limit = 2000000000
+unix_socket_path   = dmqnode.socket
+`
+
+// write makes a configuration file and returns its path.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.ini")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// wantMinimal is what minimal means.
+func wantMinimal() *Config {
+	c := defaults()
+	c.Server.Address = "127.0.0.1"
+	c.Server.Port = 10000
+	c.Server.NeoPort = 10001
+	c.Server.ChannelSizeLimit = 2000000000
+	c.Server.UnixSocketPath = "dmqnode.socket"
+	c.ChannelSize = ChannelSize{Default: 2000000000, Prefixes: map[string]uint64{}}
+	c.Stats.DefaultType = "dmqnode_stats"
+	return c
+}
+
+// The defaults of §2.4 and §2.5, and of our own sections.
+func TestDefaults(t *testing.T) {
+	got, err := Load(write(t, minimal), nil, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Server: Server{
+			Address: "127.0.0.1", Port: 10000, NeoPort: 10001, CPU: -1, SizeLimit: 0, ChannelSizeLimit: 2000000000,
+			DataDir: "data", ConnectionLimit: 5000, Backlog: 2048, UnixSocketPath: "dmqnode.socket",
+		},
+		ChannelSize: ChannelSize{Default: 2000000000, Prefixes: map[string]uint64{}},
+		Performance: Performance{WriteFlush: 250 * time.Millisecond},
+		Overflow:    Overflow{WriteIndex: time.Minute},
+		Stats:       Stats{FileName: "log/stats.log", Interval: 30 * time.Second, AppName: "dmqnode", DefaultType: "dmqnode_stats"},
+		Version:     Version{DefaultVersionLog: true},
+		Consume:     Consume{Redeliver: true},
+		Limits:      Limits{OutputBuffer: 1048576, NeoFrame: 268435456, NeoRequests: 5000, HandshakeTimeout: 30 * time.Second},
+		HTTP:        HTTP{Address: "127.0.0.1"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+// Every key, once with a value other than its default.
+func TestEveryKey(t *testing.T) {
+	tests := []struct {
+		text string
+		set  func(c *Config)
+	}{
+		{"address = 0.0.0.0", func(c *Config) { c.Server.Address = "0.0.0.0" }},
+		{"port = 0", func(c *Config) { c.Server.Port = 0 }},
+		{"neoport = 65535", func(c *Config) { c.Server.NeoPort = 65535 }},
+		{"cpu = 2", func(c *Config) { c.Server.CPU = 2 }},
+		{"cpu = -1", func(c *Config) { c.Server.CPU = -1 }},
+		{"size_limit = 18446744073709551615", func(c *Config) { c.Server.SizeLimit = 1<<64 - 1 }},
+		{"channel_size_limit = 0x100000", func(c *Config) { c.Server.ChannelSizeLimit, c.ChannelSize.Default = 1<<20, 1<<20 }},
+		{"channel_size_limit = 1", func(c *Config) { c.Server.ChannelSizeLimit, c.ChannelSize.Default = 1, 1 }},
+		{"data_dir = /d", func(c *Config) { c.Server.DataDir = "/d" }},
+		{"connection_limit = 0", func(c *Config) { c.Server.ConnectionLimit = 0 }},
+		{"backlog = 4294967295", func(c *Config) { c.Server.Backlog = 1<<32 - 1 }},
+		{"unix_socket_path = s", func(c *Config) { c.Server.UnixSocketPath = "s" }},
+		{"[ChannelSizeById]\nb = 0\na = 0x10", func(c *Config) { c.ChannelSize.Prefixes = map[string]uint64{"a": 16, "b": 0} }},
+		{"[ChannelSizeById]\n= 5", func(*Config) {}},
+		{"[Performance]\nwrite_flush_ms = 1", func(c *Config) { c.Performance.WriteFlush = time.Millisecond }},
+		{"[Performance]\nno_delay = yes", func(c *Config) { c.Performance.NoDelay = true }},
+		{"[Overflow]\nwrite_index_ms = 4294967295", func(c *Config) { c.Overflow.WriteIndex = (1<<32 - 1) * time.Millisecond }},
+		{"[Stats]\nconsole_stats_enabled = true", func(c *Config) { c.Console.Enabled = true }},
+		{"[Stats]\nfile_name = f\ninterval = 0\nsocket_path = p\nhostname = h\napp_name = n\napp_instance = i\ndefault_type = t", func(*Config) {}},
+		{"[STATS]\nfile_name = f", func(c *Config) { c.Stats.FileName = "f" }},
+		{"[STATS]\ninterval = 1", func(c *Config) { c.Stats.Interval = time.Second }},
+		{"[STATS]\nsocket_path = p", func(c *Config) { c.Stats.SocketPath = "p" }},
+		{"[STATS]\nhostname = h", func(c *Config) { c.Stats.Hostname = "h" }},
+		{"[STATS]\napp_name = n", func(c *Config) { c.Stats.AppName, c.Stats.DefaultType = "n", "n_stats" }},
+		{"[STATS]\napp_instance = i", func(c *Config) { c.Stats.AppInstance = "i" }},
+		{"[STATS]\ndefault_type = t", func(c *Config) { c.Stats.DefaultType = "t" }},
+		{"[PidLock]\npath = p\nother = 1", func(c *Config) { c.PidLock.Path = "p" }},
+		{"[UNIX_SOCKET]\npath = p\nmode = 0770\nother = 1", func(c *Config) { c.UnixSocket = UnixSocket{"p", 0o770} }},
+		{"[VERSION]\ndefault_version_log = off\nother = 1", func(c *Config) { c.Version.DefaultVersionLog = false }},
+		{"[LOG]\nbuffer_size = 100", func(c *Config) { c.Log.BufferSize = 100 }},
+		{"[EventLoop]\ncount = 1024", func(c *Config) { c.EventLoop.Count = 1024 }},
+		{"[Storage]\nring = memory", func(c *Config) { c.Storage.Ring = RingMemory }},
+		{"[Storage]\nring_dir = r", func(c *Config) { c.Storage.RingDir = "r" }},
+		{"[Storage]\nsync_ms = 10", func(c *Config) { c.Storage.Sync = 10 * time.Millisecond }},
+		{"[Consume]\nredeliver = false", func(c *Config) { c.Consume.Redeliver = false }},
+		{"[Limits]\noutput_buffer = 4096", func(c *Config) { c.Limits.OutputBuffer = 4096 }},
+		{"[Limits]\nneo_frame = 65536", func(c *Config) { c.Limits.NeoFrame = 65536 }},
+		{"[Limits]\nneo_requests = 1", func(c *Config) { c.Limits.NeoRequests = 1 }},
+		{"[Limits]\nhandshake_timeout_ms = 1", func(c *Config) { c.Limits.HandshakeTimeout = time.Millisecond }},
+		{"[Http]\naddress = 0.0.0.0", func(c *Config) { c.HTTP.Address = "0.0.0.0" }},
+		{"[Http]\nport = 8080", func(c *Config) { c.HTTP.Port = 8080 }},
+		{"[Unknown]\nkey = value", func(*Config) {}},
+		{"[server]\nkey = value", func(*Config) {}},
+	}
+	for _, test := range tests {
+		t.Run(test.text, func(t *testing.T) {
+			want := wantMinimal()
+			test.set(want)
+			got, err := Load(write(t, minimal+test.text), nil, false, nil)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, error %v\nwant %+v", got, err, want)
+			}
+		})
+	}
+}
+
+// Every problem of §2.3 and the fatal values of §2.7. The message starts with the literal text and
+// goes on with file, section, key, value and what is allowed.
+func TestRejected(t *testing.T) {
+	wrongType := func(section, key, typ string) string {
+		return "Critical Error: Configuration key '" + section + ":" + key + "' appears not to be of type '" + typ + "'"
+	}
+	tests := []struct {
+		text    string // after minimal
+		want    string
+		details []string
+	}{
+		{"bogus = 1", "Invalid configuration key Server.bogus", []string{"[Server]", "bogus", `"1"`, "address, port, neoport"}},
+		{"[Performance]\nbogus = 1", "Invalid configuration key Performance.bogus", nil},
+		{"[Overflow]\nbogus = 1", "Invalid configuration key Overflow.bogus", nil},
+		{"[Stats]\nbogus = 1", "Invalid configuration key Stats.bogus", nil},
+		{"[STATS]\nbogus = 1", "Invalid configuration key STATS.bogus", nil},
+		{"[STATS]\nconsole_stats_enabled = true", "Invalid configuration key STATS.console_stats_enabled", nil},
+		{"[LOG]\nbogus = 1", "Invalid configuration key LOG.bogus", nil},
+		{"[LOG]\nfile_count = 10", "Invalid configuration key LOG.file_count", nil},
+		{"[LOG.Root]\nmax_file_size = 10", "Invalid configuration key LOG.Root.max_file_size", nil},
+		{"[LOG.x]\nbogus = 1", "Invalid configuration key LOG.x.bogus", nil},
+		{"[EventLoop]\nbogus = 1", "Invalid configuration key EventLoop.bogus", nil},
+		{"[Storage]\nbogus = 1", "Invalid configuration key Storage.bogus", nil},
+		{"[Consume]\nbogus = 1", "Invalid configuration key Consume.bogus", nil},
+		{"[Limits]\nbogus = 1", "Invalid configuration key Limits.bogus", nil},
+		{"[Http]\nbogus = 1", "Invalid configuration key Http.bogus", nil},
+		{"Port = 1", "Invalid configuration key Server.Port", nil},
+		{"port = x\nbogus = 1", "Invalid configuration key Server.bogus", nil}, // before all values
+
+		{"port = 70000", wrongType("Server", "port", "ushort"), []string{"[Server]", "key port", `"70000"`, "ushort, 0 to 65535"}},
+		{"port = 10000 # x", wrongType("Server", "port", "ushort"), []string{`"10000 # x"`}},
+		{"port = 1\n2", wrongType("Server", "port", "ushort"), []string{`"1\n2"`}},
+		{"neoport = -1", wrongType("Server", "neoport", "ushort"), nil},
+		{"cpu = 1.0", wrongType("Server", "cpu", "int"), nil},
+		{"cpu = -2", "Configuration key Server.cpu is smaller than allowed minimum of -1", []string{`"-2"`, "int, -1 to 2147483647"}},
+		{"size_limit = -5", wrongType("Server", "size_limit", "ulong"), nil},
+		{"channel_size_limit = 0", "Configuration key Server.channel_size_limit is smaller than allowed minimum of 1", nil},
+		{"channel_size_limit = 1_000", wrongType("Server", "channel_size_limit", "ulong"), nil},
+		{"channel_size_limit = 1M", wrongType("Server", "channel_size_limit", "ulong"), nil},
+		{"channel_size_limit = -5", wrongType("Server", "channel_size_limit", "ulong"), nil},
+		{"channel_size_limit = 18446744073709551616", wrongType("Server", "channel_size_limit", "ulong"), nil},
+		{"connection_limit = 4294967296", wrongType("Server", "connection_limit", "uint"), nil},
+		{"backlog = x", wrongType("Server", "backlog", "uint"), nil},
+		{"address = localhost", "Node listener IP address invalid", []string{"[Server]", "key address", `"localhost"`, "dotted IPv4 literal"}},
+		{"address = ::", "Node listener IP address invalid", nil},
+		{"unix_socket_path = " + strings.Repeat("x", 108), "Unix socket path too long: " + strings.Repeat("x", 108), []string{"at most 107 bytes"}},
+
+		{"[ChannelSizeById]\nab = 1\nb = 1\na = 1", "Channel size configuration: Conflicting channel id prefixes 'a' and 'ab'", []string{"[ChannelSizeById]"}},
+		{"[ChannelSizeById]\nabc = 1\na = 1\nabb = 1", "Channel size configuration: Conflicting channel id prefixes 'a' and 'abb'", nil},
+		{"[ChannelSizeById]\na = x", wrongType("ChannelSizeById", "a", "ulong"), nil},
+		{"[ChannelSizeById]\na = -1", wrongType("ChannelSizeById", "a", "ulong"), nil},
+		{"[Performance]\nwrite_flush_ms = 0", "Configuration key Performance.write_flush_ms is smaller than allowed minimum of 1", nil},
+		{"[Performance]\nwrite_flush_ms = 4294967296", wrongType("Performance", "write_flush_ms", "uint"), nil},
+		{"[Performance]\nno_delay = TRUE", wrongType("Performance", "no_delay", "bool"), nil},
+		{"[Overflow]\nwrite_index_ms = 0", "Configuration key Overflow.write_index_ms is smaller than allowed minimum of 1", nil},
+		{"[STATS]\ninterval = 0", "Configuration key STATS.interval is smaller than allowed minimum of 1", nil},
+		{"[STATS]\ninterval = 10000000000", "Configuration key STATS.interval is bigger than allowed maximum of 9223372036", nil},
+		{"[STATS]\ninterval = -1", wrongType("STATS", "interval", "ulong"), nil},
+		{"[Stats]\ninterval = x", wrongType("Stats", "interval", "ulong"), nil},
+		{"[Stats]\nconsole_stats_enabled = 2", wrongType("Stats", "console_stats_enabled", "bool"), nil},
+		{"[UNIX_SOCKET]\nmode = 0x1ff", "Invalid mode for UnixSocket", nil},
+		{"[UNIX_SOCKET]\npath = " + strings.Repeat("x", 108), "Unix socket path too long: ", nil},
+		{"[VERSION]\ndefault_version_log = x", wrongType("VERSION", "default_version_log", "bool"), nil},
+		{"[LOG]\nbuffer_size = -1", wrongType("LOG", "buffer_size", "ulong"), nil},
+		{"[LOG]\nbuffer_size = 18446744073709551615", "Configuration key LOG.buffer_size is bigger than allowed maximum of 9223372036854775807", nil},
+
+		{"[EventLoop]\ncount = 1025", "Configuration key EventLoop.count is bigger than allowed maximum of 1024", nil},
+		{"[Storage]\nring = tape", "Configuration key Storage.ring names no kind of ring", []string{`"tape"`, "file, memory"}},
+		{"[Storage]\nsync_ms = -1", wrongType("Storage", "sync_ms", "uint"), nil},
+		{"[Consume]\nredeliver = maybe", wrongType("Consume", "redeliver", "bool"), nil},
+		{"[Limits]\noutput_buffer = 4095", "Configuration key Limits.output_buffer is smaller than allowed minimum of 4096", nil},
+		{"[Limits]\nneo_frame = 65535", "Configuration key Limits.neo_frame is smaller than allowed minimum of 65536", nil},
+		{"[Limits]\nneo_requests = 0", "Configuration key Limits.neo_requests is smaller than allowed minimum of 1", nil},
+		{"[Limits]\nhandshake_timeout_ms = 0", "Configuration key Limits.handshake_timeout_ms is smaller than allowed minimum of 1", nil},
+		{"[Http]\naddress = localhost", "Node listener IP address invalid", []string{"[Http]"}},
+		{"[Http]\nport = 65536", wrongType("Http", "port", "ushort"), nil},
+	}
+	for _, test := range tests {
+		t.Run(test.text, func(t *testing.T) {
+			path := write(t, minimal+test.text)
+			_, err := Load(path, nil, false, nil)
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+				t.Fatalf("got error %v\nwant %s…", err, test.want)
+			}
+			for _, detail := range append(test.details, path) {
+				if !strings.Contains(err.Error(), detail) {
+					t.Errorf("got error %v, want %s in it", err, detail)
+				}
+			}
+			var unreadable *ReadError
+			if errors.As(err, &unreadable) {
+				t.Errorf("got a ReadError, want another type")
+			}
+		})
+	}
+}
+
+func TestMandatoryKeys(t *testing.T) {
+	for _, key := range []string{"address", "port", "neoport", "channel_size_limit", "unix_socket_path"} {
+		for _, text := range []string{
+			strings.Replace(minimal, "\n"+key+" ", "\n# "+key+" ", 1),    // absent
+			strings.Replace(minimal, "\n"+key+" ", "\n"+key+" =\n# ", 1), // without a value
+		} {
+			_, err := Load(write(t, text), nil, false, nil)
+			if want := "Mandatory variable Server." + key + " not set."; err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%q: got error %v, want %s…", text, err, want)
+			}
+		}
+	}
+}
+
+func TestLooseReadingWarns(t *testing.T) {
+	text := minimal + "bogus = 1\n[LOG]\nfile_count = 1\n[LOG.Root]\nold = 1\n[PidLock]\nother = 1\n[Http]\nx = 1"
+	var warnings strings.Builder
+	c, err := Load(write(t, text), []string{"Overflow.new=1"}, true, &warnings)
+	if err != nil {
+		t.Fatalf("got error %v, want none", err)
+	}
+	want := wantMinimal()
+	want.Log.Loggers = c.Log.Loggers
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got %+v\nwant %+v", c, want)
+	}
+	wantWarnings := "" +
+		"#### WARNING: Invalid configuration key Overflow.new\n" +
+		"#### WARNING: Invalid configuration key LOG.Root.old\n" +
+		"#### WARNING: Invalid configuration key LOG.file_count\n" +
+		"#### WARNING: Invalid configuration key Server.bogus\n" +
+		"#### WARNING: Invalid configuration key Http.x\n"
+	if warnings.String() != wantWarnings {
+		t.Errorf("got warnings\n%swant\n%s", &warnings, wantWarnings)
+	}
+}
+
+// A file that cannot be opened or read is an error of its own type with the line of §1.3.
+func TestUnreadableFile(t *testing.T) {
+	dir := t.TempDir()
+	missing := filepath.Join(dir, "missing.ini")
+	tests := []struct{ path, want string }{
+		{missing, "Error reading config file '" + missing + "': open: No such file or directory on " + missing},
+		{dir, "Error reading config file '" + dir + "': read: Is a directory on " + dir},
+		{missing + "/x\x00", "Error reading config file '" + missing + "/x\x00': open: Invalid argument on " + missing + "/x\x00"},
+		{"", "Error reading config file '': open: No such file or directory on "},
+	}
+	for _, test := range tests {
+		_, err := Load(test.path, nil, false, nil)
+		var unreadable *ReadError
+		if !errors.As(err, &unreadable) || err.Error() != test.want {
+			t.Errorf("%q: got %T %v, want *ReadError %s", test.path, err, err, test.want)
+		}
+	}
+	if _, err := Load(missing, nil, false, nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want one that wraps os.ErrNotExist", err)
+	}
+}
+
+// FuzzLoad checks that every file gives either a configuration within the limits or an error.
+func FuzzLoad(f *testing.F) {
+	f.Add(minimal)
+	f.Add(minimal + "[ChannelSizeById]\na = 1\nab = 0x10\n[LOG.x]\nlevel = Info\n[STATS]\ninterval = 9223372036")
+	f.Add(minimal + "cpu = - 1\n[Performance]\nwrite_flush_ms = 0b1\n[Storage]\nring = memory\n[UNIX_SOCKET]\nmode = 777")
+	f.Fuzz(func(t *testing.T, text string) {
+		file, err := parse(text, "fuzz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := loader{path: "fuzz", file: file}
+		c, err := l.interpret()
+		if (c == nil) == (err == nil) {
+			t.Fatalf("got configuration %v and error %v, want one of them", c, err)
+		}
+		if c == nil {
+			return
+		}
+		if c.Server.ChannelSizeLimit < 1 || c.Server.CPU < -1 || len(c.Server.UnixSocketPath) > maxSocketPath ||
+			c.Performance.WriteFlush <= 0 || c.Overflow.WriteIndex <= 0 || c.Stats.Interval <= 0 || c.ChannelSize.conflict() != nil {
+			t.Errorf("%q: got %+v, outside the limits", text, c)
+		}
+	})
+}

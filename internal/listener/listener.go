@@ -1,0 +1,186 @@
+package listener
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
+)
+
+// Options describe a TCP listener.
+type Options struct {
+	Name    string // of its protocol, for messages
+	Address netip.AddrPort
+	Backlog int
+	Limit   uint32 // open connections; 0 = no limit
+}
+
+// Accepted takes over a new connection on the loop that is to serve it. When the
+// connection is closed, Listener.Closed is to be called on that loop.
+type Accepted func(l *Loop, fd int)
+
+// Listener is a listening TCP socket (legacy-protocol spec §1, operations spec §10).
+type Listener struct {
+	options Options
+	fd      int
+	addr    netip.AddrPort
+	limited *logging.Limited // "limit reached"
+	failing *logging.Limited // accept errors
+
+	group    *Group
+	accepted Accepted
+
+	open    atomic.Int64 // connections
+	refused atomic.Int64 // connections closed because of the limit
+}
+
+const (
+	// acceptsPerRound bounds how long a flood of connections keeps a loop from its others.
+	acceptsPerRound = 64
+	// acceptPause is how long to wait after a failed accept, descriptors being short.
+	acceptPause = 100 * time.Millisecond
+	// logPeriod is the shortest time between two equal messages that peers can provoke.
+	logPeriod = 10 * time.Second
+)
+
+// Listen binds and listens. Connections wait in the backlog until Serve is called. The
+// options of the listening socket are inherited by the accepted ones: keep-alive that
+// finds a dead peer in about 14 s, no Nagle delay.
+func Listen(o Options, log *zap.Logger) (*Listener, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s listener on %s: socket: %w", o.Name, o.Address, err)
+	}
+	l := &Listener{
+		options: o,
+		fd:      fd,
+		limited: logging.NewLimited(log, logPeriod),
+		failing: logging.NewLimited(log, logPeriod),
+	}
+	if err := l.listen(); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("%s listener on %s: %w", o.Name, o.Address, err)
+	}
+	return l, nil
+}
+
+func (l *Listener) listen() error {
+	for _, option := range []struct{ level, name, value int }{
+		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 5},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 3},
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+	} {
+		if err := unix.SetsockoptInt(l.fd, option.level, option.name, option.value); err != nil {
+			return fmt.Errorf("setsockopt: %w", err)
+		}
+	}
+	address := &unix.SockaddrInet4{Addr: l.options.Address.Addr().As4(), Port: int(l.options.Address.Port())}
+	if err := unix.Bind(l.fd, address); err != nil {
+		return fmt.Errorf("bind: %w", err)
+	}
+	if err := unix.Listen(l.fd, l.options.Backlog); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	bound, err := unix.Getsockname(l.fd)
+	if err != nil {
+		return fmt.Errorf("getsockname: %w", err)
+	}
+	b := bound.(*unix.SockaddrInet4)
+	l.addr = netip.AddrPortFrom(netip.AddrFrom4(b.Addr), uint16(b.Port))
+	return nil
+}
+
+// Addr is the address the listener is bound to, with the real port.
+func (l *Listener) Addr() netip.AddrPort { return l.addr }
+
+// Connections is the number of open connections.
+func (l *Listener) Connections() int64 { return l.open.Load() }
+
+// Refused is the number of connections closed so far because of the limit.
+func (l *Listener) Refused() int64 { return l.refused.Load() }
+
+// Serve starts accepting on the first loop of the group, which must call it.
+func (l *Listener) Serve(g *Group, accepted Accepted) error {
+	l.group, l.accepted = g, accepted
+	return g.loops[0].Register(l.fd, unix.EPOLLIN, l)
+}
+
+// Closed tells that a connection of this listener, served by that loop, is closed.
+func (l *Listener) Closed(loop *Loop) {
+	loop.connections.Add(-1)
+	l.open.Add(-1)
+}
+
+// Close stops accepting; connections stay. If Serve has been called, so must Close be
+// on the same loop.
+func (l *Listener) Close() {
+	if l.fd < 0 {
+		return
+	}
+	if l.group != nil {
+		l.group.loops[0].Unregister(l.fd)
+	}
+	unix.Close(l.fd)
+	l.fd = -1
+}
+
+// Ready accepts what waits.
+func (l *Listener) Ready(Events) {
+	for range acceptsPerRound {
+		fd, _, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch err {
+		case nil:
+			l.admit(fd)
+		case unix.EAGAIN:
+			return
+		case unix.EINTR, unix.ECONNABORTED:
+		default:
+			l.pause(err)
+			return
+		}
+	}
+}
+
+func (l *Listener) admit(fd int) {
+	if l.options.Limit > 0 && l.open.Load() >= int64(l.options.Limit) {
+		unix.Close(fd)
+		l.refused.Add(1)
+		l.limited.Log(zapcore.WarnLevel, "connection closed at once, the connection limit is reached",
+			zap.String("protocol", l.options.Name), zap.Uint32("limit", l.options.Limit))
+		return
+	}
+	l.open.Add(1)
+	loop := l.group.leastLoaded()
+	loop.connections.Add(1)
+	if loop == l.group.loops[0] {
+		l.accepted(loop, fd)
+		return
+	}
+	loop.Post(TaskFunc(func() { l.accepted(loop, fd) }))
+}
+
+// pause stops accepting for a moment: the cause, most often a lack of descriptors, will
+// not go away in this round, and the waiting connections are safe in the backlog.
+func (l *Listener) pause(cause error) {
+	l.failing.Log(zapcore.ErrorLevel, "cannot accept connections, trying again",
+		zap.String("protocol", l.options.Name), zap.Duration("every", acceptPause), zap.Error(cause))
+	loop := l.group.loops[0]
+	loop.Unregister(l.fd)
+	loop.After(acceptPause, TaskFunc(func() {
+		if l.fd < 0 {
+			return
+		}
+		if err := loop.Register(l.fd, unix.EPOLLIN, l); err != nil {
+			l.failing.Log(zapcore.ErrorLevel, "cannot accept connections any more", zap.String("protocol", l.options.Name), zap.Error(err))
+		}
+	}))
+}

@@ -1,0 +1,36 @@
+package legacy
+
+import (
+	"github.com/sociomantic-tsunami/dmqnode/internal/names"
+	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+)
+
+// pop hands out the oldest record (spec §6.2). Records of length 0 are skipped: to the
+// client that would mean an empty channel.
+func (s *Session) pop(r *wire.Request) {
+	if !names.ValidChannel(r.Channel) {
+		s.reply(wire.BadChannelName)
+		return
+	}
+	c := s.batch.Find(r.Channel)
+	if c == nil {
+		s.reply(wire.Error)
+		return
+	}
+	run, err := c.Pop(true)
+	if err != nil {
+		if err != storage.ErrSubscribed {
+			s.failed(r.Command, err)
+		}
+		s.reply(wire.Error)
+		return
+	}
+	s.reply(wire.OK)
+	if run == nil {
+		s.conn.Write(wire.EndMark)
+		return
+	}
+	s.conn.Write(run.Bytes())
+	s.popped.Add(run, s.conn.OutputEnd())
+}

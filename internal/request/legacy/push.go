@@ -1,0 +1,30 @@
+package legacy
+
+import (
+	"github.com/sociomantic-tsunami/dmqnode/internal/names"
+	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+)
+
+// push stores a record (spec §6.1). A record that cannot be stored is answered with
+// OutOfMemory, which makes the client try the next node.
+func (s *Session) push(r *wire.Request) {
+	if !names.ValidChannel(r.Channel) {
+		s.reply(wire.BadChannelName)
+		return
+	}
+	c, err := s.batch.Open(r.Channel) // also if the value turns out to be empty
+	switch {
+	case err != nil:
+	case len(r.Value) == 0:
+		s.reply(wire.EmptyValue)
+		return
+	default:
+		err = c.Push(r.Value)
+	}
+	if err != nil {
+		s.failed(r.Command, err)
+		s.reply(wire.OutOfMemory)
+		return
+	}
+	s.reply(wire.OK)
+}

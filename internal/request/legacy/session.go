@@ -1,0 +1,217 @@
+// Package legacy executes the requests of legacy connections against the storage
+// (legacy-protocol spec §3, §6–§8): one file a request, and the Session that reads one
+// request after the other.
+//
+// A Session belongs to the loop of its connection. It is in one of three states:
+//
+//	        Produce, ProduceMulti            Consume
+//	records ◀──────────────────── requests ────────────▶ consuming
+//	        ────────────────────▶          ◀────────────
+//	           end mark                     channel removed
+//
+// While it works through the input of one read it keeps the last channel locked, so that
+// pipelined requests and the records of a stream take the lock once. The channel is
+// unlocked, and waiting consumers are woken, before any reply is sent.
+//
+// The package imports connpool, storage, stats, names, logging and protocol/legacy.
+package legacy
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/connpool"
+	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
+	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+)
+
+// Node is what all legacy sessions share. It is safe for concurrent use.
+type Node struct {
+	channels *storage.Channels
+	stats    *stats.Legacy
+	badInput *logging.Limited
+	failures *logging.Limited
+}
+
+// The shortest times between two messages of the same kind, which clients could otherwise
+// provoke without end.
+const (
+	badInputPeriod = 100 * time.Millisecond
+	failurePeriod  = time.Second
+)
+
+// NewNode returns a Node whose sessions work on channels, are counted in stats and report
+// to log.
+func NewNode(channels *storage.Channels, stats *stats.Legacy, log *zap.Logger) *Node {
+	return &Node{
+		channels: channels,
+		stats:    stats,
+		badInput: logging.NewLimited(log, badInputPeriod),
+		failures: logging.NewLimited(log, failurePeriod),
+	}
+}
+
+// NewSession returns the session of a connection handler.
+func (n *Node) NewSession(c *connpool.Conn) connpool.Session {
+	return &Session{node: n, conn: c, batch: storage.NewBatch(n.channels), count: newCount(n.stats)}
+}
+
+// Session executes the requests of one connection, in order.
+type Session struct {
+	node *Node
+	conn *connpool.Conn
+
+	decoder wire.Decoder
+
+	batch   storage.Batch // ended before Receive returns
+	state   state
+	stream  stream
+	consume consume
+	popped  storage.Sending
+	count   count
+}
+
+type state uint8
+
+const (
+	requests  state = iota // the next bytes are a request
+	records                // of a Produce or ProduceMulti
+	consuming              // the input is paused
+)
+
+// Opened implements connpool.Session.
+func (s *Session) Opened() {}
+
+// Receive implements connpool.Session.
+func (s *Session) Receive(in []byte) (used int) {
+	defer s.batch.End()
+	s.count.received()
+	for more := true; more && !s.conn.Closing() && !s.conn.OutputFull(); {
+		var n int
+		switch s.state {
+		case requests:
+			n, more = s.receiveRequest(in[used:])
+		case records:
+			n, more = s.receiveRecords(in[used:])
+		case consuming:
+			return used
+		}
+		used += n
+	}
+	return used
+}
+
+// receiveRequest executes the request at the start of in. more tells that another one
+// may follow at once.
+func (s *Session) receiveRequest(in []byte) (used int, more bool) {
+	r := new(wire.Request) // not kept, as it refers to the input
+	n, err := s.decoder.Decode(in, r)
+	if err != nil {
+		return s.reject(n, err), false
+	}
+	if n == 0 {
+		return 0, false
+	}
+	switch r.Command {
+	case wire.Push:
+		s.count.push.Add()
+		s.push(r)
+	case wire.Pop:
+		s.count.pop.Add()
+		s.pop(r)
+	case wire.Consume:
+		s.startConsume(r)
+	case wire.GetNumConnections:
+		s.reply(wire.NotSupported)
+	case wire.PushMulti:
+		s.count.pushMulti.Add()
+		s.pushMulti(r)
+	case wire.Produce:
+		s.startProduce(r)
+	case wire.ProduceMulti:
+		s.startProduceMulti(r)
+	case wire.RemoveChannel:
+		s.removeChannel(r)
+	}
+	return n, true
+}
+
+// reject ends the connection because of input that cannot be understood. An array that
+// is too long is read to its end first, so that the peer, still writing it, sees an
+// orderly close.
+func (s *Session) reject(used int, err error) int {
+	text := "Invalid command"
+	long, tooLong := err.(*wire.TooLongError)
+	if tooLong || err == wire.ErrNames {
+		text = "The input array is too long."
+	}
+	s.node.badInput.Log(zapcore.ErrorLevel, text, zap.String("client", s.conn.Peer()), zap.Error(err))
+	if tooLong {
+		s.conn.Swallow(long.Length)
+		return used
+	}
+	s.conn.Close()
+	return 0
+}
+
+// fail ends the connection because a request that has no status for it failed.
+func (s *Session) fail(c wire.Command, err error) {
+	s.failed(c, err)
+	s.conn.Close()
+}
+
+func (s *Session) failed(c wire.Command, err error) {
+	s.node.failures.Log(zapcore.ErrorLevel, "request failed",
+		zap.String("client", s.conn.Peer()), zap.Stringer("request", c), zap.Error(err))
+}
+
+func (s *Session) reply(status wire.Status) {
+	s.conn.Appended(wire.AppendStatus(s.conn.Buffer(wire.CodeSize), status))
+}
+
+// Sent implements connpool.Session.
+func (s *Session) Sent() {
+	sent, unsent := s.conn.Progress()
+	s.popped.Sent(sent)
+	if unsent == 0 {
+		s.count.sent()
+	}
+	if s.state == consuming {
+		s.serve()
+	}
+}
+
+// EndOfInput implements connpool.Session.
+func (s *Session) EndOfInput() {
+	if s.state == consuming {
+		// The peer is taken for gone: what it has not got goes to others.
+		s.leave()
+		sent, _ := s.conn.Progress()
+		s.popped.Broken(sent)
+		s.conn.DropOutput()
+		s.endConsume()
+	}
+}
+
+// Closed implements connpool.Session.
+func (s *Session) Closed() {
+	if s.state == consuming {
+		s.leave()
+	}
+	sent, _ := s.conn.Progress()
+	s.popped.Broken(sent)
+	s.count.sent()
+	s.count.endStream()
+	*s = Session{
+		node:    s.node,
+		conn:    s.conn,
+		batch:   storage.NewBatch(s.node.channels),
+		count:   newCount(s.node.stats),
+		popped:  s.popped,
+		consume: consume{runs: s.consume.runs[:0]},
+	}
+}

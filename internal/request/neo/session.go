@@ -1,0 +1,301 @@
+// Package neo executes the requests of neo connections against the storage
+// (neo-protocol spec §7–§12): one file a request, and the Session that authenticates a
+// client and then takes in frames of any number of requests at once.
+//
+// A Push or a Pop is over as soon as its one message is handled; only a Consume lives
+// on, as an entry in the table of its session. Replies are appended to the output of the
+// connection in the order in which requests are handled, and leave with one system call a
+// round; a batch of records is not copied but sent from where it lies in the storage.
+//
+// While the output is full no further frame is handled and no Consume takes records:
+// those that want to wait in a line, first come, first served. So the queue in front of a
+// small reply is bounded, and so is what a peer that does not read can hold.
+//
+// A Session belongs to the loop of its connection. The last channel used stays locked
+// while the frames of one read are handled, and is unlocked before any reply is sent.
+//
+// The package imports connpool, listener, logging, stats, storage, names and protocol/neo.
+package neo
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/connpool"
+	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
+	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
+	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+)
+
+// Options are the settings of neo sessions.
+type Options struct {
+	Keys             wire.Keys     // of the clients that may connect
+	HandshakeTimeout time.Duration // until a client must be authenticated
+	MaxFrame         uint64        // body of a frame in bytes
+	MaxRequests      int           // active on one connection
+	Redeliver        bool          // what a client has not confirmed goes back to the storage
+}
+
+// Loggers are where sessions report to.
+type Loggers struct {
+	Rejections *zap.Logger // clients that are not let in
+	Requests   *zap.Logger // requests that fail
+}
+
+// Node is what all neo sessions share. It is safe for concurrent use.
+type Node struct {
+	channels *storage.Channels
+	options  Options
+	stats    *stats.Neo
+	log      Loggers
+	failures *logging.Limited
+}
+
+// failurePeriod is the shortest time between two messages about requests that failed,
+// most often all for the same reason.
+const failurePeriod = time.Second
+
+// NewNode returns a Node whose sessions work on channels.
+func NewNode(channels *storage.Channels, options Options, stats *stats.Neo, log Loggers) *Node {
+	return &Node{
+		channels: channels,
+		options:  options,
+		stats:    stats,
+		log:      log,
+		failures: logging.NewLimited(log.Requests, failurePeriod),
+	}
+}
+
+// NewSession returns the session of a connection handler.
+func (n *Node) NewSession(c *connpool.Conn) connpool.Session {
+	return &Session{
+		node:     n,
+		conn:     c,
+		batch:    storage.NewBatch(n.channels),
+		consumes: make(map[uint64]*consume),
+		count:    newCount(n.stats),
+	}
+}
+
+// Session executes the requests of one connection.
+type Session struct {
+	node *Node
+	conn *connpool.Conn
+
+	client    string // its name, once it is authenticated
+	handshake wire.Handshake
+	timeout   *listener.Timer // of the handshake
+
+	batch    storage.Batch       // ended before Receive returns
+	consumes map[uint64]*consume // active, by request id
+	line     []*consume          // those that wait for room in the output
+	sending  storage.Sending
+	flushing bool // a Continue of the connection is posted
+	count    count
+	logged   bool // which requests the end of the connection cuts short
+}
+
+// Opened implements connpool.Session.
+func (s *Session) Opened() {
+	s.handshake = wire.Handshake{Keys: s.node.options.Keys}
+	s.timeout = s.conn.Loop().After(s.node.options.HandshakeTimeout, listener.TaskFunc(func() {
+		s.timeout = nil
+		s.conn.Close()
+		s.conn.Continue()
+	}))
+}
+
+// Receive implements connpool.Session.
+func (s *Session) Receive(in []byte) (used int) {
+	defer s.batch.End()
+	if s.client == "" {
+		if used = s.authenticate(in); s.client == "" {
+			return used
+		}
+	}
+	s.count.received()
+	for !s.conn.Closing() && !s.conn.OutputFull() {
+		id, payload, size, err := wire.Next(in[used:], s.node.options.MaxFrame)
+		if err != nil {
+			s.breach()
+			return used
+		}
+		if size > len(in)-used {
+			return used
+		}
+		used += size
+		if c := s.consumes[id]; c != nil {
+			s.receiveFeedback(c, payload)
+		} else {
+			s.start(id, payload)
+		}
+	}
+	return used
+}
+
+// authenticate does the next steps of the handshake.
+func (s *Session) authenticate(in []byte) (used int) {
+	used, out, done, err := s.handshake.Step(in, s.buffer())
+	s.conn.Appended(out)
+	switch {
+	case err != nil:
+		var rejection *wire.Rejection
+		if errors.As(err, &rejection) {
+			s.node.log.Rejections.Warn(rejection.Error(), zap.String("address", s.conn.Peer()))
+		}
+		s.conn.Close()
+	case done:
+		s.client = s.handshake.Name()
+		s.conn.Loop().StopTimer(s.timeout)
+		s.timeout = nil
+	}
+	return used
+}
+
+// start handles a message on an id that has no request: the first one of a new request,
+// or a late one of a Consume that is over (spec §7.2, §15).
+func (s *Session) start(id uint64, payload []byte) {
+	code, version, fields, err := wire.ParseStart(payload)
+	if err != nil {
+		s.late(id, payload)
+		return
+	}
+	if len(s.consumes) >= s.node.options.MaxRequests {
+		s.breach()
+		return
+	}
+	support := wire.Supports(code, version)
+	s.conn.Appended(wire.AppendSupport(s.buffer(), id, support))
+	if support != wire.Supported {
+		return
+	}
+	switch code {
+	case wire.CodePush:
+		s.count.push.Add()
+		err = s.push(id, fields)
+	case wire.CodePop:
+		s.count.pop.Add()
+		err = s.pop(id, fields)
+	case wire.CodeConsume:
+		err = s.startConsume(id, fields)
+	}
+	if err != nil {
+		s.node.log.Requests.Error("malformed request, connection closed",
+			zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
+		s.breach()
+	}
+}
+
+// late handles a message of one byte on an id without request. A Continue or Stop may
+// have crossed the end of its Consume; a client that sent Stop waits for the answer.
+func (s *Session) late(id uint64, payload []byte) {
+	switch feedback, err := wire.ParseFeedback(payload); {
+	case err != nil:
+		s.breach()
+	case feedback == wire.Stop:
+		s.conn.Appended(wire.AppendStopped(s.buffer(), id))
+	}
+}
+
+// breach ends the connection because the peer has broken the protocol. Nothing tells the
+// peer; each request that this cuts short is logged.
+func (s *Session) breach() {
+	s.cutShort(zap.ErrorLevel, "connection closed after a protocol error")
+	s.conn.Close()
+}
+
+// cutShort logs once each request that the end of the connection cuts short.
+func (s *Session) cutShort(level zapcore.Level, reason string) {
+	if s.logged {
+		return
+	}
+	s.logged = true
+	for _, c := range s.consumes {
+		s.node.log.Requests.Log(level, reason,
+			zap.String("client", s.client), zap.String("request", requestName(wire.CodeConsume)), zap.Stringer("storage", c))
+	}
+}
+
+// failed logs that a request could not be carried out.
+func (s *Session) failed(code wire.Code, err error) {
+	s.node.failures.Log(zapcore.ErrorLevel, "request failed",
+		zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
+}
+
+// requestName is the name of a request in messages and statistics.
+func requestName(code wire.Code) string {
+	switch code {
+	case wire.CodePush:
+		return "push"
+	case wire.CodePop:
+		return "pop"
+	}
+	return "consume"
+}
+
+// messageSize is more than any message has without a value or batch.
+const messageSize = 64
+
+// buffer returns the buffer to append a small message to.
+func (s *Session) buffer() []byte { return s.conn.Buffer(messageSize) }
+
+// Sent implements connpool.Session.
+func (s *Session) Sent() {
+	sent, unsent := s.conn.Progress()
+	s.sending.Sent(sent)
+	if unsent == 0 {
+		s.count.sent()
+	}
+	if len(s.line) > 0 && !s.conn.OutputFull() {
+		s.advanceLine()
+	}
+}
+
+// flushSoon sends what is appended at the end of the round, together with what others
+// append until then.
+func (s *Session) flushSoon() {
+	if !s.flushing {
+		s.flushing = true
+		s.conn.Loop().Post(s)
+	}
+}
+
+// Run implements listener.Task: see flushSoon.
+func (s *Session) Run() {
+	s.flushing = false
+	s.conn.Continue()
+}
+
+// EndOfInput implements connpool.Session. The input is never paused.
+func (s *Session) EndOfInput() {}
+
+// Closed implements connpool.Session.
+func (s *Session) Closed() {
+	s.conn.Loop().StopTimer(s.timeout)
+	s.count.sent()
+	sent, _ := s.conn.Progress()
+	s.sending.Broken(sent)
+	s.cutShort(zap.InfoLevel, "connection ended")
+	for id, c := range s.consumes {
+		c.over = true
+		c.consumer.Leave(c.runs, 0)
+		delete(s.consumes, id)
+		s.node.stats.Consume.EndUntimed()
+	}
+	clear(s.line)
+	*s = Session{
+		node:     s.node,
+		conn:     s.conn,
+		batch:    storage.NewBatch(s.node.channels),
+		consumes: s.consumes,
+		count:    newCount(s.node.stats),
+		line:     s.line[:0],
+		sending:  s.sending,
+		flushing: s.flushing,
+	}
+}

@@ -1,0 +1,135 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// ErrSubscribed says that records cannot be popped from a channel that has, or once
+// had, a subscriber (storage spec §5.3).
+var ErrSubscribed = errors.New("the channel has subscribers")
+
+// Channel is one channel: its plain storage, or the storages of its subscribers.
+//
+// Methods marked "locked" are called between Lock and Unlock.
+type Channel struct {
+	name   string
+	shared *shared
+
+	mu         sync.Mutex
+	removed    bool
+	subscribed bool
+	storages   []*Storage // one if not subscribed, else one per subscriber
+}
+
+// Name returns the name of the channel.
+func (c *Channel) Name() string { return c.name }
+
+// Lock starts a batch of operations on the channel. It reports false, and holds no
+// lock, if the channel has been removed.
+func (c *Channel) Lock() bool {
+	c.mu.Lock()
+	if c.removed {
+		c.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// Unlock ends the batch: what was pushed is safe from now on, and consumers are woken.
+func (c *Channel) Unlock() {
+	for _, s := range c.storages {
+		if s.dirty {
+			s.save()
+		}
+		s.wake()
+	}
+	c.mu.Unlock()
+}
+
+// Push appends a record to every storage of the channel (locked). If the disk is full
+// none of them has it; after another failure of the disk some may.
+func (c *Channel) Push(payload []byte) error {
+	if err := c.reserve(payload); err != nil {
+		return err
+	}
+	for _, s := range c.storages {
+		if err := s.push(payload); err != nil {
+			return fmt.Errorf("storage %s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// reserve makes room in the overflow for a record that goes to several storages: it is to
+// be pushed to all of them or to none.
+func (c *Channel) reserve(payload []byte) error {
+	if len(c.storages) == 1 || c.shared.store == nil {
+		return nil
+	}
+	records := 0
+	for _, s := range c.storages {
+		if s.overflows(len(payload)) {
+			records++
+		}
+	}
+	if records == 0 {
+		return nil
+	}
+	if err := c.shared.store.overflow.Reserve(records, int64(records)*int64(len(payload))); err != nil {
+		return fmt.Errorf("channel %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// PushRun appends records that are laid out as in a ring: 8 bytes little-endian length,
+// payload. None of them may be empty (locked).
+func (c *Channel) PushRun(run []byte, records int) error {
+	for _, s := range c.storages {
+		if err := s.pushRun(run, records); err != nil {
+			return fmt.Errorf("storage %s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// Pop hands out the oldest record (locked). It returns nil if there is none, and
+// ErrSubscribed if the channel has subscribers. With skipEmpty, records of length 0 are
+// dropped on the way.
+func (c *Channel) Pop(skipEmpty bool) (*Run, error) {
+	if c.subscribed {
+		return nil, ErrSubscribed
+	}
+	return c.storages[0].take(1, 1, skipEmpty)
+}
+
+// Subscribe returns the storage of that subscriber and adds the subscriber if it is
+// new (locked). The name must be valid (package names).
+func (c *Channel) Subscribe(subscriber string) (*Storage, error) {
+	if !c.subscribed {
+		s := c.storages[0]
+		s.rename(subscriber)
+		c.subscribed = true
+		return s, nil
+	}
+	for _, s := range c.storages {
+		if s.subscriber == subscriber {
+			return s, nil
+		}
+	}
+	s, err := newStorage(c, subscriber, true)
+	if err != nil {
+		return nil, fmt.Errorf("channel %q: subscriber %q: %w", c.name, subscriber, err)
+	}
+	c.storages = append(c.storages, s)
+	return s, nil
+}
+
+// remove drops everything (locked).
+func (c *Channel) remove() {
+	c.removed = true
+	for _, s := range c.storages {
+		s.remove()
+	}
+}

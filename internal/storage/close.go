@@ -1,0 +1,168 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"go.uber.org/zap"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/dump"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
+)
+
+// Close ends a clean stop. It leaves the data directory as the original expects it
+// (storage spec §9): a dump of each ring that holds records, or of a subscription that
+// holds none, and the overflow with its index. All runs must be settled and all consumers
+// have left.
+//
+// The overflow and its index come first, then the dumps. Whatever cannot be written stays
+// in its ring file, which the next start of this node finds; the others are not affected.
+func (cs *Channels) Close() error {
+	st := cs.shared.store
+	if st == nil {
+		return nil
+	}
+	close(st.stop)
+	st.ticking.Wait()
+	storages := cs.storages()
+	err := st.closeOverflow(storages)
+	indexed := err == nil
+	for _, k := range st.imported {
+		err = errors.Join(err, k.deleteDump())
+	}
+	var saved []*Storage
+	for _, s := range storages {
+		if s.kept.dump != "" || !indexed && s.kept.slot.Positions().Records > 0 {
+			continue // only the slot knows what there is
+		}
+		if e := s.saveDump(); e != nil {
+			err = errors.Join(err, e)
+			continue
+		}
+		saved = append(saved, s)
+	}
+	if e := st.dir.Sync(); e != nil {
+		err, saved = errors.Join(err, e), nil // the dumps may not last; the rings do
+	}
+	for _, s := range saved {
+		st.state.Free(s.kept.slot)
+		err = errors.Join(err, st.removeRing(s.kept.ringFile, uint64(s.ring.Capacity())))
+	}
+	for _, s := range storages {
+		err = errors.Join(err, s.ring.Close())
+	}
+	return errors.Join(err, st.state.Close(), st.dir.Sync(), st.lock.Close())
+}
+
+// closeOverflow leaves the overflow to the index. If that fails, the slots go on to count.
+func (st *Store) closeOverflow(storages []*Storage) (err error) {
+	for _, s := range storages {
+		err = errors.Join(err, s.closeGaps())
+	}
+	if err != nil {
+		err = errors.Join(err, st.overflow.Abandon())
+	} else {
+		err = st.overflow.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("the overflow could not be closed: %w", err)
+	}
+	st.stopRunning()
+	return nil
+}
+
+// closeGaps drops delivered records of the overflow that lie behind others, which the files
+// of the original cannot express. The others go to the ring or, if it has no room for them,
+// to the front of a new chain.
+func (s *Storage) closeGaps() error {
+	if !s.hasOverflowGaps() {
+		return nil
+	}
+	var needed []byte
+	records := 0
+	for r := s.firstInOverflow(); r != nil; r = r.next {
+		if r.state != delivered {
+			needed = append(needed, r.bytes...)
+			records += r.records
+		}
+	}
+	if !s.ring.InFile() || !s.ring.PushRun(needed, records) {
+		return s.refill(func() error { return nil })
+	}
+	for r := s.firstInOverflow(); r != nil; r = s.firstInOverflow() {
+		s.overflow.Free(r.size, r.records)
+		s.forget(r)
+	}
+	s.save()
+	return nil
+}
+
+// saveDump writes the dump of a storage if it needs one.
+func (s *Storage) saveDump() error {
+	st := s.kept.store
+	log := st.options.Logs("storage:" + s.name)
+	held, size := s.undelivered()
+	if held == 0 && (!s.channel.subscribed || s.overflow.Held() > 0) {
+		log.Info("nothing to save")
+		return nil
+	}
+	if err := s.writeDump(held, size); err != nil {
+		log.Error("the records of the ring could not be saved; they stay in its file, if it has one", zap.Error(err))
+		return err
+	}
+	log.Info("saved to dump file", zap.String("file", st.dir.Path(dump.FileName(s.name))),
+		zap.Uint64("records", held), zap.Uint64("bytes", size))
+	return nil
+}
+
+// writeDump makes the dump complete and durable under another name; then the slot says so,
+// and from then on the dump counts, renamed or not. If it can't be renamed, the ring goes on
+// to count.
+func (s *Storage) writeDump(held, size uint64) error {
+	st, slot := s.kept.store, s.kept.slot
+	temporary := temporaryDump(slot)
+	if err := dump.Write(st.dir, temporary, held, size, s.ringRuns()); err != nil {
+		return err
+	}
+	if _, err := st.dir.Stat(dump.FileName(s.name)); err == nil {
+		st.options.Logs("storage:"+s.name).Warn("a dump file of that name exists, it is replaced",
+			zap.String("file", st.dir.Path(dump.FileName(s.name))))
+	}
+	slot.SetIdentity(state.Identity{Storage: s.name, Dumped: true})
+	err := dump.Commit(st.dir, temporary, s.name)
+	if err != nil {
+		slot.SetIdentity(state.Identity{Storage: s.name})
+		err = errors.Join(err, st.dir.Remove(temporary))
+	}
+	return err
+}
+
+// undelivered measures the records of the ring that have not been delivered.
+func (s *Storage) undelivered() (records, size uint64) {
+	records, size = uint64(s.ring.Held()), uint64(s.ring.UsedSpace())
+	for r := s.first; r != nil; r = r.next {
+		if r.state == delivered && !r.inOverflow {
+			records -= uint64(r.records)
+			size -= uint64(r.size)
+		}
+	}
+	return records, size
+}
+
+// ringRuns yields these records in order.
+func (s *Storage) ringRuns() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for r := s.first; r != nil; r = r.next {
+			if r.state == returned && !r.inOverflow && !yield(r.bytes) {
+				return
+			}
+		}
+		for {
+			run, n := s.ring.Take(everything, everything)
+			if n == 0 || !yield(run) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package storage
+
+import (
+	"fmt"
+	"io"
+
+	"go.uber.org/zap"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
+)
+
+// Load takes over a data directory: one that this node left behind, after a clean stop,
+// an interrupted one or none, or that of an original node (storage spec §9). Records go
+// to the new node; dump files are not deleted before Commit is called. If Load fails,
+// all files are as they were, or as a further Load needs them.
+//
+// What is found wrong is logged. Records are recovered as far as the files prove them;
+// what they don't prove is kept in files set aside.
+func Load(options StoreOptions) (*Channels, error) {
+	dir, err := disk.OpenDir(options.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	rings := dir
+	if options.RingDir != "" {
+		if rings, err = disk.OpenDir(options.RingDir); err != nil {
+			return nil, fmt.Errorf("[Storage] ring_dir: %w", err)
+		}
+	}
+	lock, err := lockDir(options.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return load(options, dir, rings, lock)
+}
+
+// load is Load in directories that are open and locked.
+func load(options StoreOptions, dir, rings disk.Dir, lock io.Closer) (*Channels, error) {
+	l := &loader{store: &Store{
+		options: options,
+		dir:     dir,
+		rings:   rings,
+		log:     options.Logs("dmqnode.storage"),
+		lock:    lock,
+		stop:    make(chan struct{}),
+	}}
+	l.channels = NewChannels(Options{RingSize: options.RingSize})
+	l.channels.shared.store = l.store
+	if err := l.load(); err != nil {
+		l.abandon()
+		return nil, err
+	}
+	l.store.startTicking(l.channels)
+	return l.channels, nil
+}
+
+// Commit deletes the dump files that have been taken over. It is to be called when nothing
+// can keep the node from serving any more, and before it does: what clients change must not
+// be undone by a dump that a crash has left behind.
+func (cs *Channels) Commit() {
+	st := cs.shared.store
+	if st == nil {
+		return
+	}
+	st.mu.Lock()
+	st.serving = true
+	st.mu.Unlock()
+	if st.options.Sync > 0 {
+		if err := cs.sync(); err != nil {
+			st.log.Error("dump files that have been loaded are kept, because the records could not be made durable elsewhere",
+				zap.Error(err))
+			return
+		}
+	}
+	for _, k := range st.imported {
+		if err := k.deleteDump(); err != nil {
+			st.log.Error("a dump file that has been loaded could not be deleted; it is not loaded again",
+				zap.Error(err))
+		}
+	}
+}
+
+// deleteDump deletes the dump file whose records the storage has.
+func (k *kept) deleteDump() error {
+	if k.dump == "" {
+		return nil
+	}
+	if err := removeFile(k.store.dir, k.dump); err != nil {
+		return err
+	}
+	k.dump = ""
+	return nil
+}
+
+// loader takes over a data directory.
+type loader struct {
+	store    *Store
+	channels *Channels
+
+	// The state file said nothing: as long as no file has been changed, all that was made
+	// can be deleted again.
+	fresh         bool
+	emptyOverflow bool // there were no records in the overflow
+	aside         []damagedDump
+}
+
+// load does everything that may fail because of what is in the directory before it stores
+// anything, and imports dumps last: they stay what they are until Commit.
+func (l *loader) load() (err error) {
+	st := l.store
+	if st.state, err = state.Open(st.dir); err != nil {
+		return err
+	}
+	l.fresh = st.state.Empty()
+	slots, err := l.finishStop()
+	if err != nil {
+		return err
+	}
+	if err := l.removeStrays(slots); err != nil {
+		return err
+	}
+	queues, err := l.openOverflow(slots)
+	if err != nil {
+		return err
+	}
+	if err := l.restore(slots, queues); err != nil {
+		return err
+	}
+	l.setPhase(state.Running)
+	for _, s := range l.channels.storages() {
+		if err := st.refit(s); err != nil {
+			return err
+		}
+	}
+	if err := l.importDumps(); err != nil {
+		return err
+	}
+	for _, s := range l.channels.storages() {
+		s.pushed, s.popped = Moved{}, Moved{}
+	}
+	return l.setAside()
+}
+
+func (l *loader) setPhase(phase state.Phase) {
+	h := l.store.state.Header()
+	h.Phase = phase
+	l.store.state.SetHeader(h)
+}
+
+// abandon closes everything and leaves the files for another try.
+func (l *loader) abandon() {
+	st := l.store
+	storages := l.channels.storages()
+	if l.fresh && st.state != nil {
+		l.undo(storages)
+	}
+	for _, s := range storages {
+		if s.ring != nil {
+			s.ring.Close()
+		}
+	}
+	if st.overflow != nil {
+		st.overflow.Abandon()
+	}
+	if st.state != nil {
+		st.state.Close()
+	}
+	st.lock.Close()
+}
+
+// undo forgets what was made from other files, and then deletes it.
+func (l *loader) undo(storages []*Storage) {
+	st := l.store
+	for _, slot := range st.state.Used() {
+		st.state.Free(slot)
+	}
+	st.stopRunning()
+	for _, s := range storages {
+		if s.kept == nil {
+			continue
+		}
+		st.removeRing(s.kept.ringFile, 0)
+		if l.emptyOverflow && s.kept.queue != nil {
+			s.kept.queue.Remove()
+			s.kept.queue.Published()
+		}
+	}
+}
+
+// storages returns all storages. Nobody else may be using them.
+func (cs *Channels) storages() (all []*Storage) {
+	for _, c := range cs.All() {
+		all = append(all, c.storages...)
+	}
+	return all
+}

@@ -1,0 +1,306 @@
+package overflow
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// model is a File with queues and what should be in them.
+type model struct {
+	t    testing.TB
+	dir  *memDir
+	logs Logs
+	rand *rand.Rand
+	log  []string // what was done, to be read after a failure
+
+	owner  *published
+	file   *File
+	queues map[string]*Queue
+
+	held    map[string][]string // records that the queue holds
+	taken   map[string]int      // how many of them are handed out
+	runs    map[string][][]byte // the runs that are
+	durable map[string][]string // held, when last published
+	stopped bool                // there are no States: the files must tell all
+	serial  int
+}
+
+func newModel(t testing.TB, seed uint64, dir *memDir) *model {
+	m := &model{t: t, dir: dir, logs: silent, rand: rand.New(rand.NewPCG(seed, 0)), owner: newPublished(),
+		held: map[string][]string{}, durable: map[string][]string{}}
+	m.reopen()
+	return m
+}
+
+func (m *model) note(format string, args ...any) {
+	m.log = append(m.log, fmt.Sprintf(format, args...))
+}
+
+func (m *model) fatal(format string, args ...any) {
+	m.t.Helper()
+	m.t.Fatalf("%s\nafter:\n%s", fmt.Sprintf(format, args...), strings.Join(m.log, "\n"))
+}
+
+// reopen opens the file; the queues hold what was published.
+func (m *model) reopen() {
+	m.t.Helper()
+	var err error
+	if m.file, m.queues, err = m.owner.open(m.dir, m.logs); err != nil {
+		m.fatal("open: %v", err)
+	}
+	m.taken, m.runs = map[string]int{}, map[string][][]byte{}
+	m.held = map[string][]string{}
+	for name, records := range m.durable {
+		m.held[name] = slices.Clone(records)
+	}
+}
+
+func (m *model) payload() string {
+	m.serial++
+	size := m.rand.IntN(40)
+	switch m.rand.IntN(30) {
+	case 0:
+		return ""
+	case 1:
+		size = m.rand.IntN(9000)
+	}
+	return fmt.Sprintf("%d:%s", m.serial, strings.Repeat("x", size))
+}
+
+// queue returns one of the queues, or a new one.
+func (m *model) queue() (string, *Queue) {
+	name := fmt.Sprintf("q%d", m.rand.IntN(5))
+	if m.queues[name] == nil {
+		m.note("create %s", name)
+		q, err := m.file.Create(name)
+		if err != nil {
+			m.fatal("create %s: %v", name, err)
+		}
+		m.queues[name] = q
+	}
+	return name, m.queues[name]
+}
+
+// step does one random operation and reports its error.
+func (m *model) step() error {
+	name, q := m.queue()
+	defer m.compare(name)
+	switch m.rand.IntN(12) {
+	case 0, 1, 2:
+		payload := m.payload()
+		m.note("push %s %.20q (%d)", name, payload, len(payload))
+		if err := q.Push([]byte(payload)); err != nil {
+			return err
+		}
+		m.held[name] = append(m.held[name], payload)
+	case 3, 4:
+		var run []string
+		for range m.rand.IntN(6) {
+			run = append(run, m.payload())
+		}
+		m.note("push run %s of %d", name, len(run))
+		if err := q.PushRun(makeRun(run...), len(run)); err != nil {
+			return err
+		}
+		m.held[name] = append(m.held[name], run...)
+	case 5, 6, 7:
+		return m.take(name, q)
+	case 8, 9:
+		m.free(name, q)
+	case 10:
+		m.note("publish %s", name)
+		m.publish(name)
+	case 11:
+		switch m.rand.IntN(8) {
+		case 0:
+			m.note("cut")
+			_, err := m.file.CutHead()
+			return err
+		case 1:
+			m.note("write index")
+			return m.file.WriteIndex(m.owner.entries())
+		case 2:
+			m.note("remove %s", name)
+			q.Remove()
+			for _, records := range []map[string][]string{m.held, m.durable} {
+				delete(records, name)
+			}
+			delete(m.owner.states, name)
+			delete(m.queues, name)
+			delete(m.taken, name)
+			delete(m.runs, name)
+			q.Published()
+		}
+	}
+	return nil
+}
+
+func (m *model) publish(name string) {
+	m.durable[name] = slices.Clone(m.held[name])
+	m.owner.publish(m.queues[name])
+}
+
+func (m *model) publishAll() {
+	for name := range m.queues {
+		m.publish(name)
+	}
+}
+
+func (m *model) take(name string, q *Queue) error {
+	enough, most := 1+m.rand.IntN(2000), 1+m.rand.IntN(20)
+	m.note("take %s %d %d", name, enough, most)
+	run, records, err := q.Take(enough, most)
+	if err != nil {
+		return err
+	}
+	waiting := m.held[name][m.taken[name]:]
+	if len(waiting) > 0 && records == 0 || records > len(waiting) || records > most {
+		m.fatal("take from %s: %d records of %d, at most %d", name, records, len(waiting), most)
+	}
+	if got, want := payloads(run), waiting[:records]; !slices.Equal(got, want) {
+		m.fatal("take from %s:\n got %.50q\nwant %.50q", name, got, want)
+	}
+	m.taken[name] += records
+	if records > 0 {
+		m.runs[name] = append(m.runs[name], run)
+	}
+	return nil
+}
+
+// free gives back the oldest run, or a part of it, after making sure it has not changed.
+func (m *model) free(name string, q *Queue) {
+	if len(m.runs[name]) == 0 {
+		return
+	}
+	run := m.runs[name][0]
+	all := payloads(run)
+	n := 1 + m.rand.IntN(len(all))
+	m.note("free %s %d of %d", name, n, len(all))
+	if want := m.held[name][:len(all)]; !slices.Equal(all, want) {
+		m.fatal("run of %s:\n got %.50q\nwant %.50q", name, all, want)
+	}
+	size := len(makeRun(all[:n]...))
+	q.Free(size, n)
+	if n < len(all) {
+		m.runs[name][0] = run[size:]
+	} else {
+		m.runs[name] = m.runs[name][1:]
+	}
+	m.held[name] = m.held[name][n:]
+	m.taken[name] -= n
+}
+
+// compare looks at the counters.
+func (m *model) compare(name string) {
+	q := m.queues[name]
+	if q == nil {
+		return
+	}
+	held, bytes := m.held[name], 0
+	for _, record := range held {
+		bytes += len(record)
+	}
+	if q.Held() != len(held) || q.Waiting() != len(held)-m.taken[name] || q.PayloadBytes() != uint64(bytes) {
+		m.fatal("%s: held %d, waiting %d, bytes %d; want %d, %d, %d", name,
+			q.Held(), q.Waiting(), q.PayloadBytes(), len(held), len(held)-m.taken[name], bytes)
+	}
+}
+
+// crash ends the process; what was mapped is in the file.
+func (m *model) crash() {
+	m.note("crash")
+	m.dir = m.dir.clone()
+	m.reopen()
+}
+
+// restart is a clean stop, and a start without States.
+func (m *model) restart() {
+	m.note("restart")
+	m.publishAll()
+	if err := m.file.Close(); err != nil {
+		m.fatal("close: %v", err)
+	}
+	m.stopped = true
+	m.checkAll()
+	entries, err := Recover(m.dir, m.logs)
+	if err != nil {
+		m.fatal("recover: %v", err)
+	}
+	m.owner = publishedEntries(entries)
+	m.stopped = false
+	m.reopen()
+	for name, records := range m.durable {
+		if len(records) == 0 {
+			delete(m.durable, name)
+		}
+	}
+	m.checkAll()
+}
+
+// checkAll compares the whole contents with what was published: what a crash now would
+// leave.
+func (m *model) checkAll() {
+	m.t.Helper()
+	dir, owner := m.dir.clone(), m.owner.clone()
+	if m.stopped {
+		logs, seen := observed()
+		entries, err := Recover(dir, logs)
+		if err != nil {
+			m.fatal("recover: %v", err)
+		}
+		if aside := asideNames(dir); aside != "" {
+			m.fatal("%s set aside after a clean stop: %s", aside, messages(seen, zapcore.ErrorLevel))
+		}
+		owner = publishedEntries(entries)
+	}
+	_, queues, err := owner.open(dir, m.logs)
+	if err != nil {
+		m.fatal("open after a crash: %v", err)
+	}
+	for name, want := range m.durable {
+		var got []string
+		if q := queues[name]; q != nil {
+			got = mustDrain(m.t, q)
+		}
+		if !slices.Equal(got, want) {
+			m.fatal("%s holds\n%.30q\nwant\n%.30q", name, got, want)
+		}
+		delete(queues, name)
+	}
+	for name, q := range queues {
+		if q.Held() > 0 {
+			m.fatal("there is also %s with %d records", name, q.Held())
+		}
+	}
+}
+
+// settle ends a test: what is in the queues now must be there after a crash.
+func (m *model) settle() {
+	m.publishAll()
+	m.checkAll()
+}
+
+func TestQueuesBehaveLikeTheModelThroughCrashesAndRestarts(t *testing.T) {
+	for seed := range uint64(60) {
+		m := newModel(t, seed, newMemDir())
+		for range 600 {
+			if err := m.step(); err != nil {
+				m.fatal("seed %d: %v", seed, err)
+			}
+			switch m.rand.IntN(100) {
+			case 0:
+				m.crash()
+			case 1:
+				m.restart()
+			case 2, 3, 4, 5:
+				m.publishAll()
+			}
+		}
+		m.settle()
+	}
+}

@@ -1,0 +1,216 @@
+package overflow
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The files are emptied when the last record has gone, but not before every State says so.
+func TestFilesAreEmptiedWithTheLastRecord(t *testing.T) {
+	dir, owner := newMemDir(), newPublished()
+	f, _ := owner.mustOpen(t, dir)
+	a, _ := f.Create("a")
+	b, _ := f.Create("b")
+	for _, q := range []*Queue{a, b} {
+		if err := q.Push([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		owner.publish(q)
+	}
+	if err := f.WriteIndex(owner.entries()); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(dir.files[indexName].data); got != "a 1 1 8 8\nb 1 1 41 41\n" {
+		t.Errorf("index %q", got)
+	}
+	sizes := func(empty bool, when string) {
+		t.Helper()
+		for _, name := range []string{dataName, indexName} {
+			if got := len(dir.files[name].data); (got == 0) != empty {
+				t.Errorf("%s %s has %d bytes", when, name, got)
+			}
+		}
+	}
+	mustDrain(t, a)
+	owner.publish(a)
+	sizes(false, "with a record left")
+	mustDrain(t, b)
+	sizes(false, "before the last State is published")
+	owner.publish(b)
+	sizes(true, "at the end")
+	if err := f.WriteIndex(owner.entries()); err != nil {
+		t.Fatal(err)
+	}
+	sizes(true, "after writing an index")
+	if err := a.Push([]byte("again")); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(dir.files[dataName].data[:12]); got != magic+"\x01\x00\x00\x00" {
+		t.Errorf("pushed again: the file begins with %q", got)
+	}
+	a.Remove()
+	sizesData := len(dir.files[dataName].data)
+	a.Published()
+	if sizesData == 0 || len(dir.files[dataName].data) != 0 {
+		t.Error("removing the last records did not empty the file, or too early")
+	}
+	b.Remove()
+	b.Published()
+	if q, err := f.Create("c"); err != nil || q.State().ID != 3 {
+		t.Errorf("new storage: id %d, %v, want 3", q.State().ID, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if names := dir.names(); len(names) > 0 {
+		t.Errorf("after a stop without records there are %v", names)
+	}
+}
+
+func TestRunsOfARemovedQueueStayReadable(t *testing.T) {
+	f, _ := newPublished().mustOpen(t, newMemDir())
+	a, _ := f.Create("a")
+	b, _ := f.Create("b")
+	if err := a.Push([]byte("of a removed queue")); err != nil {
+		t.Fatal(err)
+	}
+	run, _, err := a.Take(1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Remove()
+	a.Published()
+	for range 100 {
+		if err := b.Push([]byte(strings.Repeat("y", 100))); err != nil {
+			t.Fatal(err)
+		}
+		run, n, err := b.Take(1, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Free(len(run), n)
+	}
+	if got := payloads(run); !slices.Equal(got, []string{"of a removed queue"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A storage that was drained and pushed to again, without its State being published in
+// between, holds the old record after a crash, and only that.
+func TestPushAfterAnUnpublishedDrainContinuesTheChain(t *testing.T) {
+	dir, owner := newMemDir(), newPublished()
+	f, _ := owner.mustOpen(t, dir)
+	a, _ := f.Create("a")
+	b, _ := f.Create("b")
+	push := func(q *Queue, payload string) {
+		t.Helper()
+		if err := q.Push([]byte(payload)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	push(a, "old")
+	owner.publish(a)
+	mustDrain(t, a)
+	push(a, "new")
+	push(b, "behind")
+	owner.publish(b)
+
+	dir = dir.clone()
+	f, _ = owner.mustOpen(t, dir)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := Recover(dir, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, queues := publishedEntries(entries).mustOpen(t, dir)
+	if got := mustDrain(t, queues["a"]); !slices.Equal(got, []string{"old"}) {
+		t.Errorf("got %q, want only the old record", got)
+	}
+}
+
+func TestRenamedQueueIsInTheIndexByItsNewName(t *testing.T) {
+	dir := newMemDir()
+	f, q := newQueueIn(t, dir)
+	if err := q.Push([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	q.Rename("sub@q")
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(dir.files[indexName].data); got != "sub@q 1 1 8 8\n" {
+		t.Errorf("index %q", got)
+	}
+}
+
+// Leave and Recover find what a damaged file proves.
+func TestLeaveTurnsStatesIntoAnIndex(t *testing.T) {
+	dir, owner, at := chainOf("one", "two", "three")
+	copy(dir.files[dataName].data[at[2]:], garbageBytes(32))
+	f, err := Open(dir, silent, owner.global, func(Global) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Attach("q", owner.states["q"]); err == nil {
+		t.Fatal("attached a damaged chain")
+	}
+	if err := f.Leave(owner.entries()); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := Recover(dir, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, queues := publishedEntries(entries).mustOpen(t, dir)
+	if got := mustDrain(t, queues["q"]); !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("got %q, want what is left", got)
+	}
+	if got := mustDrain(t, queues["other"]); !slices.Equal(got, []string{"other", "another"}) {
+		t.Errorf("the other storage: got %q", got)
+	}
+	if got := asideNames(dir); got != bothAside {
+		t.Errorf("set aside %q, want %q", got, bothAside)
+	}
+}
+
+// Ids begin again when there are no storages any more (storage spec §3.6), if there are no
+// records of them either.
+func TestIDsBeginAgainWhenNothingIsLeft(t *testing.T) {
+	f, q := newQueueIn(t, newMemDir())
+	if err := q.Push(nil); err != nil {
+		t.Fatal(err)
+	}
+	q.Remove()
+	q.Published()
+	if q, err := f.Create("next"); err != nil || q.State().ID != 1 {
+		t.Errorf("new storage: id %d, %v, want 1", q.State().ID, err)
+	}
+}
+
+// The last record can go while the index is being written.
+func TestIndexDoesNotOutliveTheRecords(t *testing.T) {
+	dir, owner := newMemDir(), newPublished()
+	f, _ := owner.mustOpen(t, dir)
+	q, _ := f.Create("q")
+	if err := q.Push([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	owner.publish(q)
+	entries := owner.entries()
+	dir.fault = func(operation, name string) error {
+		if operation == "rename" {
+			mustDrain(t, q)
+			owner.publish(q)
+		}
+		return nil
+	}
+	if err := f.WriteIndex(entries); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(dir.files[indexName].data); got != "" {
+		t.Errorf("index %q of an empty data file", got)
+	}
+}

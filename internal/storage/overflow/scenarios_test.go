@@ -1,0 +1,523 @@
+package overflow
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// scenario is a directory without States and what Recover makes of it.
+type scenario struct {
+	name string
+	make func() *memDir
+
+	contents map[string][]string
+	aside    string   // names of the files that are set aside
+	errors   []string // parts of what is logged, in any order
+	warnings []string
+	infos    []string
+}
+
+const (
+	dataAside  = "overflow-aside-1.dat"
+	indexAside = "ofchannels-aside-1.csv"
+	bothAside  = indexAside + " " + dataAside
+)
+
+var scenarios = []scenario{
+	{
+		name: "nothing at all",
+		make: newMemDir,
+	}, {
+		name: "empty files",
+		make: func() *memDir {
+			d := newMemDir()
+			d.put(dataName, nil, time.Now())
+			d.put(indexName, nil, time.Now())
+			return d
+		},
+	}, {
+		name: "a data file with only a magic",
+		make: func() *memDir { return newBuilder().dir("") },
+	}, {
+		name: "M1: a data file that ends in the magic",
+		make: func() *memDir {
+			d := newMemDir()
+			d.put(dataName, []byte(magic[:5]), time.Now())
+			return d
+		},
+		aside: dataAside, errors: []string{"doesn't begin with QDSKOF01"},
+	}, {
+		name: "M2: another magic",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(1, "x")
+			b.data[7] = '2'
+			return b.dir(line("a", 1, 1, 8, 8))
+		},
+		aside: bothAside, errors: []string{"doesn't begin with QDSKOF01"},
+	}, {
+		name: "S1: an index without a data file",
+		make: func() *memDir {
+			d := newMemDir()
+			d.put(indexName, []byte(line("a", 1, 1, 8, 8)), time.Now())
+			return d
+		},
+		aside: indexAside, errors: []string{"overflow.dat is empty, but ofchannels.csv is not"},
+	}, {
+		name: "S2: a name twice",
+		make: func() *memDir {
+			b := newBuilder()
+			x, y := b.push(1, "x"), b.push(2, "y")
+			return b.dir(line("a", 1, 1, x, x) + line("a", 1, 1, y, y))
+		},
+		contents: map[string][]string{"a": {"x"}},
+		aside:    bothAside, errors: []string{"is listed twice", "map[bytes:1 first:41 id:2 last:41 records:1]"},
+	}, {
+		name: "S3: last behind the end of the file",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			return b.dir(line("a", 2, 2, x, 5000))
+		},
+		contents: map[string][]string{"a": {"x"}}, warnings: []string{"1 records of 1 bytes at offsets 8 to 8, not 2 of 2"},
+	}, {
+		name: "S5: first is no record",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(1, "x")
+			y := b.push(2, "y")
+			return b.dir(line("a", 1, 1, 20, 20) + line("b", 1, 1, y, y))
+		},
+		contents: map[string][]string{"b": {"y"}},
+		aside:    bothAside, errors: []string{"storage a (1 records, 1 bytes, offsets 20 to 20) has no record", "id:1"},
+	}, {
+		name: "S5: first is the dummy record",
+		make: func() *memDir {
+			b := newBuilder()
+			d := b.pushNew(0, "dummy")
+			y := b.push(2, "y")
+			return b.dir(line("a", 1, 1, d, d) + line("b", 1, 1, y, y))
+		},
+		contents: map[string][]string{"b": {"y"}},
+		aside:    bothAside, errors: []string{"storage a (1 records, 1 bytes, offsets 8 to 8) has no record"},
+	}, {
+		name: "S9: one chain for two storages",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			y := b.push(1, "y")
+			return b.dir(line("a", 2, 2, x, y) + line("b", 1, 1, y, y))
+		},
+		contents: map[string][]string{"a": {"x", "y"}},
+		aside:    bothAside, errors: []string{"storage b (1 records, 1 bytes, offsets 41 to 41) has the records of another storage"},
+	}, {
+		name: "§3.12 case 1: nothing changed; consumed, removed and drained storages",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(9, "removed")
+			b.push(1, "consumed")
+			x := b.push(1, "x")
+			b.push(2, "drained")
+			y := b.push(1, "y")
+			return b.dir(line("a", 2, 2, x, y))
+		},
+		contents: map[string][]string{"a": {"x", "y"}},
+		infos:    []string{"consumed before map[bytes:7 id:2 records:1]", "consumed before map[bytes:7 id:9 records:1]"},
+	}, {
+		name: "§3.12 case 1: a storage that was drained and used again",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(1, "old")
+			b.push(1, "older")
+			x := b.pushNew(1, "x")
+			return b.dir(line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"x"}},
+	}, {
+		name: "§3.12 case 2: no index",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(1, "x")
+			b.push(2, "yy")
+			b.push(1, "z")
+			d := b.dir("")
+			delete(d.files, indexName)
+			return d
+		},
+		aside: dataAside,
+		errors: []string{"names are unknown", "into an empty data directory", "map[file:data/overflow.dat now:data/overflow-aside-1.dat]",
+			"map[bytes:2 first:8 id:1 last:75 records:2]", "map[bytes:2 first:41 id:2 last:41 records:1]"},
+	}, {
+		name: "§3.12 cases 3 and 6: pushed to, and a new storage",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(1, "y")
+			b.push(2, "new")
+			b.push(1, "z")
+			return b.dir(line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"x", "y", "z"}},
+		aside:    bothAside, errors: []string{"names are unknown", "id:2", "storage a has 3 records of 3 bytes at offsets 8 to 109, not 1 of 1 at 8 to 8"},
+	}, {
+		name: "§3.12 case 5: drained, then pushed to, several times",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.pushNew(1, "y")
+			b.pushNew(1, "z")
+			b.push(1, "zz")
+			return b.dir(line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"z", "zz"}},
+		warnings: []string{"storage a has 2 records of 3 bytes at offsets 74 to 107, not 1 of 1 at 8 to 8"},
+	}, {
+		name: "an index that is older than the data file, with records without a name",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(2, "y")
+			d := b.dir(line("a", 1, 1, x, x))
+			d.files[indexName].modified = time.Now().Add(-time.Minute)
+			return d
+		},
+		contents: map[string][]string{"a": {"x"}},
+		aside:    bothAside, errors: []string{"ofchannels.csv was written before overflow.dat", "id:2"},
+	}, {
+		name: "an index that is older than the data file, but knows all",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			d := b.dir(line("a", 1, 1, x, x))
+			d.files[indexName].modified = time.Now().Add(-time.Minute)
+			return d
+		},
+		contents: map[string][]string{"a": {"x"}}, warnings: []string{"was written before"},
+	}, {
+		name: "§3.12 case 9: the head was truncated",
+		make: func() *memDir {
+			b := newBuilder()
+			b.pushNew(0, strings.Repeat("\x00", 100))
+			x := b.push(1, "x")
+			return b.dir(line("a", 1, 1, 1<<20+x, 1<<20+x))
+		},
+		aside: bothAside, errors: []string{"has no record at its first offset", "id:1"},
+	}, {
+		name: "§3.12 case 10: the index is cut in an entry",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(2, "y")
+			return b.dir(line("a", 1, 1, x, x) + "b 1 1")
+		},
+		contents: map[string][]string{"a": {"x"}},
+		aside:    bothAside, errors: []string{"entry 2: first offset of storage \\\"b\\\": unexpected EOF", "id:2"},
+	}, {
+		name: "§3.12 case 10: the index is cut in the last number",
+		make: func() *memDir {
+			b := newBuilder()
+			for range 5 {
+				b.push(1, "x")
+			}
+			return b.dir("a 5 5 8 14")
+		},
+		contents: map[string][]string{"a": {"x", "x", "x", "x", "x"}},
+		warnings: []string{"storage a has 5 records of 5 bytes at offsets 8 to 140, not 5 of 5 at 8 to 14"},
+	}, {
+		name: "§3.13: a dangling last link",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.link(x, len(b.data))
+			return b.dir(line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"x"}},
+	}, {
+		name: "§3.13: a failed append at the end",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(1, "failed")
+			b.data = b.data[:len(b.data)-3]
+			return b.dir(line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"x"}},
+	}, {
+		name: "§3.13: a failed append in the middle, after which the chain healed",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			g := b.push(1, "failed")
+			b.data = b.data[:len(b.data)-3]
+			y := b.push(2, "y")
+			z := b.pushNew(1, "z")
+			b.link(x, z)
+			_ = g
+			return b.dir(line("a", 2, 2, x, z) + line("b", 1, 1, y, y))
+		},
+		contents: map[string][]string{"a": {"x", "z"}, "b": {"y"}},
+	}, {
+		name: "§3.13: a header cut short in the middle",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(1, "failed")
+			b.data = b.data[:len(b.data)-len("failed")-9]
+			y := b.push(2, "y")
+			z := b.pushNew(1, "z")
+			b.link(x, z)
+			return b.dir(line("a", 2, 2, x, z) + line("b", 1, 1, y, y))
+		},
+		contents: map[string][]string{"a": {"x", "z"}, "b": {"y"}},
+	}, {
+		name: "garbage in the middle of consumed records",
+		make: func() *memDir {
+			b := newBuilder()
+			b.raw(garbageBytes(1000))
+			x := b.push(1, "x")
+			b.raw(garbageBytes(31))
+			y := b.push(1, "y")
+			return b.dir(line("a", 2, 2, x, y))
+		},
+		contents: map[string][]string{"a": {"x", "y"}},
+	}, {
+		name: "garbage in the middle of a chain",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			y := b.push(1, "y")
+			z := b.push(1, "z")
+			copy(b.data[y:], garbageBytes(33))
+			return b.dir(line("a", 3, 3, x, z))
+		},
+		contents: map[string][]string{"a": {"x", "z"}},
+		aside:    bothAside, errors: []string{"storage a (3 records, 3 bytes, offsets 8 to 74) lacks records", "33 bytes of overflow.dat are no records"},
+	}, {
+		name: "garbage and a stale index: something may be hidden",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(1, "y")
+			b.raw(garbageBytes(100))
+			return b.dir(line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"x", "y"}},
+		aside:    bothAside, errors: []string{"100 bytes of overflow.dat are no records"},
+	}, {
+		name: "space that was reserved but not used",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(1, "y")
+			b.raw(strings.Repeat("\x00", 5000))
+			return b.dir(line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"x", "y"}}, warnings: []string{"storage a has 2 records"},
+	}, {
+		name: "the id of records that were never published is used again",
+		make: func() *memDir {
+			b := newBuilder()
+			u := b.pushNew(3, "unpublished")
+			b.link(u, u+500)
+			b.push(1, strings.Repeat("p", 100))
+			x := b.pushNew(3, "x")
+			y := b.push(3, "y")
+			return b.dir(line("a", 2, 2, x, y))
+		},
+		contents: map[string][]string{"a": {"x", "y"}}, infos: []string{"id:1 records:1"},
+	}, {
+		name: "payloads that look like records",
+		make: func() *memDir {
+			inner := newBuilder()
+			inner.push(1, "inner")
+			inner.push(2, "inner")
+			b := newBuilder()
+			x := b.push(1, string(inner.data))
+			y := b.push(1, string(inner.data[8:]))
+			return b.dir(line("a", 2, len(inner.data)*2-8, x, y))
+		},
+		contents: map[string][]string{"a": func() []string {
+			inner := newBuilder()
+			inner.push(1, "inner")
+			inner.push(2, "inner")
+			return []string{string(inner.data), string(inner.data[8:])}
+		}()},
+	}, {
+		name: "files set aside before are kept",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(1, "x")
+			d := b.dir("")
+			d.put("overflow-aside-4.dat", []byte("precious"), time.Now())
+			return d
+		},
+		aside: "ofchannels-aside-5.csv overflow-aside-4.dat overflow-aside-5.dat", errors: []string{"overflow-aside-5.dat", "id:1"},
+	},
+}
+
+func TestRecover(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			dir := s.make()
+			before := dir.clone()
+			logs, seen := observed()
+			entries, err := Recover(dir, logs)
+			if err != nil {
+				t.Fatalf("Recover: %v", err)
+			}
+			if got := asideNames(dir); got != s.aside {
+				t.Errorf("set aside: %q, want %q", got, s.aside)
+			}
+			for level, want := range map[zapcore.Level][]string{
+				zapcore.ErrorLevel: s.errors, zapcore.WarnLevel: s.warnings, zapcore.InfoLevel: s.infos,
+			} {
+				checkLogged(t, level, messages(seen, level), want)
+			}
+			checkRecovered(t, dir, entries, s.contents)
+			if f := dir.files[dataAside]; f != nil && string(f.data) != string(before.files[dataName].data) {
+				t.Error("the file set aside is not what the data file was")
+			}
+		})
+	}
+}
+
+// checkLogged compares messages with parts of them; there must be no message without one.
+func checkLogged(t *testing.T, level zapcore.Level, got, want []string) {
+	t.Helper()
+	all := strings.Join(got, "\n")
+	for _, part := range want {
+		if !strings.Contains(strings.ReplaceAll(all, `"`, `\"`), part) && !strings.Contains(all, part) {
+			t.Errorf("%v messages lack %q:\n%s", level, part, all)
+		}
+	}
+	if len(want) == 0 && len(got) > 0 {
+		t.Errorf("%v messages: %q", level, got)
+	}
+}
+
+// checkRecovered opens what Recover has returned, compares the contents, stops cleanly and
+// starts again: then there is nothing left to repair.
+func checkRecovered(t *testing.T, dir *memDir, entries []Entry, want map[string][]string) {
+	t.Helper()
+	if want == nil {
+		want = map[string][]string{}
+	}
+	contents := func(entries []Entry) map[string][]string {
+		_, queues := publishedEntries(entries).mustOpen(t, dir.clone())
+		return drainAll(t, queues)
+	}
+	if got := contents(entries); !reflect.DeepEqual(got, want) {
+		t.Errorf("contents:\n got %q\nwant %q", got, want)
+	}
+	f, _ := publishedEntries(entries).mustOpen(t, dir)
+	if err := f.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	logs, seen := observed()
+	again, err := Recover(dir, logs)
+	if err != nil {
+		t.Fatalf("Recover after a clean stop: %v", err)
+	}
+	if got := contents(again); !reflect.DeepEqual(got, want) {
+		t.Errorf("contents after a clean stop:\n got %q\nwant %q", got, want)
+	}
+	if problems := append(messages(seen, zapcore.WarnLevel), messages(seen, zapcore.ErrorLevel)...); len(problems) > 0 {
+		t.Errorf("after a clean stop: %q", problems)
+	}
+}
+
+func asideNames(dir *memDir) string {
+	names := slices.DeleteFunc(dir.names(), func(name string) bool { return !strings.Contains(name, "aside") })
+	return strings.Join(names, " ")
+}
+
+// Recover can be killed after any operation; the next one must come to the same result,
+// and must not lose a file that is set aside.
+func TestRecoverCanBeKilledAtAnyPoint(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			dir := s.make()
+			original := dir.clone()
+			var points []*memDir
+			dir.after = func() { points = append(points, dir.clone()) }
+			if _, err := Recover(dir, silent); err != nil {
+				t.Fatal(err)
+			}
+			for i, point := range points {
+				entries, err := Recover(point, silent)
+				if err != nil {
+					t.Fatalf("killed after operation %d: %v; files %v", i+1, err, points[i].names())
+				}
+				checkRecovered(t, point, entries, s.contents)
+				if got := asideNames(point); got != s.aside {
+					t.Errorf("killed after operation %d: set aside %q, want %q", i+1, got, s.aside)
+				}
+				if s.aside != "" && !slices.ContainsFunc(slices.Collect(maps.Values(point.files)), func(f *memFile) bool {
+					return original.files[dataName] == nil || string(f.data) == string(original.files[dataName].data)
+				}) {
+					t.Errorf("killed after operation %d: the data file is lost", i+1)
+				}
+			}
+		})
+	}
+}
+
+// Whatever operation of Recover fails, trying again comes to the same result.
+func TestRecoverSurvivesFailingOperations(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			for n := 1; ; n++ {
+				dir := s.make()
+				left := n
+				dir.fault = func(operation, name string) error {
+					if left--; left == 0 {
+						return pathError(operation, name, errTest)
+					}
+					return nil
+				}
+				entries, err := Recover(dir, silent)
+				dir.fault = nil
+				if left > 0 {
+					break // there are no more operations
+				}
+				if err != nil {
+					if entries, err = Recover(dir, silent); err != nil {
+						t.Fatalf("operation %d failed: %v", n, err)
+					}
+				}
+				checkRecovered(t, dir, entries, s.contents)
+				if got := asideNames(dir); got != s.aside {
+					t.Errorf("operation %d failed: set aside %q, want %q", n, got, s.aside)
+				}
+			}
+		})
+	}
+}
+
+// If there is no room to write the files anew, they stay as they are.
+func TestRecoverWithoutRoomChangesNothing(t *testing.T) {
+	for _, s := range scenarios {
+		dir := s.make()
+		names := strings.Join(dir.names(), " ")
+		failed := false
+		dir.fault = func(operation, name string) error {
+			if (operation == "allocate" || operation == "sync") && name != "" {
+				failed = true
+				return pathError(operation, name, errTest)
+			}
+			return nil
+		}
+		if _, err := Recover(dir, silent); failed && err == nil {
+			t.Errorf("%s: no error", s.name)
+		}
+		if got := strings.Join(dir.names(), " "); got != names {
+			t.Errorf("%s: files %s, want %s", s.name, got, names)
+		}
+	}
+}

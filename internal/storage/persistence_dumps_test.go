@@ -1,0 +1,305 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
+)
+
+// dumpOf is a dump file of these records (storage spec §2.1).
+func dumpOf(records ...string) []byte {
+	var run []byte
+	for _, r := range records {
+		run = appendRecord(run, []byte(r))
+	}
+	b := binary.LittleEndian.AppendUint32(nil, uint32(len(records)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(run)))
+	return append(b, run...)
+}
+
+// dumpSizes returns the number of bytes of records in each dump.
+func dumpSizes(dir *disktest.Dir) map[string]uint64 {
+	sizes := make(map[string]uint64)
+	for _, name := range dir.Names() {
+		if b, _ := dir.Content(name); strings.HasSuffix(name, ".rq") {
+			sizes[name] = binary.LittleEndian.Uint64(b[4:])
+		}
+	}
+	return sizes
+}
+
+func TestWhatDoesNotFitTheRingGoesToTheOverflowInOrder(t *testing.T) {
+	n := newTrial(t)
+	n.fixture("interleaved")
+	for _, size := range []uint64{64, 63, 40, 8, 7, 0} {
+		n.sizes = map[string]uint64{"logs": size, "events": size}
+		n.start()
+		if got := contents(n, n.channels); !reflect.DeepEqual(got, fixtures["interleaved"]) {
+			t.Errorf("rings of %d bytes:\n got %.30q\nwant %.30q", size, got, fixtures["interleaved"])
+		}
+		n.stop()
+		for name, got := range dumpSizes(n.dir) {
+			if got > size && !strings.HasPrefix(name, "new-chan") {
+				t.Errorf("rings of %d bytes: %s has %d bytes, which the original refuses", size, name, got)
+			}
+		}
+	}
+}
+
+func TestDamagedDumpsAreLoadedAsFarAsTheyProve(t *testing.T) {
+	intact := dumpOf("one", "two", "three")
+	for name, test := range map[string]struct {
+		content []byte
+		want    []string
+	}{
+		"cut in a record":         {intact[:len(intact)-1], []string{"one", "two"}},
+		"cut in the header":       {intact[:11], nil},
+		"nothing":                 {nil, nil},
+		"one record announced":    {append([]byte{1}, intact[1:]...), []string{"one"}},
+		"a length too large":      {append(append([]byte{}, intact[:12+11]...), append([]byte{255}, intact[12+12:]...)...), []string{"one"}},
+		"more bytes announced":    {append(append([]byte{}, intact[:4]...), append([]byte{255}, intact[5:]...)...), []string{"one", "two", "three"}},
+		"larger than memory, too": {append(append([]byte{}, intact[:10]...), append([]byte{255, 127}, intact[12:]...)...), []string{"one", "two", "three"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newTrial(t)
+			logs := logged(&n.options)
+			n.dir.Put("c.rq", test.content)
+			want := map[string][]string{"c": test.want}
+			for _, life := range []string{"first", "second, after a kill", "third, after a kill"} {
+				cs, err := n.load(n.dir)
+				if err != nil {
+					t.Fatalf("%s start: %v", life, err)
+				}
+				cs.Commit()
+				if got := contents(n, cs); !reflect.DeepEqual(got, want) {
+					t.Errorf("%s start: got %q, want %q", life, got, want)
+				}
+				n.dir = n.dir.Clone()
+			}
+			if got, _ := n.dir.Content("c.rq-aside"); string(got) != string(test.content) {
+				t.Errorf("set aside: got %q, want %q; there are %q", got, test.content, n.dir.Names())
+			}
+			if found := logs.FilterLevelExact(zapcore.ErrorLevel).Len(); found == 0 {
+				t.Error("nothing was logged as an error")
+			}
+		})
+	}
+}
+
+func TestAChannelWithAndWithoutSubscribers(t *testing.T) {
+	t.Run("dumps", func(t *testing.T) {
+		n := newTrial(t)
+		logs := logged(&n.options)
+		n.dir.Put("c.rq", dumpOf("plain"))
+		n.dir.Put("s@c.rq", dumpOf("subscribed"))
+		cs, err := n.load(n.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cs.Commit()
+		found := contents(n, cs)
+		for file, record := range map[string]string{"c": "plain", "s@c": "subscribed"} {
+			aside, kept := n.dir.Content(file + ".rq-aside")
+			loaded := reflect.DeepEqual(found[file], []string{record})
+			if loaded == kept || kept && string(aside) != string(dumpOf(record)) {
+				t.Errorf("%s is loaded: %v, kept aside: %v; want one of both", file, loaded, kept)
+			}
+		}
+		if logs.FilterLevelExact(zapcore.ErrorLevel).Len() == 0 {
+			t.Error("nothing was logged as an error")
+		}
+	})
+	t.Run("index", func(t *testing.T) {
+		n := newTrial(t)
+		n.fixture("loadfiles")
+		index, _ := n.dir.Content("ofchannels.csv")
+		n.dir.Put("ofchannels.csv", []byte(strings.Replace(string(index), "ch4", "ch5", 1)))
+		for range 2 {
+			before := n.dir.Clone()
+			if _, err := n.load(n.dir); err == nil || !strings.Contains(err.Error(), "ch5") {
+				t.Fatalf("got error %v, want one that names the channel", err)
+			}
+			for _, name := range before.Names() {
+				want, _ := before.Content(name)
+				if got, ok := n.dir.Content(name); !ok || string(got) != string(want) {
+					t.Errorf("a start that failed changed %s from %q to %q", name, want, got)
+				}
+			}
+		}
+		n.dir.Put("ofchannels.csv", index) // the operator has repaired it
+		n.start()
+		n.stop()
+	})
+}
+
+func TestFilesThatAreNotTheNodesStayAsTheyAre(t *testing.T) {
+	n := newTrial(t)
+	n.foreign = map[string]string{
+		"notes.txt": "x", "noextension": "x", "other.dat": "x", "other.csv": "x", ".hidden.rq": "x", ".rq": "x",
+		"@.rq": string(dumpOf("x")), "c@.rq": "x", "@a@b.rq": "x", "a@b@c.rq": "x", "a.b.rq": string(dumpOf("x")), "a:b.rq": "x",
+		"z..rq": "x", `back\slash.rq`: "x", "c.rq-aside": "x", "overflow-aside-1.dat": "x", "ofchannels-aside-1.csv": "x",
+		"ring-000001.dat": "somebody else's", "ring-1.dat": "x", "ring-x.dat": "x", "dump-x.dat": "x", "falloctest_abcdef": "x",
+	}
+	for name, content := range n.foreign {
+		n.dir.Put(name, []byte(content))
+	}
+	n.at = func(where string) { n.examine(n.dir.Clone(), where, 0) }
+	n.start()
+	n.push("a", false, 10, 200)
+	n.subscribe("b", "s")
+	n.crash()
+	n.start()
+	n.stop()
+	n.start()
+	n.remove("a")
+	n.stop()
+}
+
+func TestSubscriptionsWithoutRecordsSurviveAStop(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.subscribe("c", "s")
+	n.push("c", false, 10)
+	n.subscribe("c", "")
+	n.push("plain", false)
+	n.stop()
+	if got, _ := n.dir.Content("@c.rq"); string(got) != string(make([]byte, 12)) {
+		t.Errorf("dump of a subscription without records: got % x, want 12 zero bytes", got)
+	}
+	n.start()
+	n.push("c", false, 20)
+	if got := contents(n, n.channels)["@c"]; len(got) != 1 {
+		t.Errorf("the subscriber got %q of what was pushed after a restart, want 1 record", got)
+	}
+	n.stop()
+}
+
+// An imported dump that cannot be deleted must not be loaded twice, whatever happens.
+func TestADumpThatCannotBeDeletedIsLoadedOnce(t *testing.T) {
+	for _, end := range []string{"kill", "stop", "subscribe and stop", "subscribe and kill", "drain and stop", "drain and kill"} {
+		t.Run(end, func(t *testing.T) {
+			n := newTrial(t)
+			n.faulty = true
+			n.dir.Put("c.rq", dumpOf("1", "2", "3"))
+			n.settle(map[string][]string{"c": {"1", "2", "3"}})
+			failing := true
+			n.dir.Before = func(c disktest.Call) error {
+				if failing && c.Op == "remove" && c.Name == "c.rq" {
+					return fmt.Errorf("%w: %w", errInjected, unix.EACCES)
+				}
+				return nil
+			}
+			n.start()
+			n.pop("c")
+			n.deliver(0)
+			if strings.HasPrefix(end, "drain") {
+				n.pop("c")
+				n.pop("c")
+				n.deliver(0)
+				n.deliver(0)
+			}
+			if strings.HasPrefix(end, "subscribe") {
+				n.subscribe("c", "s")
+			}
+			n.push("c", false, 10)
+			if strings.HasPrefix(end, "drain") {
+				n.pop("c")
+				n.deliver(0)
+			}
+			for range 2 {
+				if strings.HasSuffix(end, "kill") {
+					n.crash()
+				} else {
+					n.stop()
+				}
+				n.start() // compares
+			}
+			failing = false
+			n.stop()
+			n.start()
+			if n.channels == nil {
+				t.Error("the node did not start")
+			}
+		})
+	}
+}
+
+func TestADumpThatCannotBeWrittenStaysInItsRing(t *testing.T) {
+	// What can fail, and when: all that happens to a dump file.
+	for _, fault := range []struct{ op, name string }{
+		{"create", "dump-"}, {"write", "dump-"}, {"sync", "dump-"}, {"close", "dump-"}, {"rename", "dump-"},
+	} {
+		for _, overflows := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, overflow %v", fault.op, overflows), func(t *testing.T) {
+				n := newTrial(t)
+				n.faulty = true
+				n.start()
+				n.push("a", false, 10, 20)
+				n.push("b", false, 10, 20)
+				n.push("c", false, 10, 20)
+				n.subscribe("d", "s")
+				if overflows {
+					n.push("b", false, 70, 70)
+				}
+				calls := 0
+				n.dir.Before = func(c disktest.Call) error {
+					if c.Op == fault.op && strings.HasPrefix(c.Name, fault.name) {
+						if calls++; calls == 2 {
+							return fmt.Errorf("%w: %w", errInjected, unix.ENOSPC)
+						}
+					}
+					return nil
+				}
+				err := n.channels.Close()
+				if !errors.Is(err, unix.ENOSPC) {
+					t.Errorf("Close: got error %v, want %v", err, unix.ENOSPC)
+				}
+				rings, dumps := 0, 0
+				for _, name := range n.dir.Names() {
+					if strings.HasPrefix(name, "ring-") {
+						rings++
+					}
+					if strings.HasSuffix(name, ".rq") {
+						dumps++
+					}
+				}
+				if rings != 1 || dumps != 3 {
+					t.Errorf("there are %d rings and %d dumps, want 1 and 3: %q", rings, dumps, n.dir.Names())
+				}
+				n.dir.Before, n.channels = nil, nil
+				n.start()
+				n.stop()
+				n.start()
+			})
+		}
+	}
+}
+
+// Something that has the name of a dump, and is not one, must not keep the node from
+// stopping, nor from starting again.
+func TestADirectoryWithTheNameOfADump(t *testing.T) {
+	path := t.TempDir()
+	cs := mustLoad(t, realStore(path))
+	push(t, cs, "c", "1", "2")
+	push(t, cs, "d", "3")
+	if err := os.Mkdir(filepath.Join(path, "c.rq"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	closeErr := cs.Close()
+	cs = mustLoad(t, realStore(path))
+	defer cs.Close()
+	want := map[string][]string{"c": {"1", "2"}, "d": {"3"}}
+	if got := contents(newTrial(t), cs); !reflect.DeepEqual(got, want) {
+		t.Errorf("after the stop, whose error was %v: got %q, want %q", closeErr, got, want)
+	}
+}

@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
+)
+
+var everyFault = flag.Bool("crash.faults", false, "let every call fail in every way")
+
+// faults are the ways in which a call fails, and all that follow.
+var faults = []struct {
+	name  string
+	fails func(call, faulty int) bool
+	err   error
+}{
+	{"once", func(call, faulty int) bool { return call == faulty }, unix.EIO},
+	{"from then on", func(call, faulty int) bool { return call >= faulty }, unix.ENOSPC},
+	{"every third time", func(call, faulty int) bool { return call >= faulty && (call-faulty)%3 == 0 }, unix.ENOSPC},
+}
+
+// What fails is an error and never a panic, and what the node has acknowledged stays.
+func TestFailingOperationsHarmNothingThatIsStored(t *testing.T) {
+	step := len(faults) // so that every call fails in one of the ways
+	if *everyFault {
+		step = 1
+	} else if testing.Short() {
+		step = 30
+	}
+	for _, h := range histories {
+		for i, f := range faults {
+			t.Run(h.name+"/"+f.name, func(t *testing.T) {
+				for faulty := i; ; faulty += step {
+					calls, failed := 0, false
+					n := newTrial(t)
+					n.faulty = true
+					n.dir.Before = func(c disktest.Call) error {
+						defer func() { calls++ }()
+						if !f.fails(calls, faulty) {
+							return nil
+						}
+						failed = true
+						n.note("  %s fails, as call %d", c, calls)
+						return fmt.Errorf("%w: %w", errInjected, f.err)
+					}
+					h.run(n)
+					n.examine(n.dir.Clone(), "at the end", 0)
+					n.dir.Release()
+					if !failed {
+						t.Logf("%d calls", calls)
+						return
+					}
+				}
+			})
+		}
+	}
+}

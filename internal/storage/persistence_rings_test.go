@@ -1,0 +1,353 @@
+package storage
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
+)
+
+func TestADirectoryBelongsToOneProcess(t *testing.T) {
+	path := t.TempDir()
+	cs := mustLoad(t, realStore(path))
+	push(t, cs, "c", "1")
+	before := files(t, path)
+	if _, err := Load(realStore(path)); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "in use by another process") {
+		t.Errorf("second Load: got error %v, want that the directory is in use", err)
+	}
+	if after := files(t, path); !reflect.DeepEqual(after, before) {
+		t.Error("a Load that failed changed the directory")
+	}
+	if err := cs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cs = mustLoad(t, realStore(path))
+	if err := cs.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestALoadThatFailsLeavesTheDirectoryFree(t *testing.T) {
+	path := t.TempDir()
+	state := filepath.Join(path, "storages.dat")
+	if err := os.WriteFile(state, []byte("damaged"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := Load(realStore(path)); err == nil || !strings.Contains(err.Error(), "storages.dat") {
+			t.Fatalf("got error %v, want one about storages.dat", err)
+		}
+		if got := files(t, path)["storages.dat"]; got != "damaged" {
+			t.Fatalf("the file was changed to %q", got)
+		}
+	}
+	if err := os.Remove(state); err != nil {
+		t.Fatal(err)
+	}
+	if err := mustLoad(t, realStore(path)).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A full disk must be an error of Push, and never a fault when the mapped memory is touched:
+// so disk space is reserved for every byte of the files that are mapped.
+func TestDiskSpaceIsReservedForAllThatIsMapped(t *testing.T) {
+	path := t.TempDir()
+	options := realStore(path)
+	options.RingSize = func(string) uint64 { return 5 << 20 }
+	cs := mustLoad(t, options)
+	defer cs.Close()
+	for i := range 100 { // more than the first state file has slots for
+		push(t, cs, fmt.Sprintf("c%d", i), "x")
+		options.RingSize = nil
+		if i == 2 {
+			cs.shared.Options.RingSize = func(string) uint64 { return 10_000 }
+		}
+	}
+	push(t, cs, "c5", strings.Repeat("x", 6<<20))
+	mapped := 0
+	for name := range files(t, path) {
+		info, err := os.Stat(filepath.Join(path, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(name, ".dat") {
+			continue
+		}
+		mapped++
+		if got := info.Sys().(*syscall.Stat_t).Blocks * 512; got < info.Size() {
+			t.Errorf("%s: %d bytes of the disk are reserved for %d", name, got, info.Size())
+		}
+	}
+	if mapped != 102 {
+		t.Errorf("%d mapped files, want 100 rings, the overflow and storages.dat", mapped)
+	}
+}
+
+func TestWithoutAFileTheRingIsInMemory(t *testing.T) {
+	for _, op := range []string{"create", "allocate", "map"} {
+		t.Run(op, func(t *testing.T) {
+			n := newTrial(t)
+			logs := logged(&n.options)
+			full := true
+			n.dir.Before = func(c disktest.Call) error {
+				if full && c.Op == op && strings.HasPrefix(c.Name, "ring-") {
+					return fmt.Errorf("%w: %w", errInjected, unix.ENOSPC)
+				}
+				return nil
+			}
+			n.start()
+			n.push("c", false, 10, 20)
+			n.push("c", false, 90, 90) // to the overflow
+			if found := logs.FilterLevelExact(zapcore.WarnLevel).FilterMessageSnippet("no file for a ring").Len(); found != 1 {
+				t.Errorf("%d warnings that the ring has no file, want 1", found)
+			}
+			for _, name := range n.dir.Names() {
+				if strings.HasPrefix(name, "ring-") {
+					t.Errorf("%s was left", name)
+				}
+			}
+			full = false
+			n.stop()
+			n.start()
+			if len(n.queues) != 1 || len(n.queues[0].items) != 4 {
+				t.Errorf("after a clean stop there are %v, want 4 records", n.queues)
+			}
+			n.stop()
+		})
+	}
+}
+
+// Rings in memory do not survive a kill. But dumps do, until clients are served, and what
+// was in the overflow.
+func TestRingsInMemory(t *testing.T) {
+	for _, size := range []uint64{64, 30, 8} {
+		n := newTrial(t)
+		n.options.RingInFile = false
+		n.sizes = map[string]uint64{"logs": size, "events": size}
+		n.fixture("interleaved")
+		for _, life := range []string{"first", "after a kill", "after another kill"} {
+			cs, err := n.load(n.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := contents(n, cs); !reflect.DeepEqual(got, fixtures["interleaved"]) {
+				t.Errorf("rings of %d bytes, start %s:\n got %.20q\nwant %.20q", size, life, got, fixtures["interleaved"])
+			}
+			n.dir = n.dir.Clone()
+		}
+		n.start()
+		n.push("logs", false, 10)
+		n.stop()
+		n.start()
+		n.stop()
+	}
+}
+
+// From one kind of ring to the other, after a kill and after a stop.
+func TestRingsMoveBetweenFileAndMemory(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.push("c", false, 10, 0, 20, 30, 40)
+	n.crash()
+	n.options.RingInFile = false
+	n.start()
+	for _, name := range n.dir.Names() {
+		if strings.HasPrefix(name, "ring-") {
+			t.Errorf("with rings in memory there is %s", name)
+		}
+	}
+	n.push("c", false, 50)
+	n.stop()
+	n.options.RingInFile = true
+	n.start()
+	n.push("c", false, 60)
+	n.crash()
+	n.start()
+	n.stop()
+}
+
+// In a directory of rings that several nodes have, each leaves the rings of the others.
+func TestNodesMayShareADirectoryOfRings(t *testing.T) {
+	rings := t.TempDir()
+	one, two := realStore(t.TempDir()), realStore(t.TempDir())
+	one.RingDir, two.RingDir = rings, rings
+	first := mustLoad(t, one)
+	push(t, first, "c", "one")
+	first.shared.store.lock.Close() // killed
+	second := mustLoad(t, two)
+	push(t, second, "c", "two")
+	logs := logged(&two)
+	second.shared.store.lock.Close()
+	for path, want := range map[*StoreOptions]string{&one: "one", &two: "two"} {
+		cs := mustLoad(t, *path)
+		if got := contents(newTrial(t), cs)["c"]; !reflect.DeepEqual(got, []string{want}) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if err := cs.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	_ = logs
+	if left := files(t, rings); len(left) > 0 {
+		t.Errorf("after clean stops there are %d ring files", len(left))
+	}
+}
+
+func TestADamagedRingFileIsKeptAside(t *testing.T) {
+	for name, test := range map[string]struct {
+		damage func(ring []byte) []byte
+		want   []string
+	}{
+		"a record":    {func(b []byte) []byte { b[4096+11] = 255; return b }, []string{"one"}},
+		"lost pages":  {func(b []byte) []byte { clear(b[4096+11:]); return b }, []string{"one"}},
+		"the header":  {func(b []byte) []byte { b[9]++; return b }, nil},
+		"cut":         {func(b []byte) []byte { return b[:5000] }, nil},
+		"longer":      {func(b []byte) []byte { return append(b, 0) }, nil},
+		"all is zero": {func(b []byte) []byte { clear(b[4096:]); return b }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newTrial(t)
+			n.sizes["c"] = 10_000
+			logs := logged(&n.options)
+			n.start()
+			for _, p := range []string{"one", "two", "three"} {
+				c := n.open("c")
+				c.Push([]byte(p))
+				c.Unlock()
+			}
+			c := n.open("overflows")
+			c.Push(make([]byte, 200))
+			c.Unlock()
+			n.dir = n.dir.Clone()
+			file, _ := n.dir.Content("ring-000001.dat")
+			damaged := test.damage(file)
+			n.dir.Put("ring-000001.dat", damaged)
+			for _, life := range []string{"first", "second, after a kill"} {
+				cs, err := n.load(n.dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := contents(n, cs); !reflect.DeepEqual(got["c"], test.want) || len(got["overflows"]) != 1 {
+					t.Errorf("%s start: got %.20q, want %q and a record that overflowed", life, got, test.want)
+				}
+				n.dir = n.dir.Clone()
+			}
+			if logs.FilterLevelExact(zapcore.ErrorLevel).Len() == 0 {
+				t.Error("nothing was logged as an error")
+			}
+			kept := false
+			for _, name := range n.dir.Names() {
+				b, _ := n.dir.Content(name)
+				kept = kept || string(b) == string(damaged)
+			}
+			if !kept {
+				t.Errorf("the damaged file is gone: there are %q", n.dir.Names())
+			}
+		})
+	}
+}
+
+// Without storages.dat nobody knows what is in ring files; but they are kept.
+func TestRingFilesAreKeptIfTheStateIsLost(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.push("c", false, 10)
+	n.crash()
+	n.dir.Remove("storages.dat")
+	ring, _ := n.dir.Content("ring-000001.dat")
+	n.foreign = map[string]string{"ring-000001.dat": string(ring)}
+	n.settle(nil)
+	n.start()
+	n.push("c", false, 10)
+	n.stop()
+	n.start()
+	if got, _ := n.dir.Content("ring-000001.dat"); string(got) != string(ring) {
+		t.Error("the ring file was changed or deleted")
+	}
+}
+
+// A ring file that is not there, on a file system that was lost with the power.
+func TestALostRingFile(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.push("c", false, 10, 20)
+	n.push("c", false, 200)
+	n.push("d", false, 10)
+	n.pop("d")
+	n.deliver(0)
+	n.crash()
+	n.dir.Remove("ring-000001.dat")
+	n.dir.Remove("ring-000002.dat")
+	q := n.queue("c")
+	q.items[0].gone, q.items[1].gone = yes, yes
+	logs := logged(&n.options)
+	n.examine(n.dir.Clone(), "and its rings lost", 0)
+	if found := logs.FilterLevelExact(zapcore.ErrorLevel).Len(); found != 1 {
+		t.Errorf("%d errors were logged, want one, about the ring that had records", found)
+	}
+	n.start()
+	n.push("c", false, 30)
+	n.crash()
+	n.start()
+}
+
+// What the overflow file does not hold any more is an error in the log; the other storages
+// have their records.
+func TestADamagedOverflowFile(t *testing.T) {
+	for name, damage := range map[string]func(b []byte) []byte{
+		"missing":             func([]byte) []byte { return nil },
+		"empty":               func(b []byte) []byte { return b[:0] },
+		"another magic":       func(b []byte) []byte { b[0]++; return b },
+		"cut":                 func(b []byte) []byte { return b[:250] },
+		"the first of a":      func(b []byte) []byte { b[8+16]++; return b },
+		"all of a":            func(b []byte) []byte { clear(b[8:240]); return b },
+		"zeros from a record": func(b []byte) []byte { clear(b[240:]); return b },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newTrial(t)
+			logs := logged(&n.options)
+			n.sizes = map[string]uint64{"a": 0, "b": 0}
+			n.start()
+			n.push("ring", false, 10)
+			n.push("a", false, 200)
+			n.push("b", false, 200)
+			n.push("a", false, 200)
+			n.push("b", false, 200)
+			n.crash()
+			b, _ := n.dir.Content("overflow.dat")
+			n.dir.Remove("overflow.dat")
+			if b = damage(b); b != nil {
+				n.dir.Put("overflow.dat", b)
+			}
+			for range 2 {
+				cs, err := n.load(n.dir)
+				if err != nil {
+					t.Fatalf("the node does not start: %v", err)
+				}
+				found := contents(n, cs)
+				if len(found["ring"]) != 1 {
+					t.Errorf("got %.10q, want the record of the ring", found)
+				}
+				switch name {
+				case "the first of a", "all of a":
+					if len(found["b"]) != 2 {
+						t.Errorf("got %.10q, want the two records of b, which are intact", found)
+					}
+				}
+				n.dir = n.dir.Clone()
+			}
+			if logs.FilterLevelExact(zapcore.ErrorLevel).Len() == 0 {
+				t.Error("nothing was logged as an error")
+			}
+		})
+	}
+}

@@ -1,0 +1,359 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"go.uber.org/zap"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/dump"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
+)
+
+// finishStop completes a clean stop that was interrupted and returns the slots of the
+// storages that it had not come to.
+func (l *loader) finishStop() (slots []*state.Slot, err error) {
+	st := l.store
+	for _, slot := range st.state.Used() {
+		if !slot.Identity().Dumped {
+			slots = append(slots, slot)
+			continue
+		}
+		if err := st.finishDump(slot); err != nil {
+			return nil, err
+		}
+		st.state.Free(slot)
+	}
+	return slots, nil
+}
+
+// finishDump gives a dump that is complete its name, unless it has it.
+func (st *Store) finishDump(slot *state.Slot) error {
+	switch _, err := st.dir.Stat(temporaryDump(slot)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return dump.Commit(st.dir, temporaryDump(slot), slot.Identity().Storage)
+}
+
+// removeStrays deletes files that no slot refers to: rings of channels that were being
+// created or removed when the process ended, and dumps that were being written.
+func (l *loader) removeStrays(slots []*state.Slot) error {
+	st := l.store
+	known := make(map[uint64]bool)
+	for _, slot := range slots {
+		number := slot.Positions().RingFile
+		known[number] = true
+		st.lastRing = max(st.lastRing, number)
+	}
+	entries, err := st.rings.List()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if number, ok := numbered(e.Name(), ringFormat); ok && !known[number] {
+			st.lastRing = max(st.lastRing, number)
+			st.removeStrayRing(e.Name())
+		}
+	}
+	if l.fresh {
+		return nil
+	}
+	if entries, err = st.dir.List(); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, ok := numbered(e.Name(), dumpFormat); ok {
+			if err := st.dir.Remove(e.Name()); err != nil {
+				st.log.Warn("an incomplete dump could not be deleted", zap.Error(err))
+			}
+		}
+	}
+	return nil
+}
+
+// removeStrayRing deletes a ring file if it is one of this data directory.
+func (st *Store) removeStrayRing(name string) {
+	owner, ok, err := ring.OwnerOf(st.rings, name)
+	switch {
+	case err == nil && ok && (owner.Instance == 0 || owner.Instance == st.owner(0).Instance):
+		err = st.rings.Remove(name)
+	case err == nil && ok:
+		st.log.Warn("ignored: the ring file of another node, or one whose "+state.FileName+" is lost",
+			zap.String("file", st.rings.Path(name)))
+	}
+	if err != nil {
+		st.log.Warn("a stray ring file could not be deleted", zap.Error(err))
+	}
+}
+
+// chain is the records of a storage in the overflow.
+type chain struct {
+	storage string
+	queue   *overflow.Queue
+}
+
+// openOverflow opens the overflow and finds the chains of all storages: by the slots as long
+// as these count, else by the index.
+func (l *loader) openOverflow(slots []*state.Slot) (chains []chain, err error) {
+	st := l.store
+	if h := st.state.Header(); h.Phase == state.Running {
+		at := overflow.Global{Base: h.OverflowBase, Cut: h.OverflowCut, CutSize: h.OverflowSize}
+		chains, lost, err := l.attach(chainsOf(slots), at)
+		if err != nil || lost == nil {
+			return chains, err
+		}
+		if err := l.leaveOverflow(chains, lost); err != nil {
+			return nil, err
+		}
+	}
+	entries, err := overflow.Recover(st.dir, st.options.Logs)
+	if err != nil {
+		return nil, err
+	}
+	l.emptyOverflow = len(entries) == 0
+	chains, lost, err := l.attach(entries, overflow.Global{})
+	if err == nil && lost != nil {
+		err = fmt.Errorf("records of storage %s are not in the overflow, although they were just found there", lost[0].Name)
+	}
+	return chains, err
+}
+
+// chainsOf returns where the slots say that the records in the overflow are.
+func chainsOf(slots []*state.Slot) (entries []overflow.Entry) {
+	for _, slot := range slots {
+		at := slot.Positions()
+		entries = append(entries, overflow.Entry{Name: slot.Identity().Storage, State: overflow.State{
+			ID: at.OverflowID, First: at.First, Last: at.Last, Records: at.Records, Bytes: at.PayloadBytes,
+		}})
+	}
+	return entries
+}
+
+// attach opens the overflow file and attaches chains to it. Those that are not there are
+// lost.
+func (l *loader) attach(entries []overflow.Entry, at overflow.Global) (chains []chain, lost []overflow.Entry, err error) {
+	st := l.store
+	st.overflow, err = overflow.Open(st.dir, st.options.Logs, at, func(g overflow.Global) {
+		h := st.state.Header()
+		h.OverflowBase, h.OverflowCut, h.OverflowSize = g.Base, g.Cut, g.CutSize
+		st.state.SetHeader(h)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		queue, err := st.overflow.Attach(e.Name, e.State)
+		if unreadable := syscall.Errno(0); errors.As(err, &unreadable) {
+			return nil, nil, err // they may be there
+		}
+		if err != nil {
+			st.options.Logs("storage:"+e.Name).Error("records in the overflow are not where they should be",
+				zap.Uint64("expected", e.Records), zap.Error(err))
+			lost = append(lost, e)
+			continue
+		}
+		chains = append(chains, chain{e.Name, queue})
+	}
+	return chains, lost, nil
+}
+
+// leaveOverflow closes an overflow that the slots do not fit. From now on the index counts,
+// which is what they say, so that the overflow can find out what the file proves.
+func (l *loader) leaveOverflow(chains []chain, lost []overflow.Entry) error {
+	st := l.store
+	var entries []overflow.Entry
+	for _, c := range chains {
+		entries = append(entries, overflow.Entry{Name: c.storage, State: c.queue.State()})
+	}
+	err := st.overflow.Leave(append(entries, lost...))
+	st.overflow = nil
+	if err == nil {
+		st.stopRunning()
+	}
+	return err
+}
+
+// stopRunning makes the index count, whose positions are offsets.
+func (st *Store) stopRunning() {
+	st.state.SetHeader(state.Header{Phase: state.Stopped, Instance: st.state.Header().Instance})
+}
+
+// restore makes the storages of all slots and chains. Nothing is stored before all their
+// names are known to be good.
+func (l *loader) restore(slots []*state.Slot, chains []chain) error {
+	for _, slot := range slots {
+		s, err := l.add(slot.Identity().Storage)
+		if err != nil {
+			return err
+		}
+		at := slot.Positions()
+		s.kept = &kept{store: l.store, slot: slot, imported: at.Imported}
+		s.mayHoldEmpty = at.MayHoldEmpty
+	}
+	for _, c := range chains {
+		s := l.find(c.storage)
+		if s == nil {
+			var err error
+			if s, err = l.add(c.storage); err != nil {
+				return err
+			}
+			s.kept, s.mayHoldEmpty = &kept{store: l.store}, true
+		}
+		s.kept.queue = c.queue
+	}
+	for _, s := range l.channels.storages() {
+		if err := l.place(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place gives a storage a ring and, if it has none, a chain and a slot.
+func (l *loader) place(s *Storage) (err error) {
+	st, k := l.store, s.kept
+	if k.queue == nil {
+		if k.queue, err = st.overflow.Create(s.name); err != nil {
+			return err
+		}
+	}
+	s.overflow = k.queue
+	if k.slot != nil && k.slot.Positions().RingFile > 0 {
+		return l.openRing(s)
+	}
+	if s.ring, k.ringFile, err = st.newRing(s.name, st.options.RingSize(s.channel.name)); err != nil {
+		return err
+	}
+	if k.slot == nil {
+		st.options.Logs("scan-diskoverflow").Info("storage created", zap.String("storage", s.name))
+		return k.register(s)
+	}
+	return s.resume() // what the ring in memory had is gone
+}
+
+// resume remembers which records of a storage, found as it was saved, have been delivered.
+func (s *Storage) resume() error {
+	at, o := s.kept.slot.Positions(), s.kept.queue.State()
+	if o.Records == at.Records && o.Bytes == at.PayloadBytes {
+		if err := s.restoreGaps(at.Gaps); err != nil {
+			return err
+		}
+	}
+	s.save()
+	return nil
+}
+
+// openRing opens the ring of a slot. What is intact in a damaged one goes to another, and the
+// file is kept.
+func (l *loader) openRing(s *Storage) error {
+	st, k, at := l.store, s.kept, s.kept.slot.Positions()
+	k.ringFile = at.RingFile
+	found, err := ring.Open(st.rings, ringFile(at.RingFile), st.owner(at.RingFile), at.Capacity,
+		ring.Positions{Read: at.Read, Write: at.Write, Gap: at.Gap, Held: at.Held})
+	var damage *ring.DamageError
+	switch {
+	case err == nil:
+		st.ringBytes += at.Capacity
+		s.ring = found
+		return s.resume()
+	case !errors.As(err, &damage) && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return l.replaceRing(s, found, err)
+}
+
+// replaceRing gives a storage whose ring is damaged another one, with what was found.
+func (l *loader) replaceRing(s *Storage, found *ring.Ring, reason error) (err error) {
+	st, k, at := l.store, s.kept, s.kept.slot.Positions()
+	capacity := st.options.RingSize(s.channel.name)
+	if found != nil {
+		capacity = at.Capacity
+		s.ring = found
+		defer found.Close()
+	}
+	runs := s.takeRing()
+	if s.ring, k.ringFile, err = st.newRing(s.name, capacity); err != nil {
+		return err
+	}
+	if found != nil {
+		if err := pushAll(runs, s.pushRunToRing); err != nil {
+			return err
+		}
+	}
+	s.save()
+	if at.Held > 0 {
+		st.options.Logs("storage:"+s.name).Error("records of a ring are lost",
+			zap.Uint64("expected", at.Held), zap.Int("found", s.ring.Held()), zap.Error(reason),
+			zap.String("file kept as", st.keepRing(at.RingFile)))
+	}
+	return nil
+}
+
+// keepRing renames a damaged ring file, so that what is in it can be examined.
+func (st *Store) keepRing(number uint64) string {
+	name := ringFile(number)
+	if owner, ok, err := ring.OwnerOf(st.rings, name); err != nil || !ok || owner != st.owner(number) {
+		return "" // it is not there, or another one's
+	}
+	for i := 1; ; i++ {
+		aside := fmt.Sprintf("ring-%06d-aside-%d.dat", number, i)
+		_, err := st.rings.Stat(aside)
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = st.rings.Rename(name, aside)
+		}
+		if err != nil {
+			st.log.Error("a damaged ring file could not be set aside", zap.Error(err))
+			return ""
+		}
+		return st.rings.Path(aside)
+	}
+}
+
+var errMixed = errors.New("a channel has storages with and without a subscriber, which no node leaves behind")
+
+// add makes a storage without places and puts it into its channel.
+func (l *loader) add(name string) (*Storage, error) {
+	subscriber, channel, subscribed, ok := names.ParseStorage(name)
+	if !ok {
+		return nil, fmt.Errorf("a storage has the invalid name %q", name)
+	}
+	cs := l.channels
+	c := cs.byName[channel]
+	switch {
+	case c == nil:
+		c = &Channel{name: channel, shared: &cs.shared, subscribed: subscribed}
+		cs.byName[channel] = c
+		cs.all = append(cs.all, c)
+	case c.subscribed != subscribed:
+		return nil, fmt.Errorf("storages %s and %s: %w", c.storages[0].name, name, errMixed)
+	case l.find(name) != nil:
+		return nil, fmt.Errorf("there are two storages %s", name)
+	}
+	s := &Storage{channel: c, subscriber: subscriber, name: name}
+	c.storages = append(c.storages, s)
+	return s, nil
+}
+
+// find returns the storage of that name, or nil.
+func (l *loader) find(name string) *Storage {
+	_, channel, _, _ := names.ParseStorage(name)
+	if c := l.channels.byName[channel]; c != nil {
+		for _, s := range c.storages {
+			if s.name == name {
+				return s
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,337 @@
+package ring
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
+)
+
+var fileOwner = Owner{Instance: 3, Number: 5}
+
+func mustCreate(t testing.TB, dir *disktest.Dir, capacity uint64) *Ring {
+	t.Helper()
+	r, err := Create(dir, "ring", fileOwner, capacity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// drain takes all waiting records.
+func drain(r *Ring) (all []string) {
+	for {
+		run, n := r.Take(1, 1)
+		if n == 0 {
+			return all
+		}
+		all = append(all, string(run[HeaderSize:]))
+	}
+}
+
+// A ring that is opened as its positions were has the records that it had then, those that
+// were handed out included, and not what was pushed since.
+func TestARingSurvivesAKill(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		capacity := 40 + rng.IntN(200)
+		dir := disktest.NewDir()
+		r := mustCreate(t, dir, uint64(capacity))
+		var records []string
+		taken := 0
+		for step := range 500 {
+			switch n := rng.IntN(10); {
+			case n < 5:
+				p := fmt.Sprintf("%d:%s", step, strings.Repeat("x", rng.IntN(20)))
+				if rng.IntN(8) == 0 {
+					p = ""
+				}
+				if r.Push([]byte(p)) {
+					records = append(records, p)
+				}
+			case n < 8:
+				_, got := r.Take(1, 1)
+				taken += got
+			case taken > 0:
+				freed, size := 1+rng.IntN(taken), 0
+				for _, p := range records[:freed] {
+					size += HeaderSize + len(p)
+				}
+				r.Free(size, freed)
+				records, taken = records[freed:], taken-freed
+			}
+			killed, at := dir.Clone(), r.Positions()
+			found, err := Open(killed, "ring", fileOwner, uint64(capacity), at)
+			if err != nil {
+				t.Fatalf("seed %d, step %d, %+v: %v", seed, step, at, err)
+			}
+			if found.Held() != len(records) || found.UsedSpace() != r.UsedSpace() || found.Waiting() != len(records) {
+				t.Fatalf("seed %d, step %d: %d held, %d waiting, %d bytes; want %d, %d", seed, step,
+					found.Held(), found.Waiting(), found.UsedSpace(), len(records), r.UsedSpace())
+			}
+			if got := drain(found); !slices.Equal(got, records) {
+				t.Fatalf("seed %d, step %d:\n got %q\nwant %q", seed, step, got, records)
+			}
+			killed.Release()
+			if rng.IntN(3) == 0 { // it goes on as the ring itself
+				killed := dir.Clone()
+				if found, err = Open(killed, "ring", fileOwner, uint64(capacity), at); err != nil {
+					t.Fatal(err)
+				}
+				for range taken {
+					found.Take(1, 1)
+				}
+				for i := range 5 {
+					if p := make([]byte, rng.IntN(40)); found.Push(p) != r.Push(p) {
+						t.Fatalf("seed %d, step %d: push %d fits one ring and not the other", seed, step, i)
+					} else if r.Held() > len(records) {
+						records = append(records, string(p))
+					}
+				}
+				killed.Release()
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		dir.Release()
+	}
+}
+
+// damaged makes a ring of four records, the last two behind the wrap, damages its file, and
+// opens it.
+func damaged(t *testing.T, damage func(file []byte, at *Positions) []byte) (*Ring, error) {
+	t.Helper()
+	dir := disktest.NewDir()
+	r := mustCreate(t, dir, 60)
+	for _, p := range []string{"first", "second", "third", "4th"} {
+		if !r.Push([]byte(p)) {
+			t.Fatal("no room")
+		}
+	}
+	run, n := r.Take(1000, 2)
+	r.Free(len(run), n)
+	if !r.Push([]byte("fifth")) || !r.Push([]byte("")) {
+		t.Fatal("no room")
+	}
+	at := r.Positions()
+	if at.Write > at.Read {
+		t.Fatalf("%+v: not wrapped", at)
+	}
+	file, _ := dir.Content("ring")
+	dir = disktest.NewDir()
+	dir.Put("ring", damage(file, &at))
+	return Open(dir, "ring", fileOwner, 60, at)
+}
+
+func TestADamagedRingHasTheRecordsInFront(t *testing.T) {
+	all := []string{"third", "4th", "fifth", ""}
+	length := func(file []byte, offset int, n uint64) []byte {
+		binary.LittleEndian.PutUint64(file[fileHeader+offset:], n)
+		return file
+	}
+	for name, test := range map[string]struct {
+		damage func(file []byte, at *Positions) []byte
+		want   []string // nil: there is no ring
+	}{
+		"nothing":                    {func(f []byte, at *Positions) []byte { return f }, all},
+		"a payload":                  {func(f []byte, at *Positions) []byte { f[fileHeader+27+8] = 'T'; return f }, []string{"Third", "4th", "fifth", ""}},
+		"the first length":           {func(f []byte, at *Positions) []byte { return length(f, 27, 1000) }, []string{}},
+		"the second length":          {func(f []byte, at *Positions) []byte { return length(f, 40, 1<<63) }, all[:1]},
+		"a length of -8":             {func(f []byte, at *Positions) []byte { return length(f, 40, 1<<64-8) }, all[:1]},
+		"the first behind the wrap":  {func(f []byte, at *Positions) []byte { return length(f, 0, 100) }, all[:2]},
+		"the last, a little longer":  {func(f []byte, at *Positions) []byte { return length(f, 13, 1) }, all[:3]},
+		"a record shorter":           {func(f []byte, at *Positions) []byte { return length(f, 40, 2) }, []string{"third", "4t"}},
+		"zeros":                      {func(f []byte, at *Positions) []byte { clear(f[fileHeader:]); return f }, []string{}},
+		"zeros behind the wrap":      {func(f []byte, at *Positions) []byte { clear(f[fileHeader : fileHeader+20]); return f }, all[:2]},
+		"one record more":            {func(f []byte, at *Positions) []byte { at.Held++; return f }, all[:3]},
+		"one record less":            {func(f []byte, at *Positions) []byte { at.Held--; return f }, all[:3]},
+		"more records than possible": {func(f []byte, at *Positions) []byte { at.Held = 8; return f }, []string{}},
+		"a gap behind the end":       {func(f []byte, at *Positions) []byte { at.Gap = 61; return f }, []string{}},
+		"read at the gap":            {func(f []byte, at *Positions) []byte { at.Read = at.Gap; return f }, []string{}},
+		"read far away":              {func(f []byte, at *Positions) []byte { at.Read = 1 << 63; return f }, []string{}},
+		"write far away":             {func(f []byte, at *Positions) []byte { at.Write = 1 << 63; return f }, []string{}},
+		"write at 0":                 {func(f []byte, at *Positions) []byte { at.Write = 0; return f }, all[:2]},
+		"no records":                 {func(f []byte, at *Positions) []byte { *at = Positions{}; return f }, []string{}},
+		"cut":                        {func(f []byte, at *Positions) []byte { return f[:len(f)-1] }, nil},
+		"longer":                     {func(f []byte, at *Positions) []byte { return append(f, 0) }, nil},
+		"empty":                      {func(f []byte, at *Positions) []byte { return nil }, nil},
+		"another owner":              {func(f []byte, at *Positions) []byte { f[16]++; return f }, nil},
+		"no header":                  {func(f []byte, at *Positions) []byte { clear(f[:32]); return f }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := damaged(t, test.damage)
+			if test.want == nil {
+				if r != nil {
+					t.Errorf("got a ring of %d records, want none", r.Held())
+				}
+			} else if got := drain(r); len(got) != len(test.want) || !slices.Equal(got, test.want) && len(got) > 0 {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			var damage *DamageError
+			switch {
+			case name == "nothing" || name == "a payload" || name == "no records":
+				if err != nil {
+					t.Errorf("got error %v, want none", err)
+				}
+			case !errors.As(err, &damage) || int(damage.Got) != len(test.want):
+				t.Errorf("got error %v, want a DamageError with %d records", err, len(test.want))
+			}
+			if r == nil {
+				return
+			}
+			// What is there is in order: it can be used and opened again.
+			for range 10 {
+				r.Push([]byte("x"))
+			}
+			held := r.Held()
+			run, n := r.Take(1000, 1000)
+			r.Free(len(run), n)
+			if r.Held() > held || r.UsedSpace() > r.Capacity() {
+				t.Errorf("after use %d records, %d bytes", r.Held(), r.UsedSpace())
+			}
+		})
+	}
+}
+
+func TestWhoseARingFileIs(t *testing.T) {
+	dir := disktest.NewDir()
+	mustCreate(t, dir, 100)
+	dir.Put("blank", make([]byte, 5000))
+	dir.Put("empty", nil)
+	dir.Put("foreign", []byte("something else that is longer than a header"))
+	dir.Put("short", []byte("x"))
+	for name, want := range map[string]struct {
+		owner Owner
+		ok    bool
+	}{
+		"ring": {fileOwner, true}, "blank": {Owner{}, true}, "empty": {Owner{}, true}, "foreign": {Owner{}, false}, "short": {Owner{}, false},
+	} {
+		owner, ok, err := OwnerOf(dir, name)
+		if err != nil || ok != want.ok || ok && owner != want.owner {
+			t.Errorf("%s: got %+v, %v, %v; want %+v, %v", name, owner, ok, err, want.owner, want.ok)
+		}
+	}
+	if _, _, err := OwnerOf(dir, "none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: got error %v", err)
+	}
+}
+
+func TestAFileThatCannotBeMadeLeavesNothing(t *testing.T) {
+	for _, op := range []string{"create", "allocate", "map"} {
+		dir := disktest.NewDir()
+		dir.Before = func(c disktest.Call) error {
+			if c.Op == op {
+				return unix.ENOSPC
+			}
+			return nil
+		}
+		if r, err := Create(dir, "ring", fileOwner, 100); r != nil || !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("%s fails: got %v, %v", op, r, err)
+		}
+		if names := dir.Names(); len(names) > 0 {
+			t.Errorf("%s fails: %q are left", op, names)
+		}
+	}
+	if _, err := Create(disktest.NewDir(), "ring", fileOwner, 1<<60); err == nil {
+		t.Error("a ring larger than the address space was made")
+	}
+	dir := disktest.NewDir()
+	mustCreate(t, dir, 100)
+	before, _ := dir.Content("ring")
+	if _, err := Create(dir, "ring", Owner{}, 50); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over another file: got error %v, want %v", err, fs.ErrExist)
+	}
+	if after, _ := dir.Content("ring"); string(after) != string(before) {
+		t.Error("the other file was changed")
+	}
+}
+
+// An error of the file system says nothing about the records: it is no DamageError.
+func TestAFileThatCannotBeReadIsNotDamaged(t *testing.T) {
+	for _, op := range []string{"open", "size", "allocate", "map"} {
+		dir := disktest.NewDir()
+		r := mustCreate(t, dir, 100)
+		r.Push([]byte("x"))
+		dir.Before = func(c disktest.Call) error {
+			if c.Op == op {
+				return unix.EIO
+			}
+			return nil
+		}
+		found, err := Open(dir, "ring", fileOwner, 100, r.Positions())
+		if found != nil || !errors.Is(err, unix.EIO) || errors.As(err, new(*DamageError)) {
+			t.Errorf("%s fails: got %v, %v", op, found, err)
+		}
+	}
+}
+
+// Whatever is in the file and whatever the positions are, the ring has whole records that lie
+// in it, and can be used.
+func FuzzOpenFile(f *testing.F) {
+	dir := disktest.NewDir()
+	r := mustCreate(f, dir, 64)
+	for _, p := range []string{"first", "second", "", "third"} {
+		r.Push([]byte(p))
+	}
+	run, n := r.Take(1000, 2)
+	r.Free(len(run), n)
+	r.Push([]byte("wrapped"))
+	at := r.Positions()
+	content, _ := dir.Content("ring")
+	f.Add(content[fileHeader:], at.Read, at.Write, at.Gap, at.Held, uint64(64))
+	f.Add(make([]byte, 64), uint64(0), uint64(64), uint64(64), uint64(8), uint64(64))
+	f.Add([]byte{}, uint64(0), uint64(0), uint64(0), uint64(0), uint64(1)<<63)
+	f.Fuzz(func(t *testing.T, data []byte, read, write, gap, held, capacity uint64) {
+		if len(data) > 4096 {
+			t.Skip("larger ones find nothing more")
+		}
+		dir := disktest.NewDir()
+		defer dir.Release()
+		head := header(fileOwner, capacity)
+		dir.Put("ring", append(append(head, make([]byte, fileHeader-len(head))...), data...))
+		r, err := Open(dir, "ring", fileOwner, capacity, Positions{read, write, gap, held})
+		if r == nil {
+			if err == nil {
+				t.Fatal("neither a ring nor an error")
+			}
+			return
+		}
+		if uint64(r.Held()) > held || r.Held() != r.Waiting() || err == nil && uint64(r.Held()) != held {
+			t.Fatalf("%d records of %d are held, %d wait, error %v", r.Held(), held, r.Waiting(), err)
+		}
+		if err == nil && held > 0 {
+			if got := r.Positions(); !reflect.DeepEqual(got, Positions{read, write, gap, held}) {
+				t.Errorf("opened at %+v, but it is at %+v", Positions{read, write, gap, held}, got)
+			}
+		}
+		if r.UsedSpace() > r.Capacity() {
+			t.Fatalf("%d bytes of %d are used", r.UsedSpace(), r.Capacity())
+		}
+		r.Push([]byte("new"))
+		used, total := r.UsedSpace(), 0
+		for range r.Held() {
+			run, n := r.Take(1, 1)
+			if n != 1 {
+				t.Fatal("a record is missing")
+			}
+			total += len(run)
+		}
+		if total != used {
+			t.Fatalf("records of %d bytes, but %d are used", total, used)
+		}
+		r.Free(total, r.Held())
+		if r.Held() != 0 || !r.Push(make([]byte, max(0, int(capacity)-HeaderSize))) && capacity >= HeaderSize {
+			t.Error("the emptied ring does not take a record that fills it")
+		}
+	})
+}

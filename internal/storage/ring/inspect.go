@@ -1,0 +1,76 @@
+package ring
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+)
+
+// Intact is the records of a ring file that Open would take over.
+type Intact struct {
+	Records      uint64
+	PayloadBytes uint64
+	// End is the offset in the file behind the last of them.
+	End int64
+}
+
+// Inspect verifies the ring in a file as Open does, and changes nothing. If the file holds
+// fewer intact records than the positions tell, it returns those and a *DamageError.
+func Inspect(dir disk.Dir, name string, owner Owner, capacity uint64, at Positions) (found Intact, err error) {
+	file, err := dir.Open(name)
+	if err != nil {
+		return Intact{}, err
+	}
+	defer file.Close()
+	size, err := file.Size()
+	if err != nil {
+		return Intact{}, err
+	}
+	damage := func(got uint64, reason string) error { return &DamageError{dir.Path(name), at.Held, got, reason} }
+	if capacity > maxCapacity || uint64(size) != fileHeader+capacity {
+		return Intact{}, damage(0, fmt.Sprintf("it has %d bytes, not %d", size, fileHeader+capacity))
+	}
+	m, err := file.Map(size)
+	if err != nil {
+		return Intact{}, err
+	}
+	defer m.Close()
+	err = readingMapped(dir.Path(name), func() error {
+		if string(m.Bytes()[:len(fileMagic)+24]) != string(header(owner, capacity)) {
+			return damage(0, "it belongs to another storage")
+		}
+		r := &Ring{data: m.Bytes()[fileHeader:]}
+		reason := r.restore(at)
+		found = Intact{uint64(r.held), uint64(r.UsedSpace() - r.held*HeaderSize), fileHeader + int64(r.write)}
+		if reason != "" {
+			return damage(found.Records, reason)
+		}
+		return nil
+	})
+	return found, err
+}
+
+// PayloadBytes is the sum of the payload lengths of the records between the positions.
+func (p Positions) PayloadBytes() uint64 {
+	used := p.Write - p.Read
+	if p.Write <= p.Read {
+		used += p.Gap
+	}
+	return used - min(used, p.Held*HeaderSize)
+}
+
+// readingMapped makes a page of a mapped file that cannot be read an error instead of the
+// end of the process.
+func readingMapped(path string, read func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		fault := recover()
+		if _, ok := fault.(interface{ Addr() uintptr }); ok {
+			err = fmt.Errorf("%s cannot be read completely", path)
+		} else if fault != nil {
+			panic(fault)
+		}
+	}()
+	return read()
+}

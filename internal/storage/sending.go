@@ -1,0 +1,44 @@
+package storage
+
+import "slices"
+
+// Sending is runs whose records are in the output of a connection and count as delivered
+// once they are sent. The zero value is empty. It belongs to one goroutine.
+type Sending struct {
+	runs []sendingRun // by end
+}
+
+type sendingRun struct {
+	run *Run
+	end uint64 // position in the output behind the last byte of the reply
+}
+
+// Add adds a run whose records end at that position of the output.
+func (s *Sending) Add(r *Run, end uint64) {
+	s.runs = append(s.runs, sendingRun{r, end})
+	if n := len(s.runs); n > 1 && end < s.runs[n-2].end {
+		slices.SortStableFunc(s.runs, func(a, b sendingRun) int { return int(int64(a.end - b.end)) })
+	}
+}
+
+// Sent settles the runs that end within the first sent bytes of the output.
+func (s *Sending) Sent(sent uint64) {
+	n := 0
+	for n < len(s.runs) && s.runs[n].end <= sent {
+		s.runs[n].run.Deliver()
+		n++
+	}
+	if n > 0 {
+		s.runs = s.runs[:copy(s.runs, s.runs[n:])]
+	}
+}
+
+// Broken settles all runs after the output has ended behind sent bytes: what was not
+// sent goes back to its storage.
+func (s *Sending) Broken(sent uint64) {
+	s.Sent(sent)
+	for _, r := range s.runs {
+		r.run.GiveBack(0)
+	}
+	s.runs = s.runs[:0]
+}

@@ -1,0 +1,129 @@
+package storage
+
+import (
+	"github.com/sociomantic-tsunami/dmqnode/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
+)
+
+// Storage is one queue of records: the plain one of a channel, or that of one
+// subscriber. Everything in it is guarded by the lock of its channel.
+type Storage struct {
+	channel    *Channel
+	subscriber string
+	name       string // as in file names and statistics: [subscriber@]channel
+
+	ring     *ring.Ring
+	overflow Overflow
+	kept     *kept // what survives a crash; nil = nothing does
+	dirty    bool  // pushed to since it was saved
+
+	// Runs that are handed out or given back, oldest record first.
+	first, last *Run
+	free        *Run // settled ones, for reuse
+	out         int  // runs whose bytes a reader may be using
+	returned    int  // records in runs that were given back
+	behind      int  // runs that are delivered, but behind one that is not
+
+	// mayHoldEmpty is false only if there is certainly no record of length 0.
+	mayHoldEmpty bool
+
+	pushed, popped Moved
+
+	consumers []*Consumer // all that are attached
+	waiting   waitingList // those of them that wait for a record
+	woken     int         // those that were woken and have not yet come for records
+	removed   bool
+}
+
+func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error) {
+	s := &Storage{channel: c, subscriber: subscriber, name: names.Storage(subscriber, c.name, subscribed)}
+	capacity := c.shared.RingSize(c.name)
+	if st := c.shared.store; st != nil {
+		return s, st.fill(s, capacity)
+	}
+	var err error
+	if s.ring, err = ring.New(capacity); err != nil {
+		return nil, err
+	}
+	if s.overflow, err = c.shared.Overflow(s.name); err != nil {
+		s.ring.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// push appends one record.
+func (s *Storage) push(payload []byte) error {
+	s.dirty = true
+	s.pushed.add(1, len(payload))
+	if len(payload) == 0 {
+		s.mayHoldEmpty = true
+	}
+	if s.overflow.Held() == 0 && s.ring.Push(payload) {
+		return nil
+	}
+	return s.overflow.Push(payload)
+}
+
+// overflows reports whether a record of that payload length would go to the overflow.
+func (s *Storage) overflows(payload int) bool {
+	return s.overflow.Held() > 0 || !s.ring.Fits(payload)
+}
+
+// pushRun appends several records, none of them empty, that are laid out as in the ring.
+func (s *Storage) pushRun(run []byte, records int) error {
+	s.dirty = true
+	done := false
+	var err error
+	switch {
+	case s.overflow.Held() > 0 && s.kept != nil:
+		done, err = true, s.kept.queue.PushRun(run, records)
+	case s.overflow.Held() == 0:
+		done = s.ring.PushRun(run, records)
+	}
+	if done {
+		s.pushed.add(records, len(run)-records*ring.HeaderSize)
+		return err
+	}
+	for len(run) > 0 {
+		record, _ := ring.Cut(run, 1, 1)
+		if err := s.push(record[ring.HeaderSize:]); err != nil {
+			return err
+		}
+		run = run[len(record):]
+	}
+	return nil
+}
+
+// rename makes the plain storage that of the first subscriber, or changes nothing.
+func (s *Storage) rename(subscriber string) {
+	s.subscriber = subscriber
+	s.name = names.Storage(subscriber, s.channel.name, true)
+	s.overflow.Rename(s.name)
+	if s.kept != nil {
+		s.kept.rename(s.name)
+	}
+}
+
+// remove drops all records and sends the consumers home. The ring stays as long as
+// readers use its memory.
+func (s *Storage) remove() {
+	s.removed = true
+	s.channel.shared.removed.add(s)
+	for _, c := range s.consumers {
+		s.waiting.drop(c)
+		c.waker.Wake()
+	}
+	s.overflow.Remove()
+	if s.kept != nil {
+		s.kept.remove()
+		s.kept, s.dirty = nil, false
+	}
+	s.closeIfUnused()
+}
+
+func (s *Storage) closeIfUnused() {
+	if s.removed && s.out == 0 {
+		s.ring.Close()
+	}
+}

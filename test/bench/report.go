@@ -1,0 +1,158 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+)
+
+// unit is what a value counts.
+type unit string
+
+const (
+	perSecond    unit = "records/s"
+	microseconds unit = "µs"
+	megabytes    unit = "MB"
+)
+
+// format prints a value with its unit.
+func (u unit) format(value float64) string {
+	switch {
+	case u != perSecond:
+		return digits(value) + " " + string(u)
+	case value >= 1e6:
+		return digits(value/1e6) + " M/s"
+	case value >= 1e3:
+		return digits(value/1e3) + " k/s"
+	default:
+		return digits(value) + " /s"
+	}
+}
+
+// digits prints a value with three digits, or all those in front of the point.
+func digits(value float64) string {
+	switch {
+	case value >= 100:
+		return fmt.Sprintf("%.0f", value)
+	case value >= 10:
+		return fmt.Sprintf("%.1f", value)
+	default:
+		return fmt.Sprintf("%.2f", value)
+	}
+}
+
+// summary is what a report says about the values of all rounds.
+type summary struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+}
+
+// summarize returns nil for no values.
+func summarize(values []float64) *summary {
+	if len(values) == 0 {
+		return nil
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	upper, lower := sorted[len(sorted)/2], sorted[(len(sorted)-1)/2]
+	return &summary{Median: (lower + upper) / 2, Min: sorted[0], Max: sorted[len(sorted)-1]}
+}
+
+// series are the values that one target reached in one metric, one a round.
+type series struct {
+	values []float64
+	cpu    []float64 // seconds a million records
+}
+
+// row is one metric in the report.
+type row struct {
+	Workload string `json:"workload"`
+	About    string `json:"about"`
+	Metric   string `json:"metric,omitempty"`
+	Unit     unit   `json:"unit"`
+
+	// Of all rounds; nil where the target can't be measured.
+	Node    *summary `json:"node"`
+	Ceiling *summary `json:"ceiling"`
+	// Node divided by ceiling, round by round: what disturbs the machine disturbs the
+	// two turns of a round alike.
+	Ratio *summary `json:"ratio"`
+
+	// CPU seconds a million records, median.
+	NodeCPU    *float64 `json:"node_cpu_s_per_million,omitempty"`
+	CeilingCPU *float64 `json:"ceiling_cpu_s_per_million,omitempty"`
+}
+
+func newRow(w workload, m metric, node, ceiling series) row {
+	return row{
+		Workload: w.name, About: w.about, Metric: m.name, Unit: m.unit,
+		Node: summarize(node.values), Ceiling: summarize(ceiling.values),
+		Ratio:   summarize(ratios(node.values, ceiling.values)),
+		NodeCPU: median(node.cpu), CeilingCPU: median(ceiling.cpu),
+	}
+}
+
+// ratios divides value by value; there are none if one side has none.
+func ratios(node, ceiling []float64) (quotients []float64) {
+	for i := range min(len(node), len(ceiling)) {
+		quotients = append(quotients, node[i]/ceiling[i])
+	}
+	return quotients
+}
+
+func median(values []float64) *float64 {
+	if s := summarize(values); s != nil {
+		return &s.Median
+	}
+	return nil
+}
+
+// report is the result of a run.
+type report struct {
+	Size    int     `json:"record_bytes"`
+	Rounds  int     `json:"rounds"`
+	Seconds float64 `json:"seconds_per_turn"`
+	CPUs    int     `json:"cpus"`
+	Rows    []row   `json:"rows"`
+}
+
+// writeTable prints the report for people.
+func (r report) writeTable(out io.Writer) error {
+	fmt.Fprintf(out, "records of %d bytes, %d rounds of %g s, %d CPUs; median, min and max of the rounds\n\n",
+		r.Size, r.Rounds, r.Seconds, r.CPUs)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "%-*s\tnode\tmin\tmax\tceiling\tmin\tmax\tnode/ceiling\tmin\tmax\tCPU s/M node\tceiling\t\n", labelWidth, "workload")
+	for _, row := range r.Rows {
+		ratio := func(value float64) string { return fmt.Sprintf("%.2f", value) }
+		fmt.Fprintf(table, "%-*s\t%s\t%s\t%s\t%s\t%s\t\n", labelWidth, row.Workload+" "+row.Metric,
+			cells(row.Node, row.Unit.format), cells(row.Ceiling, row.Unit.format), cells(row.Ratio, ratio),
+			cell(row.NodeCPU), cell(row.CeilingCPU))
+	}
+	return table.Flush()
+}
+
+// labelWidth makes the first column, alone in being aligned left, as wide as its longest.
+const labelWidth = len("produce-consume")
+
+func cells(s *summary, format func(float64) string) string {
+	if s == nil {
+		return "-\t-\t-"
+	}
+	return format(s.Median) + "\t" + format(s.Min) + "\t" + format(s.Max)
+}
+
+func cell(value *float64) string {
+	if value == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", *value)
+}
+
+// writeJSON prints the report for programs.
+func (r report) writeJSON(out io.Writer) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
+}

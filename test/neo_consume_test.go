@@ -1,0 +1,315 @@
+package test
+
+import (
+	"fmt"
+	"math/rand"
+	"strings"
+	"testing"
+
+	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
+	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+)
+
+// While no batch is in flight whatever is there goes out at once, without any help of the
+// flush timer (§11.3, §18.8).
+func TestNeoPartialBatchGoesOutAtOnce(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Set("Performance.write_flush_ms", "60000"))
+	c, other, legacy := connect(t, node), connect(t, node), dial(t, node)
+	other.push("queued", "now")
+	k := c.consume("now", "")
+	k.wantBatch("queued")
+	for number := range 20 {
+		k.send(neoclient.Continue)
+		other.push(record(number, 100), "now")
+		k.wantBatch(record(number, 100))
+	}
+	for number := range 20 {
+		k.send(neoclient.Continue)
+		legacy.push("now", record(number, 100))
+		k.wantBatch(record(number, 100))
+	}
+	for number := range 20 {
+		k.send(neoclient.Continue)
+		c.push(record(number, 100), "now") // on the connection of the consumer
+		k.wantBatch(record(number, 100))
+	}
+	k.stop()
+}
+
+// While a batch is in flight records wait, however many and however large; then they are
+// in the next ones (§11.2, §18.8).
+func TestNeoNoBatchBeforeContinue(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Set("EventLoop.count", "1"))
+	c, legacy := connect(t, node), dial(t, node)
+	k := c.consume("flow", "")
+	legacy.push("flow", "first")
+	k.wantBatch("first")
+	for number := range 5 {
+		legacy.push("flow", record(number, 100))
+		c.wantNothing()
+	}
+	k.send(neoclient.Continue)
+	k.wantBatch(numbered(0, 5, 100)...)
+	legacy.produceRecords("flow", 5, 305, 1000)
+	c.wantNothing()
+	for first := 5; first < 305; first += 100 {
+		k.send(neoclient.Continue)
+		k.wantBatch(numbered(first, first+100, 1000)...)
+		c.wantNothing()
+	}
+	k.send(neoclient.Continue)
+	c.wantNothing()
+	legacy.push("flow", "last")
+	k.wantBatch("last")
+}
+
+// A batch ends with the record that makes it 100,000 bytes or more, counting 8 bytes for
+// the length of each (§11.3).
+func TestNeoBatchesEndAt100000Bytes(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t)
+	c := connect(t, node)
+	tests := []struct{ sizes, batches []int }{
+		{[]int{99_992}, []int{1}},
+		{[]int{99_992, 8, 8}, []int{1, 2}},
+		{[]int{99_991, 8, 8}, []int{2, 1}},
+		{[]int{99_991, 0, 8}, []int{2, 1}},
+		{[]int{49_992, 49_992, 8}, []int{2, 1}},
+		{[]int{49_992, 49_991, 8, 8}, []int{3, 1}},
+		{[]int{99_991, 3_000_000, 8}, []int{2, 1}},
+		{[]int{3_000_000, 8, 8}, []int{1, 2}},
+		{[]int{3_000_000, 3_000_000, 3_000_000}, []int{1, 1, 1}},
+		{make([]int, 12_501), []int{12_500, 1}},
+	}
+	for i, test := range tests {
+		channel := fmt.Sprintf("cut%d", i)
+		var records []string
+		var pushes []byte
+		for number, size := range test.sizes {
+			records = append(records, sized(number, size))
+			pushes = append(pushes, neoclient.RequestFrame(1, neoclient.PushPayload([]byte(sized(number, size)), channel))...)
+		}
+		sent := make(chan error, 1)
+		go func() { sent <- c.Write(pushes) }()
+		for range test.sizes {
+			c.wantReply(1, supported, pushed)
+		}
+		c.must(<-sent)
+		k := c.consume(channel, "")
+		for _, count := range test.batches {
+			k.wantBatch(records[:count]...)
+			records = records[count:]
+			k.send(neoclient.Continue)
+		}
+		c.wantNothing()
+		k.stop()
+	}
+}
+
+// sized is a record of any size, those of 8 bytes and more with a number.
+func sized(number, size int) string {
+	if size < 8 {
+		return strings.Repeat("s", size)
+	}
+	return record(number, size)
+}
+
+// Batches are full also where the memory of the channel wraps or ends and the rest is in
+// the overflow.
+func TestNeoBatchesAcrossRingAndOverflow(t *testing.T) {
+	for _, ring := range []string{"1", "20000", "150000", "300000"} {
+		t.Run("channel_size_limit="+ring, func(t *testing.T) {
+			t.Parallel()
+			node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", ring), nodetest.Set("EventLoop.count", "1"))
+			c := connect(t, node)
+			dial(t, node).produceRecords("queued", 0, 250, 1000)
+			k := c.consume("queued", "")
+			for _, batch := range []struct{ first, last int }{{0, 100}, {100, 200}, {200, 250}} {
+				k.wantBatch(numbered(batch.first, batch.last, 1000)...)
+				k.send(neoclient.Continue)
+			}
+			testBatchesAgainstModel(t, node, newRand(t))
+		})
+	}
+}
+
+// testBatchesAgainstModel lets one consumer compete with random pushes.
+func testBatchesAgainstModel(t *testing.T, node *nodetest.Node, random *rand.Rand) {
+	consumer, producer := connect(t, node), connect(t, node)
+	k := consumer.consume("model", "")
+	var queue []string
+	inFlight := false
+	expect := func() {
+		if inFlight || len(queue) == 0 {
+			return
+		}
+		size, n := 0, 0
+		for ; n < len(queue) && size < 100_000; n++ {
+			size += 8 + len(queue[n])
+		}
+		k.wantBatch(queue[:n]...)
+		queue, inFlight = queue[n:], true
+	}
+	for number := range 1500 {
+		switch random.Intn(12) {
+		case 0:
+			if inFlight {
+				k.send(neoclient.Continue)
+				inFlight = false
+			}
+		default:
+			size := random.Intn(20_000)
+			switch random.Intn(20) {
+			case 0:
+				size = random.Intn(300_000)
+			case 1, 2:
+				size = random.Intn(10)
+			}
+			value := sized(number, size)
+			producer.push(value, "model")
+			queue = append(queue, value)
+		}
+		expect()
+	}
+	for len(queue) > 0 {
+		k.send(neoclient.Continue)
+		inFlight = false
+		expect()
+	}
+	consumer.wantNothing()
+}
+
+// Empty records are delivered as records of length 0, alone and between others. Legacy
+// consumers don't see them (Q10). Neither waits because of them.
+func TestNeoEmptyRecords(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Set("Performance.write_flush_ms", "60000"), nodetest.Set("EventLoop.count", "1"))
+	c, legacy := connect(t, node), dial(t, node)
+	mixed := []string{"", "", "one", "", "two", "", ""}
+	for _, value := range mixed {
+		c.push(value, "empty")
+	}
+	k := c.consume("empty", "")
+	k.wantBatch(mixed...)
+	k.send(neoclient.Continue)
+	for range 3 {
+		c.push("", "empty")
+		k.wantBatch("")
+		k.send(neoclient.Continue)
+	}
+	c.push("behind", "empty")
+	k.wantRecords("behind")
+	k.stop()
+
+	for _, value := range mixed {
+		c.push(value, "empty")
+	}
+	legacy.consume("empty")
+	legacy.wantArray("one")
+	legacy.wantArray("two")
+	c.push("", "empty")
+	c.push("three", "empty")
+	legacy.wantArray("three")
+	c.push("", "empty")
+	c.alive()
+	dial(t, node).remove("empty")
+	legacy.wantArray("") // the end
+	legacy.alive()
+}
+
+// Many Consumes of a connection have a batch in flight each, and don't wait for each other.
+func TestNeoConsumesOfOneConnectionAreIndependent(t *testing.T) {
+	t.Parallel()
+	const count = 200
+	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "200000"))
+	c, producer := connect(t, node), connect(t, node)
+	all := make([]*neoConsumer, count)
+	for i := range all {
+		all[i] = c.consume(fmt.Sprintf("many%d", i), "")
+	}
+	push := func(number int) {
+		for i := range all {
+			producer.push(record(number+i, 20), fmt.Sprintf("many%d", i))
+		}
+	}
+	push(0)
+	for i, k := range all {
+		k.wantBatch(record(i, 20))
+	}
+	push(1000)
+	for i := count - 1; i >= 0; i-- { // each goes on as soon as it may
+		all[i].send(neoclient.Continue)
+		all[i].wantBatch(record(1000+i, 20))
+	}
+	c.wantNothing()
+	for i, k := range all {
+		if i%2 == 0 {
+			k.stop()
+		}
+	}
+	push(2000)
+	for i, k := range all {
+		if i%2 == 1 {
+			k.send(neoclient.Continue)
+			k.wantBatch(record(2000+i, 20))
+		}
+	}
+	c.wantNothing()
+}
+
+// The same channel serves both protocols at once.
+func TestNeoAndLegacyConsumersOfOneChannel(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t)
+	c, legacy, producer := connect(t, node), dial(t, node), dial(t, node)
+	k := c.consume("both", "") // a legacy consumer has the empty name, too
+	legacy.consume("both")
+	producer.produceRecords("both", 0, 1000, 100)
+	seen := map[int]bool{}
+	numbers := make(chan int, 1000)
+	go func() {
+		for {
+			text, err := legacy.Array()
+			number, err2 := recordNumber(text, 100)
+			if err != nil || err2 != nil {
+				return
+			}
+			numbers <- number
+		}
+	}()
+	done := make(chan error, 1)
+	go func() {
+		for {
+			message, records, err := k.Next()
+			if err != nil || message != neoclient.Records {
+				done <- err
+				return
+			}
+			for _, r := range records {
+				number, err := recordNumber(string(r), 100)
+				if err != nil {
+					done <- err
+					return
+				}
+				numbers <- number
+			}
+			if err := k.Feedback(neoclient.Continue); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	for len(seen) < 1000 {
+		number := <-numbers
+		if seen[number] {
+			t.Fatalf("record %d for the second time", number)
+		}
+		seen[number] = true
+	}
+	producer.remove("both")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

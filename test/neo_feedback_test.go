@@ -1,0 +1,105 @@
+package test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
+	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+)
+
+// What a client must not send on the id of a Consume, first while it is idle, then with a
+// batch in flight (§11.4, §15).
+func TestNeoWrongFeedback(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Set("EventLoop.count", "1"))
+	tests := []struct {
+		fault    string
+		payload  []byte
+		inFlight bool // is wrong also then
+	}{
+		{"Continue", []byte{neoclient.Continue}, false},
+		{"nothing", nil, true},
+		{"type 0", []byte{0}, true},
+		{"Records", []byte{neoclient.Records}, true},
+		{"Stopped", []byte{neoclient.Stopped}, true},
+		{"ChannelRemoved", []byte{neoclient.ChannelRemoved}, true},
+		{"type 255", []byte{255}, true},
+		{"Continue and a byte", []byte{neoclient.Continue, 0}, true},
+		{"Stop and a byte", []byte{neoclient.Stop, 0}, true},
+		{"Continue twice in a message", []byte{neoclient.Continue, neoclient.Continue}, true},
+		{"another Consume", neoclient.ConsumePayload("other", ""), true},
+		{"a Push", neoclient.PushPayload([]byte("wrong"), "other"), true},
+		{"a large message", make([]byte, 1_000_000), true},
+	}
+	producer := connect(t, node)
+	for i, test := range tests {
+		channel := fmt.Sprintf("wrong%d", i)
+		c := connect(t, node)
+		k := c.consume(channel, "")
+		k.send(test.payload...)
+		c.wantClose()
+		c.Close()
+
+		producer.push("value", channel)
+		for range 2 {
+			c = connect(t, node)
+			k = c.consume(channel, "")
+			k.wantBatch("value") // again, because the first one was not confirmed
+			if test.inFlight {
+				k.send(test.payload...)
+				c.wantClose()
+			}
+			leaveNeo(t, node, c, byClose)
+		}
+	}
+	node.WaitLog(`^Error \[swarm\.neo\.node\.ConnectionHandler\] - .*protocol error.*test.*consume`)
+	producer.wantPopStatus("other", popEmpty)
+	if strings.Contains(node.Log(), `client=""`) {
+		t.Error("the log has errors without the name of the client (Q6)")
+	}
+}
+
+// A Continue behind another one can't be the answer to the next batch, since that was not
+// sent before.
+func TestNeoTwoContinues(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t)
+	dial(t, node).produceRecords("twice", 0, 300, 1000)
+	c := connect(t, node)
+	k := c.consume("twice", "")
+	k.wantBatch(numbered(0, 100, 1000)...)
+	frame := neoclient.RequestFrame(k.ID, []byte{neoclient.Continue})
+	c.write(frame, frame)
+	k.wantBatch(numbered(100, 200, 1000)...)
+	c.wantClose()
+	other := connect(t, node)
+	other.alive()
+	leaveNeo(t, node, c, byClose)
+	other.consume("twice", "").wantRecords(numbered(100, 300, 1000)...) // the second batch again
+}
+
+// A consumer that goes away leaves an Info in the log, with its name and the request
+// (§13); one that has stopped doesn't.
+func TestNeoConsumerThatDisappearsIsLogged(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Credentials(fixedClients))
+	login := func() *neo {
+		c := dialNeo(t, node)
+		c.must(c.Authenticate(neoclient.Now("client1", countingKey)))
+		return c
+	}
+	quiet := login()
+	quiet.consume("logged", "").stop()
+	quiet.push("value", "unlogged")
+	quiet.wantPop("unlogged", "value")
+	leaveNeo(t, node, quiet, byClose)
+	if strings.Contains(node.Log(), "swarm.neo") {
+		t.Errorf("got log\n%s\nwant nothing of a client without active requests", node.Log())
+	}
+	c := login()
+	c.consume("logged", "sub")
+	c.Close()
+	node.WaitLog(`^Info \[swarm\.neo\.node\.ConnectionHandler\] - .*client1.*consume`)
+}

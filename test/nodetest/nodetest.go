@@ -1,0 +1,138 @@
+// Package nodetest runs the built dmqnode for black-box tests.
+//
+// A test gets a node of its own:
+//
+//	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "3"))
+//	conn, err := net.Dial("tcp", node.Legacy())
+//
+// Start makes an instance directory (operations spec §4.1: etc/config.ini,
+// etc/credentials, log/), starts the binary in it with free ports and returns when
+// the node has said on its console where it listens and a connection to that address
+// succeeded. Nothing is waited for by sleeping: the console is read through a pipe.
+//
+// The binary is built once per test process (build.go), with the race detector if the
+// test binary has it. Whatever happens to the test, the node ends: t.Cleanup stops it,
+// and the kernel kills it should the test process die first.
+//
+// Cleanup is a test of its own: it sends SIGTERM and requires exit status 0 in time. A
+// node that ended without having been asked to fails its test too, so no test has to
+// check that the node survived.
+package nodetest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+)
+
+// Option changes how a node is set up.
+type Option func(*setup)
+
+type setup struct {
+	config      map[string]map[string]string // section, key
+	credentials string                       // etc/credentials
+	openFiles   int                          // RLIMIT_NOFILE of the node, 0 = inherited
+}
+
+// Set sets one configuration value; the key is written SECTION.KEY, where the last dot
+// separates (as in the node's -O). An empty value removes the key.
+func Set(key, value string) Option {
+	return func(s *setup) {
+		dot := strings.LastIndexByte(key, '.')
+		section, name := key[:dot], key[dot+1:]
+		if s.config[section] == nil {
+			s.config[section] = map[string]string{}
+		}
+		s.config[section][name] = value
+	}
+}
+
+// Credentials sets the content of etc/credentials. Without it, client "test" has a key of
+// zero bytes.
+func Credentials(text string) Option {
+	return func(s *setup) { s.credentials = text }
+}
+
+// OpenFiles limits the descriptors the node may have open, soft and hard.
+func OpenFiles(limit int) Option {
+	return func(s *setup) { s.openFiles = limit }
+}
+
+// defaults is the configuration of a node without options: free ports on the loopback
+// address, the channel size that the protocol vectors ask for, and logging to both the
+// console, where Start reads it, and log/root.log.
+func defaults() *setup {
+	s := &setup{
+		config:      map[string]map[string]string{},
+		credentials: "test:" + strings.Repeat("0", 256) + "\n",
+	}
+	for key, value := range map[string]string{
+		"Server.address":            "127.0.0.1",
+		"Server.port":               "0",
+		"Server.neoport":            "0",
+		"Server.channel_size_limit": "20000000",
+		"Server.unix_socket_path":   "dmqnode.socket",
+		"Server.cpu":                "-1",
+		"PidLock.path":              "dmqnode.pid",
+		"LOG.Root.level":            "info",
+		"LOG.Root.propagate":        "true",
+		"LOG.Root.console":          "true",
+		"LOG.Root.file":             "log/root.log",
+	} {
+		Set(key, value)(s)
+	}
+	return s
+}
+
+// configText returns the configuration file, sections and keys in alphabetical order.
+func (s *setup) configText() string {
+	var text strings.Builder
+	for _, section := range sortedKeys(s.config) {
+		fmt.Fprintf(&text, "[%s]\n", section)
+		for _, key := range sortedKeys(s.config[section]) {
+			if value := s.config[section][key]; value != "" {
+				fmt.Fprintf(&text, "%s = %s\n", key, value)
+			}
+		}
+	}
+	return text.String()
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// newInstance makes an instance directory that is removed when the test ends.
+func newInstance(t testing.TB, s *setup) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, sub := range []string{"etc", "log"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeInstance(t, dir, s)
+	return dir
+}
+
+// writeInstance writes the files that tell the node what to do.
+func writeInstance(t testing.TB, dir string, s *setup) {
+	t.Helper()
+	files := map[string]string{
+		"etc/config.ini":  s.configText(),
+		"etc/credentials": s.credentials,
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

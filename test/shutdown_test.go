@@ -1,0 +1,90 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/sociomantic-tsunami/dmqnode/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+)
+
+// Each of the three signals ends the node: every connection, whatever it is doing, gets
+// the end of the stream and nothing else; the exit status is 0 (legacy-protocol spec §9,
+// operations spec §5).
+func TestShutdownEndsEveryConnection(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			node := nodetest.Start(t)
+			consumer, producer, idle, fresh := dial(t, node), dial(t, node), dial(t, node), dial(t, node)
+			consumer.consume("consumed")
+			idle.push("consumed", "record")
+			consumer.wantArray("record")
+			producer.produce("produced")
+			producer.send(append(legacyclient.Records("complete"), legacyclient.AppendLength(nil, 100)...))
+			producer.send([]byte("a partial record"))
+			idle.alive()
+
+			node.Signal(signal)
+			if status := node.Wait(); status != 0 {
+				t.Errorf("got exit status %d, want 0", status)
+			}
+			for _, c := range []*client{consumer, producer, idle, fresh} {
+				c.wantEOF()
+			}
+			if conn, err := legacyclient.Dial(node.Legacy()); err == nil {
+				conn.Close()
+				t.Error("a connection was accepted after the end of the node")
+			}
+			for _, file := range []string{"dmqnode.pid", "dmqnode.socket"} {
+				if _, err := os.Lstat(node.Path(file)); !os.IsNotExist(err) {
+					t.Errorf("%s after the end of the node: got %v, want no such file", file, err)
+				}
+			}
+		})
+	}
+}
+
+// A client that reads nothing does not hold up the shutdown.
+func TestShutdownWithBlockedConsumers(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t)
+	var all []*client
+	for i := range 3 {
+		all = append(all, blockedConsumer(t, node, fmt.Sprintf("blocked%d", i)))
+	}
+	if status := node.Stop(); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+	for _, c := range all {
+		want := 0
+		for {
+			text, err := c.Array()
+			if err != nil {
+				break // the end, possibly inside a record
+			}
+			if number, err := recordNumber(text, bigRecord); err != nil || number != want {
+				t.Fatalf("got record %d, error %v; want %d", number, err, want)
+			}
+			want++
+		}
+	}
+}
+
+// The configuration says port 0; a node that is started again serves again.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t)
+	dial(t, node).push("before", "value")
+	if status := node.Stop(); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+	node.Restart()
+	dial(t, node).push("after", "value")
+
+	node.Kill() // leaves the pid file and the socket behind
+	node.Restart()
+	dial(t, node).push("again", "value")
+}

@@ -1,0 +1,298 @@
+package test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sociomantic-tsunami/dmqnode/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
+	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+)
+
+// startOn starts a node on a copy of one of the specification's data directories.
+func startOn(t *testing.T, fixture string, options ...nodetest.Option) *nodetest.Node {
+	t.Helper()
+	node := nodetest.Prepare(t, options...)
+	useFixture(t, node, fixture)
+	node.Restart()
+	return node
+}
+
+// asInLOAD is the configuration of the acceptance case LOAD, §8.1.
+func asInLOAD(t *testing.T) *nodetest.Node {
+	t.Helper()
+	return startOn(t, "loadfiles",
+		nodetest.Set("Server.channel_size_limit", "100000"),
+		nodetest.Set("Performance.write_flush_ms", "1"))
+}
+
+// The acceptance case LOAD, §8.1: all requests at once on one neo connection.
+func TestLOADOverNeo(t *testing.T) {
+	t.Parallel()
+	node := asInLOAD(t)
+	c := connect(t, node)
+	want := map[uint64]string{} // what is still to come, by request: the records, or nothing
+	consume := func(channel, subscriber string, records ...string) {
+		id := c.NextID()
+		c.must(c.Send(id, neoclient.ConsumePayload(channel, subscriber)))
+		want[id] = strings.Join(records, "")
+	}
+	consume("ch1", "", "Hello ch1!", "Hello ch1!")
+	consume("ch1", "sub1", "Hello ch1!", "Hello ch1!")
+	consume("ch1", "sub2", "Hello ch1!", "Hello ch1!")
+	consume("ch3", "", "Hello ch3!")
+	consume("ch3", "sub1", "Hello ch3!")
+	consume("ch5", "", "Hello ch5!")
+	var pops []uint64
+	for _, channel := range []string{"ch2", "ch2", "ch4"} {
+		pops = append(pops, c.NextID())
+		c.must(c.Send(pops[len(pops)-1], neoclient.PopPayload(channel)))
+	}
+	for i, value := range []string{"Hello ch2!", "Hello ch2!", "Hello ch4!"} {
+		c.must(c.Supported(pops[i]))
+		status, got, err := c.Popped(pops[i])
+		c.must(err)
+		if status != popped || string(got) != value {
+			t.Errorf("Pop %d: got status %02x, value %q; want %q", i, status, got, value)
+		}
+	}
+	for id, left := range want {
+		c.must(c.Supported(id))
+		c.wantReply(id, started)
+		for left != "" {
+			payload, err := c.ReadFor(id)
+			c.must(err)
+			batch, err := neoclient.Batch(payload)
+			c.must(err)
+			for _, r := range batch {
+				rest, ok := strings.CutPrefix(left, string(r))
+				if !ok {
+					t.Fatalf("Consume %d: got record %q, want %q", id, r, left)
+				}
+				left = rest
+			}
+			c.must(c.Send(id, []byte{neoclient.Continue}))
+		}
+	}
+	for id := range want {
+		c.must(c.Send(id, []byte{neoclient.Stop}))
+		c.wantReply(id, neoclient.Stopped)
+	}
+	c.wantPopStatus("ch2", popEmpty)
+	c.wantPopStatus("ch4", popEmpty)
+	c.wantNothing()
+	wantDrained(t, node)
+}
+
+// The part of LOAD that the legacy protocol can express, and the refused Pops.
+func TestLOADOverLegacy(t *testing.T) {
+	t.Parallel()
+	node := asInLOAD(t)
+	for channel, records := range map[string][]string{
+		"ch1": {"Hello ch1!", "Hello ch1!"}, "ch3": {"Hello ch3!"}, "ch5": {"Hello ch5!"},
+	} {
+		c := dial(t, node)
+		c.do(legacyclient.Request(legacyclient.Pop, channel), legacyclient.Error)
+		c.consume(channel)
+		for _, r := range records {
+			c.wantArray(r)
+		}
+		c.wantSilence()
+		c.must(c.Close())
+	}
+	c := dial(t, node)
+	for _, value := range []string{"Hello ch2!", "Hello ch2!", ""} {
+		c.wantPop("ch2", value)
+	}
+	c.wantPop("ch4", "Hello ch4!")
+	c.wantPop("ch4", "")
+	c.must(c.Close())
+	for _, storage := range []string{"sub1@ch1", "sub2@ch1", "sub1@ch3"} {
+		subscriber, channel, _ := strings.Cut(storage, "@")
+		records := []string{"Hello " + channel + "!", "Hello " + channel + "!"}
+		if channel == "ch3" {
+			records = records[1:]
+		}
+		wantQueue(t, node, channel, subscriber, records...)
+	}
+	wantDrained(t, node)
+}
+
+// wantDrained requires the state of the LOAD directory after all its records have been read,
+// before and after a clean stop: the overflow is empty, and of the subscribers remains that
+// they exist (§5.5).
+func wantDrained(t *testing.T, node *nodetest.Node) {
+	t.Helper()
+	files := filesOf(t, node.Path("data"))
+	for _, name := range []string{"overflow.dat", "ofchannels.csv"} {
+		if content, there := files[name]; !there || content != "" {
+			t.Errorf("%s after everything is read: there: %t, %d bytes; want an empty file", name, there, len(content))
+		}
+	}
+	if status := node.Stop(); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+	want := map[string]string{}
+	for _, storage := range []string{"@ch1", "sub1@ch1", "sub2@ch1", "@ch3", "sub1@ch3", "@ch5"} {
+		want[storage+".rq"] = dumpOf()
+	}
+	wantSameFiles(t, node.Path("data"), want)
+}
+
+// Dumps are deleted once the node serves, not before; the overflow is not touched. A clean
+// stop then writes the same directory again, but for the order of the index lines.
+func TestStartAndStopReproduceADirectory(t *testing.T) {
+	for _, fixture := range []string{"loadfiles", "interleaved"} {
+		t.Run(fixture, func(t *testing.T) {
+			t.Parallel()
+			before := filesOf(t, filepath.Join(fixtures, fixture))
+			node := startOn(t, fixture, nodetest.Set("Server.channel_size_limit", "64"))
+			node.WaitLog(`listening path=dmqnode\.socket`) // the last thing a start does
+			during := filesOf(t, node.Path("data"))
+			for name := range during {
+				if strings.HasSuffix(name, ".rq") {
+					t.Errorf("while the node serves there is still %s", name)
+				}
+			}
+			if during["overflow.dat"] != before["overflow.dat"] {
+				t.Error("the start has changed overflow.dat")
+			}
+			if status := node.Stop(); status != 0 {
+				t.Errorf("got exit status %d, want 0", status)
+			}
+			lines := strings.SplitAfter(before["ofchannels.csv"], "\n")
+			after := filesOf(t, node.Path("data"))["ofchannels.csv"]
+			if got := strings.SplitAfter(after, "\n"); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(lines))) {
+				t.Errorf("got index\n%s\nwant the lines of\n%s", after, before["ofchannels.csv"])
+			}
+			before["ofchannels.csv"] = after
+			wantSameFiles(t, node.Path("data"), before)
+		})
+	}
+}
+
+// The directory of §8.2: chains of several records, a dummy record, an orphan, empty records.
+func TestLoadInterleaved(t *testing.T) {
+	t.Parallel()
+	node := startOn(t, "interleaved", nodetest.Set("Server.channel_size_limit", "64"))
+	e1, e3 := "e1-"+strings.Repeat("y", 57), "e3-"+strings.Repeat("y", 57)
+	wantPops(t, node, "logs", "log-1", "", "log-3", "log-5", "log-6-abc", "log-4-"+strings.Repeat("x", 24),
+		"", "log-8", "log-9-after-truncation")
+	wantQueue(t, node, "events", "", "e0", "e2", e1, e3)
+	wantQueue(t, node, "events", "sub1", "e2", e1, e3)
+	// The next new storage gets id 7.
+	pushTo(t, node, "newer", strings.Repeat("n", 65))
+	stopInOrder(t, node)
+	wantStopped(t, node.Path("data"), map[string][]string{
+		"new-chan": {strings.Repeat("N", 70)}, "newer": {strings.Repeat("n", 65)}, "@events": nil, "sub1@events": nil,
+	})
+	records, err := readOverflowRecords([]byte(filesOf(t, node.Path("data"))["overflow.dat"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if r.payload == strings.Repeat("n", 65) && r.channel != 7 {
+			t.Errorf("the overflow id of a new storage is %d, want 7", r.channel)
+		}
+	}
+}
+
+// A dump that is larger than the ring is loaded all the same: the surplus goes to the
+// overflow, in front of what is there.
+func TestLoadWithSmallerRings(t *testing.T) {
+	t.Parallel()
+	node := startOn(t, "interleaved", nodetest.Set("Server.channel_size_limit", "20"))
+	wantPops(t, node, "logs", "log-1", "", "log-3", "log-5", "log-6-abc", "log-4-"+strings.Repeat("x", 24),
+		"", "log-8", "log-9-after-truncation")
+	wantQueue(t, node, "events", "sub1", "e2", "e1-"+strings.Repeat("y", 57), "e3-"+strings.Repeat("y", 57))
+	wantPops(t, node, "new-chan", strings.Repeat("N", 70))
+}
+
+// What killed D nodes leave, §8.3: the records that the files prove.
+func TestLoadAfterACrash(t *testing.T) {
+	for fixture, channels := range map[string]map[string][]string{
+		"stale-pushed":  {"ch1": {"first", "second", "third", "fourth"}},
+		"stale-popped":  {"ch1": {"first", "second", "third"}},
+		"stale-drained": {"ch1": {"new"}, "hold": {"keep"}},
+	} {
+		t.Run(fixture, func(t *testing.T) {
+			eachEnding(t, func(t *testing.T, end func(*testing.T, *nodetest.Node)) {
+				node := startOn(t, "crash/"+fixture)
+				end(t, node)
+				node.Restart()
+				for channel, records := range channels {
+					wantPops(t, node, channel, records...)
+				}
+				pushTo(t, node, "ch1", "goes on")
+				wantPops(t, node, "ch1", "goes on")
+			})
+		})
+	}
+}
+
+// Without an index nothing tells whose the records are. The file is kept under another name,
+// and the log says so.
+func TestLoadWithLostIndex(t *testing.T) {
+	t.Parallel()
+	data := filesOf(t, filepath.Join(fixtures, "crash/lost-index"))["overflow.dat"]
+	node := startOn(t, "crash/lost-index")
+	c := dial(t, node)
+	for _, channel := range []string{"ch1", "ch2"} {
+		c.do(legacyclient.Request(legacyclient.Pop, channel), legacyclient.Error) // no such channel
+	}
+	c.must(c.Close())
+	node.WaitLog(`^Error \[diskoverflow\] .*aside`)
+	kept := func() (name string) {
+		t.Helper()
+		for name, content := range filesOf(t, node.Path("data")) {
+			if content == data && name != "overflow.dat" {
+				return name
+			}
+		}
+		t.Fatalf("none of %v has the contents of overflow.dat", slices.Sorted(maps.Keys(filesOf(t, node.Path("data")))))
+		return ""
+	}
+	name := kept()
+	if !strings.Contains(node.Log(), name) {
+		t.Errorf("root.log does not mention %s", name)
+	}
+	pushTo(t, node, "ch1", strings.Repeat("x", 30_000_000)) // to the new overflow
+	if status := node.Stop(); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+	kept()
+	// A D node accepts the directory, since it ignores names that end in .dat and .csv.
+	for name := range filesOf(t, node.Path("data")) {
+		if strings.Contains(name, "aside") {
+			if err := os.Remove(node.Path("data/" + name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wantStopped(t, node.Path("data"), map[string][]string{"ch1": {strings.Repeat("x", 30_000_000)}})
+}
+
+// A dump whose end is missing: the whole records in front of that are loaded, once, and the
+// file is kept.
+func TestLoadDamagedDump(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Prepare(t)
+	must(t, os.Mkdir(node.Path("data"), 0o755))
+	damaged := dumpOf(numbered(0, 10, 100)...)[:12+5*108+50]
+	must(t, os.WriteFile(node.Path("data/ch.rq"), []byte(damaged), 0o644))
+	node.Restart()
+	node.WaitLog(`^Error .*ch\.rq`)
+	node.Kill()
+	node.Restart()
+	wantPops(t, node, "ch", numbered(0, 5, 100)...)
+	for name, content := range filesOf(t, node.Path("data")) {
+		if content == damaged && name != "ch.rq" {
+			return
+		}
+	}
+	t.Errorf("none of %v has the contents of the damaged dump", namesOf(t, node.Path("data")))
+}
