@@ -25,7 +25,7 @@ func TestClosedConsoleLosesOnlyItsOwnLines(t *testing.T) {
 	l.Logger("x").Info("one")
 	l.Logger("x").Warn("two")
 	expect(t, "root.log", content(t, "log/root.log"),
-		"messages to the console are lost until it works again: broken pipe\none\ntwo\n")
+		"one\nmessages to the console are lost until it works again: broken pipe\ntwo\n")
 	if got, want := l.Counts(), (Counts{Info: 1, Warn: 1, Error: 1}); got != want {
 		t.Errorf("counts: got %+v, want %+v", got, want)
 	}

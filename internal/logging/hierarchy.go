@@ -45,9 +45,6 @@ func (l *Logs) resolve(c config.Logger, ancestor *settings) (*settings, error) {
 		s.outputs = ancestor.outputs
 		return s, nil
 	}
-	if c.Console {
-		s.outputs = append(s.outputs, output{l.console, layoutOf(c.ConsoleLayout)})
-	}
 	if c.File != "" {
 		file, err := l.open(c.File)
 		if err != nil {
@@ -57,6 +54,10 @@ func (l *Logs) resolve(c config.Logger, ancestor *settings) (*settings, error) {
 	}
 	if c.Syslog {
 		s.outputs = append(s.outputs, output{l.syslog, layoutSyslog})
+	}
+	// Last: who sees a line on the console finds it in the file, too.
+	if c.Console {
+		s.outputs = append(s.outputs, output{l.console, layoutOf(c.ConsoleLayout)})
 	}
 	if c.Additive {
 		s.outputs = withInherited(s.outputs, ancestor.outputs)
