@@ -160,6 +160,22 @@ func TestNeoCutInsideABatchThatIsNotSent(t *testing.T) {
 	}
 }
 
+// After a breach of the protocol a batch that is sent goes back at once. The connection stays
+// for longer than the next consumer has patience, because its client does not read.
+func TestNeoRedeliveryAfterABreach(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "40000000"),
+		nodetest.Set("Limits.output_buffer", "40000000")) // else the breach is not read
+	other := connect(t, node)
+	other.push("value", "sent")
+	other.push(record(1, 16<<20), "unread")
+	gone := connect(t, node, smallWindow)
+	gone.consume("sent", "").wantBatch("value")
+	gone.consume("unread", "")
+	gone.write(fault(neoclient.Header(1, 9)))
+	other.consume("sent", "").wantRecords("value")
+}
+
 // Several consumers that go away at once bring everything back, and the next one gets it in
 // the order of the pushes.
 func TestNeoRedeliveryOfSeveralConsumers(t *testing.T) {

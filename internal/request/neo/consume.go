@@ -166,15 +166,23 @@ func (s *Session) receiveFeedback(c *consume, payload []byte) {
 // finish ends the request with a last message. Its batch, if any, is confirmed by that,
 // but the records stay where they are until they are sent.
 func (c *consume) finish(last func(dst []byte, id uint64) []byte) {
-	s := c.session
-	c.over = true
 	if !c.sent() {
 		c.deliverWhenSent()
 	}
-	c.consumer.Leave(c.runs, math.MaxInt)
-	delete(s.consumes, c.id)
-	s.node.stats.Consume.EndUntimed()
-	s.conn.Appended(last(s.buffer(), c.id))
+	c.leave(math.MaxInt)
+	c.session.conn.Appended(last(c.session.buffer(), c.id))
+}
+
+// abandon ends the request without a message. The records of its batch go back to the
+// storage.
+func (c *consume) abandon() { c.leave(0) }
+
+// leave ends the request; of the batch so many bytes count as delivered.
+func (c *consume) leave(confirmed int) {
+	c.over = true
+	c.consumer.Leave(c.runs, confirmed)
+	delete(c.session.consumes, c.id)
+	c.session.node.stats.Consume.EndUntimed()
 }
 
 // advanceLine lets the consumes that wait for room in the output go on.

@@ -203,10 +203,17 @@ func (s *Session) late(id uint64, payload []byte) {
 }
 
 // breach ends the connection because the peer has broken the protocol. Nothing tells the
-// peer; each request that this cuts short is logged.
+// peer; each request that this cuts short is logged. The connection may take long to
+// close, so batches that do not have to be sent any more are given back now.
 func (s *Session) breach() {
+	s.batch.End() // consumers take the locks of their own channels
 	s.cutShort(zap.ErrorLevel, "connection closed after a protocol error")
 	s.conn.Close()
+	for _, c := range s.consumes {
+		if c.sent() {
+			c.abandon()
+		}
+	}
 }
 
 // cutShort logs once each request that the end of the connection cuts short.
@@ -281,11 +288,8 @@ func (s *Session) Closed() {
 	sent, _ := s.conn.Progress()
 	s.sending.Broken(sent)
 	s.cutShort(zap.InfoLevel, "connection ended")
-	for id, c := range s.consumes {
-		c.over = true
-		c.consumer.Leave(c.runs, 0)
-		delete(s.consumes, id)
-		s.node.stats.Consume.EndUntimed()
+	for _, c := range s.consumes {
+		c.abandon()
 	}
 	clear(s.line)
 	*s = Session{
