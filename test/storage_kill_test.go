@@ -145,7 +145,7 @@ func (w *killWorld) addProducers() {
 func (w *killWorld) run(while time.Duration, end func()) {
 	w.t.Helper()
 	r := &round{legacy: w.node.Legacy(), neo: w.node.Neo(), errs: make(chan error, len(w.workers))}
-	w.ledger.end(false)
+	w.ledger.begin()
 	for _, work := range w.workers {
 		r.group.Go(func() {
 			err := work(r)
@@ -161,7 +161,7 @@ func (w *killWorld) run(while time.Duration, end func()) {
 	}
 	r.ending.Store(true)
 	end()
-	w.ledger.end(true)
+	w.ledger.end()
 	r.group.Wait()
 	close(r.errs)
 	for err := range r.errs {
@@ -185,7 +185,7 @@ func (w *killWorld) stop() {
 	w.t.Helper()
 	w.stops++
 	w.node.Signal(syscall.SIGTERM)
-	w.ledger.end(true) // those who wait for others close their connections
+	w.ledger.end() // those who wait for others close their connections
 	if status := w.node.Wait(); status != 0 {
 		w.t.Errorf("got exit status %d, want 0", status)
 	}

@@ -60,7 +60,7 @@ func newLedger(random *rand.Rand) *ledger {
 
 // addQueue adds the queue of a plain channel, or that of a subscriber.
 func (l *ledger) addQueue(channel string, subscriber ...string) *queue {
-	q := &queue{ledger: l, channel: channel, progress: map[*source]progress{}}
+	q := &queue{ledger: l, channel: channel, progress: map[*source]progress{}, received: map[*source]int{}}
 	if len(subscriber) > 0 {
 		q.subscriber, q.subscribed = subscriber[0], true
 	}
@@ -77,6 +77,7 @@ func (l *ledger) addSource(channels ...string) *source {
 				s.queues = append(s.queues, q)
 				q.sources = append(q.sources, s)
 				q.progress[s] = progress{-1, -1}
+				q.received[s] = -1
 			}
 		}
 	}
@@ -185,10 +186,12 @@ func (s *source) send(count int) (payloads [][]byte) {
 	return payloads
 }
 
-// ahead is by how many records the source is ahead of the slowest queue.
+// ahead is by how many records the source is ahead of the slowest queue. What earlier sessions
+// sent does not count: it may be lost.
 func (s *source) ahead() (records int) {
+	now := s.sessions[len(s.sessions)-1]
 	for _, q := range s.queues {
-		records = max(records, s.sessions[len(s.sessions)-1].sent-1-q.progress[s].number)
+		records = max(records, now.sent-max(now.first, q.received[s]+1))
 	}
 	return records
 }
@@ -200,10 +203,20 @@ func (s *source) acknowledged(count int) {
 	s.sessions[len(s.sessions)-1].acked += count
 }
 
-// end makes producers stop.
-func (l *ledger) end(ended bool) {
+// begin tells that the node has been started.
+func (l *ledger) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ended = ended
+	l.ended = false
+	for _, q := range l.queues {
+		q.read = false
+	}
+}
+
+// end makes producers stop.
+func (l *ledger) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
 	l.changed.Broadcast()
 }

@@ -16,11 +16,13 @@ type queue struct {
 	subscribed bool
 	sources    []*source
 	progress   map[*source]progress
+	received   map[*source]int // number of the newest record of a source that a client has got
 
 	got       []entry // those received, from number base on
 	base      int
-	delivered int // number behind the last record that a client has received
-	copies    int // records that clients have received again
+	delivered int  // number behind the last record that a client has received
+	copies    int  // records that clients have received again
+	read      bool // a client has received records since the node was started
 
 	// again is where the next reader may start: at a record from the one number to the other.
 	// If whole, only at one of the two.
@@ -122,16 +124,24 @@ func (r *reader) take(value []byte) error {
 		}
 		q.got = append(q.got, e)
 		q.progress[e.source] = at
-		q.ledger.changed.Broadcast()
+	}
+	if !r.onDisk {
+		q.receive(r.next)
 	}
 	r.next++
-	if !r.onDisk {
-		if r.next <= q.delivered {
-			q.copies++
-		}
-		q.delivered = max(q.delivered, r.next)
-	}
 	return nil
+}
+
+// receive tells that a client has got the record of that number.
+func (q *queue) receive(number int) {
+	e := q.got[number-q.base]
+	q.received[e.source] = max(q.received[e.source], e.number)
+	q.read = true
+	if number < q.delivered {
+		q.copies++
+	}
+	q.delivered = max(q.delivered, number+1)
+	q.ledger.changed.Broadcast()
 }
 
 // start returns where a reader is whose first record this is, or -1.
@@ -185,9 +195,13 @@ func (r *reader) mayComeAgain(from, to int) {
 
 // stopped tells that the node has ended in order: of what a client was sent it knows whether
 // the client has got it, but for a neo batch whose confirmation the node may not have read.
+// If no client got anything, what may come again is what an earlier end has left.
 func (q *queue) stopped(neo bool) {
 	q.ledger.mu.Lock()
 	defer q.ledger.mu.Unlock()
+	if !q.read {
+		return
+	}
 	if !neo {
 		q.again.from = q.again.to
 	}
