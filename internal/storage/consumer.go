@@ -44,9 +44,7 @@ func (c *Consumer) Next(runs []*Run, enough int, skipEmpty bool) (next []*Run, r
 	s := c.storage
 	s.channel.mu.Lock()
 	defer s.channel.mu.Unlock()
-	for _, r := range runs {
-		s.deliver(r)
-	}
+	s.deliverAll(runs)
 	s.noLongerIdle(c)
 	next = runs[:0]
 	if s.removed {
@@ -83,12 +81,20 @@ func (c *Consumer) Next(runs []*Run, enough int, skipEmpty bool) (next []*Run, r
 func (c *Consumer) Pause(runs []*Run) []*Run {
 	s := c.storage
 	s.channel.mu.Lock()
-	for _, r := range runs {
-		s.deliver(r)
-	}
+	s.deliverAll(runs)
 	s.noLongerIdle(c)
 	s.channel.Unlock()
 	return runs[:0]
+}
+
+func (s *Storage) deliverAll(runs []*Run) {
+	if len(runs) == 0 {
+		return
+	}
+	for _, r := range runs {
+		s.settle(r)
+	}
+	s.settled()
 }
 
 // Removed reports whether the channel has been removed.

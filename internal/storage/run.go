@@ -185,12 +185,24 @@ func (s *Storage) newRun() *Run {
 }
 
 func (s *Storage) deliver(r *Run) {
+	s.settle(r)
+	s.settled()
+}
+
+// settle counts a run as delivered. One or several calls are followed by one of settled.
+func (s *Storage) settle(r *Run) {
 	s.out--
+	if !s.removed {
+		s.setDelivered(r)
+	}
+}
+
+// settled frees and stores what follows from calls of settle.
+func (s *Storage) settled() {
 	if s.removed {
 		s.closeIfUnused()
 		return
 	}
-	s.setDelivered(r)
 	s.dropDelivered()
 }
 

@@ -21,16 +21,30 @@ func (s *Sending) Add(r *Run, end uint64) {
 	}
 }
 
-// Sent settles the runs that end within the first sent bytes of the output.
+// Sent settles the runs that end within the first sent bytes of the output. Consecutive
+// ones of a channel take its lock, and what has to survive a crash is stored, once.
 func (s *Sending) Sent(sent uint64) {
 	n := 0
 	for n < len(s.runs) && s.runs[n].end <= sent {
-		s.runs[n].run.Deliver()
-		n++
+		n += settleFirst(s.runs[n:], sent)
 	}
 	if n > 0 {
 		s.runs = s.runs[:copy(s.runs, s.runs[n:])]
 	}
+}
+
+// settleFirst settles the first of the runs, and those behind it that are of the same
+// storage and sent too. It returns how many these are.
+func settleFirst(runs []sendingRun, sent uint64) (n int) {
+	storage := runs[0].run.storage
+	storage.channel.mu.Lock()
+	defer storage.channel.mu.Unlock()
+	for n < len(runs) && runs[n].end <= sent && runs[n].run.storage == storage {
+		storage.settle(runs[n].run)
+		n++
+	}
+	storage.settled()
+	return n
 }
 
 // Broken settles all runs after the output has ended behind sent bytes: what was not
