@@ -34,6 +34,7 @@ package ring
 import (
 	"encoding/binary"
 	"fmt"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -211,8 +212,11 @@ func (r *Ring) UsedSpace() int {
 // bytes have been reached. A run that is not empty yields at least one record if
 // maxRecords allows it.
 func Cut(run []byte, enough, maxRecords int) (cut []byte, records int) {
-	size := 0
+	size, loaded := 0, 0
 	for records < maxRecords && size < len(run) {
+		if size >= loaded && maxRecords-records > loadAhead/cacheLine {
+			loaded = load(run, size, enough)
+		}
 		size += HeaderSize + int(binary.LittleEndian.Uint64(run[size:]))
 		records++
 		if size >= enough {
@@ -220,4 +224,21 @@ func Cut(run []byte, enough, maxRecords int) (cut []byte, records int) {
 		}
 	}
 	return run[:size], records
+}
+
+const (
+	loadAhead = 16 << 10
+	cacheLine = 64
+)
+
+// load brings the bytes that follow into the cache, all lines at once: going from length to
+// length, the processor would wait for each of them. It returns how far it got.
+func load(run []byte, from, enough int) (to int) {
+	to = min(from+loadAhead, len(run), enough)
+	var b byte
+	for i := from; i < to; i += cacheLine {
+		b |= run[i]
+	}
+	runtime.KeepAlive(b)
+	return to
 }
