@@ -577,7 +577,9 @@ func contents(n *trial, cs *Channels) map[string][]string {
 		found[s.name] = nil
 		var runs []*Run
 		for {
+			s.channel.mu.Lock()
 			run, err := s.take(1000, everything, false)
+			s.channel.mu.Unlock()
 			if err != nil {
 				n.fatalf("take from %s: %v", s.name, err)
 			}
