@@ -109,10 +109,12 @@ func (f failures) Unwrap() []error {
 	return reasons
 }
 
+func joined(channels []string) string { return strings.Join(channels, ",") }
+
 // newError makes the error of a request that has failed as f says. Without failures no
 // node was connected.
 func newError(request string, channels []string, f failures) error {
-	e := &Error{Request: request, Channel: strings.Join(channels, ",")}
+	e := &Error{Request: request, Channel: joined(channels)}
 	switch len(f) {
 	case 0:
 		e.Err = ErrNotConnected

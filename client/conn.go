@@ -1,0 +1,305 @@
+package client
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+)
+
+const (
+	// chunk is how many bytes at most are given to the kernel at once, so that progress
+	// is seen on the way through a large write.
+	chunk = 256 << 10
+
+	// readSize is the size of the read buffer, as long as no larger message comes.
+	readSize = 64 << 10
+
+	// keep is the largest buffer that is kept for the next use.
+	keep = 1 << 20
+)
+
+var (
+	errBroken = errors.New("the connection is broken")        // before anything is sent
+	errFull   = errors.New("too many requests on connection") // room is signalled later
+)
+
+// conn is an authenticated connection that carries many Push and Pop requests at once.
+//
+//	push, pop ──▶ out ──▶ writer ──▶ node ──▶ reader ──▶ finished
+//
+// Requests are appended to out. The writer sends all that has gathered while its previous
+// write was under way, so the number of system calls does not depend on the number of
+// requests. The reader finds the call by the request id, which is its index in calls plus 1:
+// an id is used again only after the node's last answer on it.
+//
+// When the connection breaks, every call on it is finished with an error that tells whether
+// it may have reached the node.
+type conn struct {
+	node     *node
+	nc       net.Conn
+	wake     chan struct{}  // one token: there is something for the writer
+	broken   chan struct{}  // closed when err is set
+	routines sync.WaitGroup // reader and writer
+	progress atomic.Int64   // when the node was last heard of, or a request began on an idle connection; UnixNano
+
+	mu     sync.Mutex
+	err    error    // why the connection broke
+	out    []byte   // for the next write
+	writes uint64   // how often the writer has taken out
+	calls  []*call  // by id - 1, nil if free
+	free   []uint64 // ids not in use
+	wanted bool     // somebody was sent away with errFull
+}
+
+// newConn starts reader and writer. They end after fail.
+func newConn(n *node, nc net.Conn) *conn {
+	c := &conn{node: n, nc: nc, wake: make(chan struct{}, 1), broken: make(chan struct{})}
+	c.routines.Add(2)
+	go c.write()
+	go c.read()
+	return c
+}
+
+// push starts k as a Push. Errors: errBroken, errFull; then nothing was sent. The caller has
+// checked the arguments.
+func (c *conn) push(k *call, value []byte, channels []string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.begin(k); err != nil {
+		return err
+	}
+	c.out, _ = wire.AppendPush(c.out, k.id, channels, value) // the number of channels is checked
+	return nil
+}
+
+// pushFrame does the same with a message that is encoded already, but for its request id.
+func (c *conn) pushFrame(k *call, frame []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.begin(k); err != nil {
+		return err
+	}
+	start := len(c.out)
+	c.out = append(c.out, frame...)
+	binary.LittleEndian.PutUint64(c.out[start+wire.HeaderSize:], k.id)
+	return nil
+}
+
+// pop starts k as a Pop. Errors as for push.
+func (c *conn) pop(k *call, channel string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.begin(k); err != nil {
+		return err
+	}
+	c.out = wire.AppendPop(c.out, k.id, channel)
+	return nil
+}
+
+// begin gives k an id and wakes the writer, which waits for the lock. c.mu is held.
+func (c *conn) begin(k *call) error {
+	switch {
+	case c.err != nil:
+		return errBroken
+	case len(c.free) > 0:
+		k.id = c.free[len(c.free)-1]
+		c.free = c.free[:len(c.free)-1]
+	case len(c.calls) < c.node.client.options.MaxRequests:
+		c.calls = append(c.calls, nil)
+		k.id = uint64(len(c.calls))
+	default:
+		c.wanted = true
+		return errFull
+	}
+	if c.active() == 1 {
+		c.progressed()
+	}
+	c.calls[k.id-1] = k
+	k.batch, k.supported, k.abandoned, k.err = c.writes, false, false, nil
+	if len(c.out) == 0 {
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// end takes k off the connection. c.mu is held.
+func (c *conn) end(k *call) {
+	c.calls[k.id-1] = nil
+	c.free = append(c.free, k.id)
+}
+
+// active returns the number of requests without an answer. c.mu is held.
+func (c *conn) active() int { return len(c.calls) - len(c.free) }
+
+// inFlight is active for those who don't hold c.mu.
+func (c *conn) inFlight() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.active()
+}
+
+// abandon tells that nobody waits for k any more. If it returns false, k is finished.
+func (c *conn) abandon(k *call) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.calls[k.id-1] != k {
+		return false
+	}
+	k.abandoned = true
+	return true
+}
+
+// stalled tells whether requests wait and the node has not been heard of for that long.
+func (c *conn) stalled(limit time.Duration) bool {
+	return time.Since(time.Unix(0, c.progress.Load())) > limit && c.inFlight() > 0
+}
+
+func (c *conn) progressed() { c.progress.Store(time.Now().UnixNano()) }
+
+// write is the writer.
+func (c *conn) write() {
+	defer c.routines.Done()
+	var batch []byte
+	for {
+		select {
+		case <-c.wake:
+		case <-c.broken:
+			return
+		}
+		if batch = c.take(batch); len(batch) == 0 {
+			continue
+		}
+		if err := c.send(batch); err != nil {
+			c.fail(err)
+			return
+		}
+		if cap(batch) > keep {
+			batch = nil
+		}
+	}
+}
+
+// take returns what is to be sent and leaves an empty buffer for what comes next.
+func (c *conn) take(empty []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	batch := c.out
+	c.out = empty[:0]
+	c.writes++
+	return batch
+}
+
+// send writes all of a batch. What the kernel takes of a small one proves nothing about the
+// node; of a large one the node must have taken a part.
+func (c *conn) send(batch []byte) error {
+	for len(batch) > chunk {
+		if _, err := c.nc.Write(batch[:chunk]); err != nil {
+			return err
+		}
+		c.progressed()
+		batch = batch[chunk:]
+	}
+	_, err := c.nc.Write(batch)
+	return err
+}
+
+// read is the reader.
+func (c *conn) read() {
+	defer c.routines.Done()
+	in := input{maxBody: uint64(c.node.client.options.MaxMessage)}
+	var over []*call
+	for {
+		n, err := c.nc.Read(in.space())
+		if err == io.EOF {
+			err = errNodeClosed
+		}
+		if n > 0 {
+			c.progressed()
+			in.filled(n)
+			var breach error
+			if over, breach = c.dispatch(&in, over[:0]); breach != nil {
+				err = fmt.Errorf("protocol error of the node: %w", breach)
+			}
+			for _, k := range over {
+				k.owner.finished()
+			}
+			clear(over)
+		}
+		if err != nil {
+			c.fail(err)
+			return
+		}
+	}
+}
+
+// dispatch handles the messages that are complete, and returns the calls that are over.
+func (c *conn) dispatch(in *input, over []*call) ([]*call, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		id, payload, ok, err := in.next()
+		if err != nil || !ok {
+			return over, err
+		}
+		if id > uint64(len(c.calls)) || c.calls[id-1] == nil {
+			continue // §14.8
+		}
+		k := c.calls[id-1]
+		last, err := k.answer(payload)
+		if err != nil {
+			return over, err
+		}
+		if !last {
+			continue
+		}
+		c.end(k)
+		c.node.count(k)
+		if !k.abandoned {
+			over = append(over, k)
+		}
+		if c.wanted {
+			c.wanted = false
+			c.node.client.change.notify()
+		}
+	}
+}
+
+// fail breaks the connection, unless it is broken already, and finishes all calls.
+func (c *conn) fail(reason error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = reason
+	calls := c.calls
+	c.calls, c.free, c.out = nil, nil, nil
+	writes := c.writes
+	c.mu.Unlock()
+
+	c.nc.Close()
+	close(c.broken)
+	unsent := fmt.Errorf("%w: %w", ErrDisconnected, reason)
+	sent := fmt.Errorf("%w: %w", ErrUncertain, unsent)
+	for _, k := range calls {
+		if k == nil || k.abandoned {
+			continue
+		}
+		k.err = sent
+		if k.batch == writes {
+			k.err = unsent
+		}
+		c.node.count(k)
+		k.owner.finished()
+	}
+}
