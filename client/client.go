@@ -105,6 +105,19 @@ func (c *Client) refresh() {
 // connections returns the connections there are. The slice must not be changed.
 func (c *Client) connections() []*conn { return *c.connected.Load() }
 
+// countConnected leaves out what is broken and not taken off the list yet.
+func (c *Client) countConnected() int {
+	count := 0
+	for _, conn := range c.connections() {
+		select {
+		case <-conn.broken:
+		default:
+			count++
+		}
+	}
+	return count
+}
+
 // WaitConnected waits until at least n nodes are connected at the same time; 0 means all.
 // If ctx ends before, the error is an *Error that wraps that of ctx and those of the nodes
 // that are not connected, such as ErrRejected.
@@ -120,7 +133,7 @@ func (c *Client) WaitConnected(ctx context.Context, n int) error {
 		if c.closed() {
 			return &Error{Request: "WaitConnected", Err: ErrClosed}
 		}
-		if len(c.connections()) >= n {
+		if c.countConnected() >= n {
 			return nil
 		}
 		select {

@@ -1,0 +1,127 @@
+package client
+
+import (
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+)
+
+// A connection is given up when the node is silent for RequestTimeout while a request waits,
+// and not because it is idle, or slow but heard of.
+func TestStalledConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &Client{options: Options{Credentials: Credentials{Name: "test"}, RequestTimeout: time.Minute}}
+		if err := client.options.fill(); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		n := &node{client: client, address: "pipe"}
+		c := newConn(n, near)
+		go n.watch(t.Context(), c)
+		go io.Copy(io.Discard, far)
+		wait := func(d time.Duration, broken bool) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			select {
+			case <-c.broken:
+				if !broken {
+					t.Fatalf("the connection is given up: %v", c.err)
+				}
+			default:
+				if broken {
+					t.Fatal("the connection is not given up")
+				}
+			}
+		}
+		wait(time.Hour, false) // idle
+
+		s := newSingle(wire.CodePush)
+		if err := c.push(&s.call, nil, []string{"jobs"}); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			wait(59*time.Second, false)
+			far.Write(wire.AppendSupport(nil, 99, wire.Supported)) // of somebody else's request
+		}
+		wait(59*time.Second, false)
+		wait(30*time.Second, true)
+		if <-s.done; !errors.Is(s.err, ErrUncertain) {
+			t.Errorf("got error %v, want ErrUncertain", s.err)
+		}
+		c.routines.Wait()
+		far.Close()
+	})
+}
+
+// What is not handed to the kernel yet when the connection breaks has not reached the node.
+func TestUnsentIsNotUncertain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &Client{options: Options{Credentials: Credentials{Name: "test"}}}
+		if err := client.options.fill(); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe() // nobody reads: the first write does not end
+		c := newConn(&node{client: client, address: "pipe"}, near)
+		first, second := newSingle(wire.CodePush), newSingle(wire.CodePush)
+		for _, s := range []*single{first, second} {
+			if err := c.push(&s.call, nil, []string{"jobs"}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		far.Close()
+		if <-first.done; !errors.Is(first.err, ErrUncertain) {
+			t.Errorf("first: got error %v, want ErrUncertain", first.err)
+		}
+		if <-second.done; !errors.Is(second.err, ErrDisconnected) || errors.Is(second.err, ErrUncertain) {
+			t.Errorf("second: got error %v, want ErrDisconnected and not ErrUncertain", second.err)
+		}
+		if err := c.push(&newSingle(wire.CodePush).call, nil, []string{"jobs"}); err != errBroken {
+			t.Errorf("push on a broken connection: got error %v, want errBroken", err)
+		}
+		c.routines.Wait()
+	})
+}
+
+// The input buffer follows large messages up and down again.
+func TestInput(t *testing.T) {
+	var in input
+	in.maxBody = 16 << 20
+	large := make([]byte, 5<<20)
+	stream := wire.AppendPopped(wire.AppendPopped(nil, 1, large), 2, []byte("small"))
+	ids := []uint64{}
+	for len(stream) > 0 {
+		n := copy(in.space(), stream)
+		stream = stream[n:]
+		in.filled(n)
+		for {
+			id, payload, ok, err := in.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			if _, value, err := wire.ParsePopReply(payload); err != nil || id == 1 && len(value) != len(large) || id == 2 && string(value) != "small" {
+				t.Errorf("id %d: got %d bytes, error %v", id, len(value), err)
+			}
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) != 2 || ids[0] != 1 || ids[1] != 2 {
+		t.Errorf("got ids %v, want 1 and 2", ids)
+	}
+	if in.space(); len(in.buffer) != readSize {
+		t.Errorf("got a buffer of %d bytes afterwards, want %d", len(in.buffer), readSize)
+	}
+	in.filled(copy(in.space(), wire.AppendFramePrefix(nil, 1, 16<<20)))
+	if _, _, _, err := in.next(); !errors.Is(err, wire.ErrLength) {
+		t.Errorf("message too large: got error %v, want ErrLength", err)
+	}
+}
