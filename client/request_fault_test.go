@@ -309,4 +309,3 @@ func TestOptions(t *testing.T) {
 		t.Errorf("got %d nodes, want 2", len(states))
 	}
 }
-
