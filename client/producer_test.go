@@ -43,7 +43,7 @@ func TestProducer(t *testing.T) {
 		MaxPendingRecords: 100,
 		OnStored:          func([]byte, []string) { stored.Add(1) },
 	})
-	values := numbered(10000)
+	values := numbered(3000)
 	ctx := patient(t)
 	buffer := []byte{}
 	for _, value := range values {
@@ -55,8 +55,8 @@ func TestProducer(t *testing.T) {
 	if err := p.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if s := p.State(); s.Stored != 10000 || s.Pending != 0 || s.PendingBytes != 0 || s.Failed != 0 || stored.Load() != 10000 {
-		t.Errorf("got state %+v and %d stored, want 10000 stored and nothing else", s, stored.Load())
+	if s := p.State(); s.Stored != 3000 || s.Pending != 0 || s.PendingBytes != 0 || s.Failed != 0 || stored.Load() != 3000 {
+		t.Errorf("got state %+v and %d stored, want 3000 stored and nothing else", s, stored.Load())
 	}
 	wantError(t, p.Push(ctx, nil, "jobs"), client.ErrClosed)
 	wantValues(t, popAll(t, c, "jobs"), values)
