@@ -21,13 +21,17 @@ const (
 	// readSize is the size of the read buffer, as long as no larger message comes.
 	readSize = 64 << 10
 
+	// maxOut is how many bytes may wait for the writer before no more are accepted: a
+	// node that takes nothing in does not make the client hold everything.
+	maxOut = 16 << 20
+
 	// keep is the largest buffer that is kept for the next use.
 	keep = 1 << 20
 )
 
 var (
-	errBroken = errors.New("the connection is broken")        // before anything is sent
-	errFull   = errors.New("too many requests on connection") // room is signalled later
+	errBroken = errors.New("the connection is broken")  // before anything is sent
+	errFull   = errors.New("no room on the connection") // room is signalled later
 )
 
 // conn is an authenticated connection that carries many Push and Pop requests at once.
@@ -108,6 +112,9 @@ func (c *conn) begin(k *call) error {
 	switch {
 	case c.err != nil:
 		return errBroken
+	case len(c.out) >= maxOut:
+		c.wanted = true
+		return errFull
 	case len(c.free) > 0:
 		k.id = c.free[len(c.free)-1]
 		c.free = c.free[:len(c.free)-1]
@@ -196,7 +203,16 @@ func (c *conn) take(empty []byte) []byte {
 	batch := c.out
 	c.out = empty[:0]
 	c.writes++
+	c.room()
 	return batch
+}
+
+// room tells who was sent away that there is room. c.mu is held.
+func (c *conn) room() {
+	if c.wanted {
+		c.wanted = false
+		c.node.client.change.notify()
+	}
 }
 
 // send writes all of a batch. What the kernel takes of a small one proves nothing about the
@@ -216,7 +232,7 @@ func (c *conn) send(batch []byte) error {
 // read is the reader.
 func (c *conn) read() {
 	defer c.routines.Done()
-	in := input{maxBody: uint64(c.node.client.options.MaxMessage)}
+	in := input{maxBody: c.node.client.options.maxInput()}
 	var over []*call
 	for {
 		n, err := c.nc.Read(in.space())
@@ -267,10 +283,7 @@ func (c *conn) dispatch(in *input, over []*call) ([]*call, error) {
 		if !k.abandoned {
 			over = append(over, k)
 		}
-		if c.wanted {
-			c.wanted = false
-			c.node.client.change.notify()
-		}
+		c.room()
 	}
 }
 

@@ -125,3 +125,38 @@ func TestInput(t *testing.T) {
 		t.Errorf("message too large: got error %v, want ErrLength", err)
 	}
 }
+
+// A node that takes nothing in makes the client hold only so much: then there is no room
+// until the writer has taken what waits.
+func TestOutIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &Client{options: Options{Credentials: Credentials{Name: "test"}}}
+		if err := client.options.fill(); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		c := newConn(&node{client: client, address: "pipe"}, near)
+		push := func() error {
+			err := c.push(&newSingle(wire.CodePush).call, make([]byte, maxOut), []string{"jobs"})
+			synctest.Wait()
+			return err
+		}
+		if err := push(); err != nil { // the writer has it
+			t.Error(err)
+		}
+		if err := push(); err != nil { // waits for the writer
+			t.Error(err)
+		}
+		change := client.change.wait()
+		if err := push(); err != errFull {
+			t.Errorf("got error %v, want errFull", err)
+		}
+		go io.Copy(io.Discard, far)
+		<-change
+		if err := push(); err != nil {
+			t.Error(err)
+		}
+		far.Close()
+		c.routines.Wait()
+	})
+}

@@ -158,6 +158,23 @@ func TestStopAndDisconnect(t *testing.T) {
 	wantValues(t, rest(t, consumer), []string{"a"})
 }
 
+// One batch can cross Stop. A node that sends more is not listened to.
+func TestRecordsAfterStop(t *testing.T) {
+	consumer := consumeStub(t, func(c *stubConn) {
+		id, _ := c.start()
+		c.expect(stop)
+		for range 100 {
+			c.records(id, "a")
+		}
+		c.drain()
+	})
+	if err := consumer.WaitStarted(patient(t), 0); err != nil {
+		t.Fatal(err)
+	}
+	consumer.Stop()
+	wantValues(t, rest(t, consumer), []string{"a"})
+}
+
 // After a disconnect the Consume starts again, and what was not yielded of a batch is left
 // to the node to send again.
 func TestReconnect(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 // Defaults of [Options].
 const (
 	DefaultConnectTimeout = 10 * time.Second
-	DefaultRequestTimeout = 30 * time.Second
+	DefaultRequestTimeout = 15 * time.Second
 	DefaultMaxRequests    = 4096
 	DefaultMaxMessage     = 256 << 20
 )
@@ -35,9 +35,9 @@ type Options struct {
 	// the authentication. Default 10 s.
 	ConnectTimeout time.Duration
 
-	// RequestTimeout is how long a node may neither send nor take in anything while
-	// requests wait for it, before its connection is given up. Default 30 s. To bound
-	// single requests use their contexts.
+	// RequestTimeout is how long a node may send nothing while requests wait for it,
+	// before its connection is given up; taking in a large record counts as an answer.
+	// Default 15 s. To bound single requests use their contexts.
 	RequestTimeout time.Duration
 
 	// AtMostOnce makes Push and Producer stop at a node that may have stored the record,
@@ -49,9 +49,9 @@ type Options struct {
 	// most 5000, which is what a node allows; more wait. Default 4096.
 	MaxRequests int
 
-	// MaxMessage is the size in bytes of the largest message sent or accepted: a record
-	// and its channel names, or a batch of records. It has to agree with [Limits]
-	// neo_frame of the nodes. Default 256 MiB, at least 64 KiB.
+	// MaxMessage is the size in bytes of the largest record to be pushed or received, with
+	// its channel names. It has to agree with [Limits] neo_frame of the nodes. Default
+	// 256 MiB, at least 64 KiB.
 	MaxMessage int
 
 	// Logger is told of connections made and lost. nil means silence.
@@ -85,6 +85,10 @@ func (o *Options) fill() error {
 	}
 	return nil
 }
+
+// maxInput is the largest body of a frame accepted from a node: a batch has less than
+// MinBatch bytes and one record more (§11.3).
+func (o *Options) maxInput() uint64 { return uint64(o.MaxMessage) + 2*wire.MinBatch }
 
 // minMessage has room for every request without its value.
 const minMessage = 64 << 10

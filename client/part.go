@@ -36,6 +36,7 @@ type part struct {
 
 	feedback chan wire.Feedback // to the writer; nil unless the Consume runs. One Continue and one Stop fit.
 	stopSent bool               // on this connection
+	crossed  bool               // a batch came after that; it needs no acknowledgement
 	batch    *batch             // in hand, to be acknowledged; nil if there is none
 }
 
@@ -92,7 +93,7 @@ func (p *part) consume() (over bool, err error) {
 	defer nc.Close()
 	p.node.connects.Add(1)
 	defer context.AfterFunc(c.ctx, func() { nc.Close() })()
-	in := newFrames(nc, c.client.options.MaxMessage)
+	in := newFrames(nc, c.client.options.maxInput())
 	if over, err := p.begin(nc, in); over || err != nil {
 		return over, err
 	}
@@ -159,7 +160,7 @@ func (p *part) started(nc net.Conn) {
 	c.client.options.Logger.Info("consuming", "channel", c.channel, "node", p.node.address)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.feedback, p.stopSent, p.batch = make(chan wire.Feedback, 2), false, nil
+	p.feedback, p.stopSent, p.crossed = make(chan wire.Feedback, 2), false, false
 	c.started++
 	c.cond.Broadcast()
 	feedback := p.feedback
@@ -194,10 +195,12 @@ func (p *part) received(records wire.Arrays) error {
 	c := p.consumer
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p.batch != nil {
+	if p.batch != nil || p.crossed {
 		return errors.New("protocol error of the node: records before the previous ones were acknowledged")
 	}
-	if !p.stopSent {
+	if p.stopSent {
+		p.crossed = true
+	} else {
 		p.batch = b
 	}
 	if c.ended == nil {
@@ -297,8 +300,8 @@ type frames struct {
 	max uint64
 }
 
-func newFrames(nc net.Conn, maxMessage int) *frames {
-	return &frames{bufio.NewReaderSize(nc, readSize), uint64(maxMessage)}
+func newFrames(nc net.Conn, maxBody uint64) *frames {
+	return &frames{bufio.NewReaderSize(nc, readSize), maxBody}
 }
 
 // next returns the payload of the next message, in memory of its own. Memory is taken as

@@ -54,18 +54,11 @@ type request struct {
 
 // do asks one node after the other. While all that are left have no room it waits.
 func (r *request) do(ctx context.Context, code wire.Code, value []byte) ([]byte, error) {
-	c := r.client
 	var change <-chan struct{} // taken before looking for room the second time
 	for {
-		if err := ctx.Err(); err != nil {
-			return nil, r.end(context.Cause(ctx))
-		}
-		popped, stored, full, err := r.round(ctx, code, value)
-		if stored || err != nil {
+		popped, err := r.round(ctx, code, value)
+		if err != errFull {
 			return popped, err
-		}
-		if !full {
-			return nil, r.outcome()
 		}
 		if change != nil {
 			select {
@@ -73,13 +66,14 @@ func (r *request) do(ctx context.Context, code wire.Code, value []byte) ([]byte,
 			case <-ctx.Done():
 			}
 		}
-		change = c.change.wait()
+		change = r.client.change.wait()
 	}
 }
 
-// round asks each connected node that was not asked yet. done tells that one has done it.
-// err ends the request. full tells that a node had no room.
-func (r *request) round(ctx context.Context, code wire.Code, value []byte) (popped []byte, done, full bool, err error) {
+// round asks each connected node that was not asked yet until one has done it. The error is
+// errFull if one had no room, else final.
+func (r *request) round(ctx context.Context, code wire.Code, value []byte) ([]byte, error) {
+	full := false
 	conns := r.client.connections()
 	start := r.client.rotation.Start(len(conns))
 	for i := range conns {
@@ -87,22 +81,27 @@ func (r *request) round(ctx context.Context, code wire.Code, value []byte) (popp
 		if r.failed.contains(conn.node.address) {
 			continue
 		}
-		popped, err := r.ask(ctx, conn, code, value)
-		switch {
-		case err == nil:
-			return popped, true, false, nil
-		case errors.Is(err, errBroken):
-			continue // not connected, as far as this request is concerned
-		case errors.Is(err, errFull):
-			full = true
-			continue
+		if ctx.Err() != nil {
+			return nil, r.end(context.Cause(ctx))
 		}
-		r.failed = append(r.failed, failure{conn.node.address, err})
-		if ctx.Err() != nil || r.client.closed() || r.client.options.AtMostOnce && code == wire.CodePush && errors.Is(err, ErrUncertain) {
-			return nil, false, false, r.outcome()
+		popped, err := r.ask(ctx, conn, code, value)
+		switch err {
+		case nil:
+			return popped, nil
+		case errBroken: // not connected, as far as this request is concerned
+		case errFull:
+			full = true
+		default:
+			r.failed = append(r.failed, failure{conn.node.address, err})
+			if errors.Is(err, ErrUncertain) && (ctx.Err() != nil || code == wire.CodePush && r.client.options.AtMostOnce) {
+				return nil, r.outcome()
+			}
 		}
 	}
-	return nil, false, full, nil
+	if full {
+		return nil, errFull
+	}
+	return nil, r.outcome()
 }
 
 // ask sends the request to one node and waits for the answer.
@@ -132,28 +131,36 @@ func (r *request) ask(ctx context.Context, conn *conn, code wire.Code, value []b
 
 // outcome returns the error of a request that no node has carried out.
 func (r *request) outcome() error {
-	if r.client.closed() && len(r.failed) == 0 {
-		return &Error{Request: r.name, Channel: joined(r.channels), Err: ErrClosed}
+	refused := r.refused()
+	switch {
+	case len(r.failed) == 0 && r.client.closed():
+		return r.error(ErrClosed)
+	case len(r.failed) > 0 && len(refused) == 0:
+		return r.error(ErrEmpty)
 	}
-	failed := r.failed[:0:0]
-	for _, f := range r.failed {
-		if !errors.Is(f.err, ErrEmpty) {
-			failed = append(failed, f)
-		}
-	}
-	if len(failed) == 0 && len(r.failed) > 0 {
-		return &Error{Request: r.name, Channel: joined(r.channels), Err: ErrEmpty}
-	}
-	return newError(r.name, r.channels, failed)
+	return newError(r.name, r.channels, refused)
 }
 
-// end returns the error of a request whose context has ended while it waited for room.
+// end returns the error of a request whose context has ended before a node was asked.
 func (r *request) end(cause error) error {
-	e := &Error{Request: r.name, Channel: joined(r.channels), Err: cause}
-	if len(r.failed) > 0 {
-		e.Err = fmt.Errorf("%w; %w", cause, r.failed)
+	if refused := r.refused(); len(refused) > 0 {
+		cause = fmt.Errorf("%w; %w", cause, refused)
 	}
-	return e
+	return r.error(cause)
+}
+
+// refused returns the failures that are not ErrEmpty.
+func (r *request) refused() (f failures) {
+	for _, failure := range r.failed {
+		if !errors.Is(failure.err, ErrEmpty) {
+			f = append(f, failure)
+		}
+	}
+	return f
+}
+
+func (r *request) error(err error) error {
+	return &Error{Request: r.name, Channel: joined(r.channels), Err: err}
 }
 
 // checkPush checks the arguments of a Push.
