@@ -60,6 +60,10 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if err != nil {
 		return n, err
 	}
+	collectd, err := stats.ConnectCollectd(cfg.Stats)
+	if err != nil {
+		return n, err
+	}
 	if n.loops, err = listener.NewGroup(loopCount(cfg)); err != nil {
 		return n, err
 	}
@@ -79,7 +83,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	n.servers[0].open(n.loops, legacyNode.NewSession, cfg.Limits.OutputBuffer)
 	neoNode := newNeoNode(cfg, logs, n.channels, keys, &neoStats)
 	n.servers[1].open(n.loops, neoNode.NewSession, cfg.Limits.OutputBuffer)
-	n.stats = stats.Start(n.sources(cfg, logs, &legacyStats, &neoStats), statsFile, cfg.Stats.Interval)
+	n.stats = stats.Start(n.sources(cfg, logs, &legacyStats, &neoStats), statsFile, collectd, cfg.Stats.Interval)
 	n.channels.Commit()
 	if err := n.serve(); err != nil {
 		return n, err
@@ -105,7 +109,7 @@ func (n *node) sources(cfg *config.Config, logs *logging.Logs, l *stats.Legacy, 
 		NeoConnections:    connections(n.servers[1]),
 		Traffic:           n.traffic,
 		Logged:            logs.Counts,
-		Log:               logs.Logger("ocean.sys.Stats"),
+		Logs:              logs.Logger,
 	}
 }
 

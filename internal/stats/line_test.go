@@ -13,13 +13,15 @@ import (
 // The line of operations spec §8.2 for known figures: order, names and formats.
 func TestLine(t *testing.T) {
 	push, consume := new(Requests), new(Requests)
-	requests := []named{{"request/Push", push, true}, {"neo_request/consume", consume, false}}
+	requests := []named{{"request", "Push", push, true}, {"neo_request", "consume", consume, false}}
 	start := time.Unix(1000, 0)
 	before := snapshot{
-		at:       start,
-		process:  process{user: time.Second, system: time.Second, machine: 1000},
-		received: 10, sent: 20,
-		pushed: storage.Moved{Records: 5, Bytes: 50}, popped: storage.Moved{Records: 1, Bytes: 10},
+		Reading: Reading{
+			At:       start,
+			Process:  Process{User: time.Second, System: time.Second, Machine: 1000},
+			Received: 10, Sent: 20,
+			Pushed: storage.Moved{Records: 5, Bytes: 50}, Popped: storage.Moved{Records: 1, Bytes: 10},
+		},
 		requests: []counted{push.read(), consume.read()},
 		logged:   logging.Counts{Info: 3},
 	}
@@ -27,17 +29,19 @@ func TestLine(t *testing.T) {
 	push.End(3, 50*time.Microsecond)
 	consume.Begin()
 	now := snapshot{
-		at:       start.Add(2 * time.Second),
-		process:  process{user: 1500 * time.Millisecond, system: time.Second, virtual: 4096, rss: 250, machine: 1000},
-		received: 110, sent: 70,
-		legacy: Connections{Open: 2, Limit: 3},
-		neo:    Connections{Open: 7},
-		storages: []storage.Figures{
-			{Channel: "orders", Subscribed: true, Capacity: 1000, MemoryRecords: 4, MemoryBytes: 432, OverflowRecords: 26, OverflowBytes: 2600},
-			{Channel: "orders", Subscriber: "s", Subscribed: true, Capacity: 0},
-			{Channel: "plain", Capacity: 500, MemoryRecords: 1, MemoryBytes: 432},
+		Reading: Reading{
+			At:       start.Add(2 * time.Second),
+			Process:  Process{User: 1500 * time.Millisecond, System: time.Second, Virtual: 4096, RSS: 250, Machine: 1000},
+			Received: 110, Sent: 70,
+			Legacy: Connections{Open: 2, Limit: 3},
+			Neo:    Connections{Open: 7},
+			Storages: []storage.Figures{
+				{Channel: "orders", Subscribed: true, Capacity: 1000, MemoryRecords: 4, MemoryBytes: 432, OverflowRecords: 26, OverflowBytes: 2600},
+				{Channel: "orders", Subscriber: "s", Subscribed: true, Capacity: 0},
+				{Channel: "plain", Capacity: 500, MemoryRecords: 1, MemoryBytes: 432},
+			},
+			Pushed: storage.Moved{Records: 35, Bytes: 3050}, Popped: storage.Moved{Records: 1, Bytes: 10},
 		},
-		pushed: storage.Moved{Records: 35, Bytes: 3050}, popped: storage.Moved{Records: 1, Bytes: 10},
 		requests: []counted{push.read(), consume.read()},
 		most:     []int64{1, 1},
 		logged:   logging.Counts{Info: 4, Error: 2},
@@ -61,7 +65,7 @@ func TestLine(t *testing.T) {
 		channel/plain/bytes_memory:432 channel/plain/bytes_overflow:0 channel/plain/records_memory:1
 		channel/plain/records_overflow:0 channel/plain/percent_memory:86
 		logged_debug:0 logged_trace:0 logged_verbose:0 logged_info:1 logged_warn:0 logged_error:2 logged_fatal:0`)
-	if got := now.text(&before, requests); got != strings.Join(want, " ") {
+	if got := string(now.line(&before, requests).text); got != strings.Join(want, " ") {
 		t.Errorf("got\n%s\nwant\n%s", strings.ReplaceAll(got, " ", "\n"), strings.Join(want, "\n"))
 	}
 }
@@ -110,7 +114,8 @@ func TestLinesAreDueAtMultiplesOfTheInterval(t *testing.T) {
 		now  float64
 		want time.Duration
 	}{
-		{60, 30 * time.Second}, {60.5, 29500 * time.Millisecond}, {89.999, time.Millisecond},
+		{60, 30 * time.Second}, {60.5, 29500 * time.Millisecond}, {89.5, 500 * time.Millisecond},
+		{89.95, 30050 * time.Millisecond}, // that was the line of 90, the clock being set back
 	} {
 		if got := untilNext(at(c.now), 30*time.Second); got != c.want {
 			t.Errorf("at %v: next line in %v, want %v", c.now, got, c.want)

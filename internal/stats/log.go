@@ -5,13 +5,13 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
 )
 
-// Sources are what the lines of stats.log are made of. The functions are called from a
-// goroutine of the Log.
+// Sources are where the figures come from. The functions may be called from any goroutine.
 type Sources struct {
 	Legacy            *Legacy
 	Neo               *Neo
@@ -20,34 +20,49 @@ type Sources struct {
 	NeoConnections    func() Connections
 	Traffic           func() (received, sent uint64) // bytes of both protocols
 	Logged            func() logging.Counts
-	Log               *zap.Logger // ocean.sys.Stats: what is wrong
+	Logs              func(logger string) *zap.Logger // for what is wrong
 }
 
 // Log writes a line to stats.log at every multiple of an interval of the clock.
 type Log struct {
 	sources  Sources
 	file     *logging.File
+	collectd *Collectd // or nil
 	requests []named
 	before   snapshot
+
+	processErrors, collectdErrors *logging.Limited
 
 	stop chan struct{}
 	done sync.WaitGroup
 }
 
-// Start starts writing lines to file.
-func Start(s Sources, file *logging.File, interval time.Duration) *Log {
-	l := &Log{sources: s, file: file, stop: make(chan struct{})}
+// errorPeriod is the shortest time between two messages about the same source or
+// destination of figures. Most such errors come again with every line.
+const errorPeriod = 10 * time.Minute
+
+// Start starts writing lines to file, and to collectd unless that is nil. The Log closes
+// collectd when it is stopped.
+func Start(s Sources, file *logging.File, collectd *Collectd, interval time.Duration) *Log {
+	l := &Log{
+		sources:        s,
+		file:           file,
+		collectd:       collectd,
+		processErrors:  logging.NewLimited(s.Logs("ocean.sys.Stats"), errorPeriod),
+		collectdErrors: logging.NewLimited(s.Logs("ocean.util.log.Stats.StatsLog"), errorPeriod),
+		stop:           make(chan struct{}),
+	}
 	// In the order of the original's lines.
 	l.requests = []named{
-		{key: "request/Produce", requests: &s.Legacy.Produce, timed: true},
-		{key: "request/Consume", requests: &s.Legacy.Consume, timed: true},
-		{key: "request/PushMulti", requests: &s.Legacy.PushMulti, timed: true},
-		{key: "request/ProduceMulti", requests: &s.Legacy.ProduceMulti, timed: true},
-		{key: "request/Push", requests: &s.Legacy.Push, timed: true},
-		{key: "request/Pop", requests: &s.Legacy.Pop, timed: true},
-		{key: "neo_request/push", requests: &s.Neo.Push, timed: true},
-		{key: "neo_request/consume", requests: &s.Neo.Consume},
-		{key: "neo_request/pop", requests: &s.Neo.Pop, timed: true},
+		{"request", "Produce", &s.Legacy.Produce, true},
+		{"request", "Consume", &s.Legacy.Consume, true},
+		{"request", "PushMulti", &s.Legacy.PushMulti, true},
+		{"request", "ProduceMulti", &s.Legacy.ProduceMulti, true},
+		{"request", "Push", &s.Legacy.Push, true},
+		{"request", "Pop", &s.Legacy.Pop, true},
+		{"neo_request", "push", &s.Neo.Push, true},
+		{"neo_request", "consume", &s.Neo.Consume, false},
+		{"neo_request", "pop", &s.Neo.Pop, true},
 	}
 	l.before = l.snapshot()
 	l.before.logged = logging.Counts{} // the first line tells of the start, too
@@ -67,50 +82,52 @@ func (l *Log) run(interval time.Duration) {
 		select {
 		case <-l.stop:
 			timer.Stop()
+			if l.collectd != nil {
+				l.collectd.Close()
+			}
 			return
 		case at := <-timer.C:
 			now := l.snapshot()
-			l.file.WriteLine(at, now.text(&l.before, l.requests))
+			l.write(at, now.line(&l.before, l.requests))
 			l.before = now
 		}
 	}
 }
 
+func (l *Log) write(at time.Time, line *line) {
+	l.file.WriteLine(at, string(line.text))
+	if l.collectd == nil {
+		return
+	}
+	if err := l.collectd.send(at, line); err != nil {
+		l.collectdErrors.Log(zapcore.ErrorLevel, "sending to collectd failed", zap.Error(err))
+	}
+}
+
+// earliness is how much before its time a timer may fire, because the clock was set back a
+// little, and still count as the one that was due.
+const earliness = 100 * time.Millisecond
+
 // untilNext is the time to the next multiple of the interval since 1970. On a multiple
 // that is a whole interval.
 func untilNext(now time.Time, interval time.Duration) time.Duration {
-	return interval - time.Duration(now.UnixNano()%int64(interval))
+	wait := interval - time.Duration(now.UnixNano()%int64(interval))
+	if wait <= earliness {
+		wait += interval
+	}
+	return wait
 }
 
-func (l *Log) snapshot() snapshot {
-	s := snapshot{at: time.Now()}
+func (l *Log) snapshot() (s snapshot) {
 	var err error
-	if s.process, err = readProcess(); err != nil {
-		l.sources.Log.Error("the figures of this process cannot be read", zap.Error(err))
+	if s.Reading, err = l.sources.Read(); err != nil {
+		l.processErrors.Log(zapcore.ErrorLevel, "the figures of this process cannot be read", zap.Error(err))
 	}
-	s.received, s.sent = l.sources.Traffic()
-	s.legacy, s.neo = l.sources.LegacyConnections(), l.sources.NeoConnections()
-	s.pushed, s.popped = l.sources.Channels.Removed()
-	s.storages = l.sources.Channels.Figures()
-	for _, f := range s.storages {
-		s.pushed = sum(s.pushed, f.Pushed)
-		s.popped = sum(s.popped, f.Popped)
-	}
-	// What a channel counted that was removed just now comes with the next line.
-	s.pushed = atLeast(s.pushed, l.before.pushed)
-	s.popped = atLeast(s.popped, l.before.popped)
+	s.atLeast(l.before.Reading)
 	for _, r := range l.requests {
 		s.requests = append(s.requests, r.requests.read())
 		s.most = append(s.most, r.requests.takeMost())
 	}
 	s.logged = l.sources.Logged()
 	return s
-}
-
-func sum(a, b storage.Moved) storage.Moved {
-	return storage.Moved{Records: a.Records + b.Records, Bytes: a.Bytes + b.Bytes}
-}
-
-func atLeast(a, b storage.Moved) storage.Moved {
-	return storage.Moved{Records: max(a.Records, b.Records), Bytes: max(a.Bytes, b.Bytes)}
 }

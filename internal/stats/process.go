@@ -9,52 +9,57 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is what the kernel tells about this process. The zero value is what is shown if
+// Process is what the kernel tells about this process. The zero value is what is shown if
 // it does not.
-type process struct {
-	user, system time.Duration
-	virtual, rss uint64 // bytes
-	machine      uint64 // memory of the machine, bytes
+type Process struct {
+	User, System time.Duration // CPU time since the start
+	Virtual, RSS uint64        // bytes
+	Machine      uint64        // memory of the machine, bytes
 }
 
-func readProcess() (p process, err error) {
+func readProcess() (p Process, err error) {
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		return process{}, fmt.Errorf("getrusage: %w", err)
+		return Process{}, fmt.Errorf("getrusage: %w", err)
 	}
 	statm, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
-		return process{}, err
+		return Process{}, err
 	}
-	if _, err := fmt.Sscan(string(statm), &p.virtual, &p.rss); err != nil {
-		return process{}, fmt.Errorf("/proc/self/statm: %w", err)
+	if _, err := fmt.Sscan(string(statm), &p.Virtual, &p.RSS); err != nil {
+		return Process{}, fmt.Errorf("/proc/self/statm: %w", err)
 	}
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
-		return process{}, fmt.Errorf("sysinfo: %w", err)
+		return Process{}, fmt.Errorf("sysinfo: %w", err)
 	}
 	page := uint64(os.Getpagesize())
-	p.virtual, p.rss = p.virtual*page, p.rss*page
-	p.machine = uint64(info.Totalram) * uint64(info.Unit)
-	p.user, p.system = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
+	p.Virtual, p.RSS = p.Virtual*page, p.RSS*page
+	p.Machine = uint64(info.Totalram) * uint64(info.Unit)
+	p.User, p.System = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
 	return p, nil
 }
 
-func (p process) append(l *line, before process, elapsed time.Duration) {
+// MemoryPercent is the share of the machine's memory, NaN if it is not known.
+func (p Process) MemoryPercent() float64 {
+	if p.Machine == 0 {
+		return math.NaN()
+	}
+	return 100 * float64(p.RSS) / float64(p.Machine)
+}
+
+func (p Process) append(l *line, before Process, elapsed time.Duration) {
 	percent := func(now, then time.Duration) float64 {
-		if p.machine == 0 || before.machine == 0 || elapsed <= 0 {
+		if p.Machine == 0 || before.Machine == 0 || elapsed <= 0 {
 			return math.NaN()
 		}
 		return 100 * float64(now-then) / float64(elapsed)
 	}
-	l.float("cpu_user", percent(p.user, before.user))
-	l.float("cpu_system", percent(p.system, before.system))
-	l.float("cpu_total", percent(p.user+p.system, before.user+before.system))
-	l.uint("vsz", p.virtual)
-	l.uint("rss", p.rss)
-	share := math.NaN()
-	if p.machine > 0 {
-		share = 100 * float64(p.rss) / float64(p.machine)
-	}
-	l.float("mem_percentage", share)
+	l.group("", "")
+	l.float("cpu_user", percent(p.User, before.User))
+	l.float("cpu_system", percent(p.System, before.System))
+	l.float("cpu_total", percent(p.User+p.System, before.User+before.System))
+	l.uint("vsz", p.Virtual)
+	l.uint("rss", p.RSS)
+	l.float("mem_percentage", p.MemoryPercent())
 }

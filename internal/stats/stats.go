@@ -2,9 +2,13 @@
 //
 // Counters only ever grow. Whoever shows them keeps what it saw last and shows the
 // difference, so that no reader disturbs another. What moves through storages and
-// sockets is counted there; here are the requests.
+// sockets is counted there; here are the requests. Sources.Read has it all together.
 //
-// The package imports storage and logging for the figures it shows.
+// The one exception is the most requests active at once, which starts again with each line
+// of stats.log: only the Log may take it.
+//
+// The package imports storage and logging for the figures it shows, and config for where
+// they go.
 package stats
 
 import (
@@ -26,7 +30,11 @@ type Requests struct {
 
 // Begin counts a request, or a batch of pipelined ones on one connection, as active.
 func (r *Requests) Begin() {
-	active := r.active.Add(1)
+	r.raise(r.active.Add(1))
+}
+
+// raise makes most at least that.
+func (r *Requests) raise(active int64) {
 	for {
 		most := r.most.Load()
 		if active <= most || r.most.CompareAndSwap(most, active) {
@@ -103,8 +111,13 @@ func (r *Requests) read() (c counted) {
 	return c
 }
 
-// takeMost returns how many were active at once since it was last called.
-func (r *Requests) takeMost() int64 { return r.most.Swap(r.active.Load()) }
+// takeMost returns how many were active at once since it was last called, when it was called
+// included.
+func (r *Requests) takeMost() int64 {
+	most := r.most.Swap(0)
+	r.raise(r.active.Load()) // what begins from here on raises it itself
+	return most
+}
 
 // Legacy counts the requests of legacy connections.
 type Legacy struct{ Push, Pop, PushMulti, Produce, ProduceMulti, Consume Requests }

@@ -55,14 +55,16 @@ func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error
 // push appends one record.
 func (s *Storage) push(payload []byte) error {
 	s.dirty = true
-	s.pushed.add(1, len(payload))
 	if len(payload) == 0 {
 		s.mayHoldEmpty = true
 	}
-	if s.overflow.Held() == 0 && s.ring.Push(payload) {
-		return nil
+	if s.overflow.Held() > 0 || !s.ring.Push(payload) {
+		if err := s.overflow.Push(payload); err != nil {
+			return err
+		}
 	}
-	return s.overflow.Push(payload)
+	s.pushed.add(1, len(payload))
+	return nil
 }
 
 // overflows reports whether a record of that payload length would go to the overflow.
@@ -81,9 +83,12 @@ func (s *Storage) pushRun(run []byte, records int) error {
 	case s.overflow.Held() == 0:
 		done = s.ring.PushRun(run, records)
 	}
+	if err != nil {
+		return err
+	}
 	if done {
 		s.pushed.add(records, len(run)-records*ring.HeaderSize)
-		return err
+		return nil
 	}
 	for len(run) > 0 {
 		record, _ := ring.Cut(run, 1, 1)

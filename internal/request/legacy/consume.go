@@ -41,7 +41,6 @@ func (s *Session) startConsume(r *wire.Request) {
 	}
 	s.consume.consumer.Attach(queue, s)
 	s.state = consuming
-	s.count.startStream(&s.node.stats.Consume)
 	s.conn.Pause()
 	s.reply(wire.OK)
 	s.Wake()

@@ -7,10 +7,11 @@ import (
 )
 
 // count counts the requests of a connection (operations spec §8.3). The time of a request
-// runs from when its input was read until its reply is handed to the kernel.
+// runs from when its first bytes were read until its reply is handed to the kernel.
 type count struct {
-	began                time.Time // when the input of the oldest of these was read
+	began                time.Time // when the first bytes of the oldest of these were read
 	push, pop, pushMulti stats.Batch
+	waiting              bool // there is the beginning of a request, read then or later
 
 	stream *stats.Requests // the Produce, ProduceMulti or Consume in progress
 }
@@ -21,7 +22,7 @@ func newCount(s *stats.Legacy) count {
 
 // received notes that there is input.
 func (c *count) received() {
-	if c.push.Empty() && c.pop.Empty() && c.pushMulti.Empty() {
+	if c.push.Empty() && c.pop.Empty() && c.pushMulti.Empty() && !c.waiting {
 		c.began = time.Now()
 	}
 }

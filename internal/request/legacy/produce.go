@@ -24,7 +24,6 @@ func (s *Session) startProduce(r *wire.Request) {
 		return
 	}
 	s.stream = stream{command: r.Command, channel: append([]byte(nil), r.Channel...)}
-	s.count.startStream(&s.node.stats.Produce)
 	s.state = records
 	s.reply(wire.OK)
 }
@@ -43,7 +42,6 @@ func (s *Session) startProduceMulti(r *wire.Request) {
 		seen[string(name)] = true
 	}
 	s.stream = stream{command: r.Command, channels: r.Channels.Clone(), singly: repeated}
-	s.count.startStream(&s.node.stats.ProduceMulti)
 	s.state = records
 	s.reply(wire.OK)
 }

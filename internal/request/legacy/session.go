@@ -98,10 +98,11 @@ func (s *Session) Receive(in []byte) (used int) {
 		case records:
 			n, more = s.receiveRecords(in[used:])
 		case consuming:
-			return used
+			more = false
 		}
 		used += n
 	}
+	s.count.waiting = s.state == requests && used < len(in)
 	return used
 }
 
@@ -124,6 +125,7 @@ func (s *Session) receiveRequest(in []byte) (used int, more bool) {
 		s.count.pop.Add()
 		s.pop(r)
 	case wire.Consume:
+		s.count.startStream(&s.node.stats.Consume)
 		s.startConsume(r)
 	case wire.GetNumConnections:
 		s.reply(wire.NotSupported)
@@ -131,11 +133,16 @@ func (s *Session) receiveRequest(in []byte) (used int, more bool) {
 		s.count.pushMulti.Add()
 		s.pushMulti(r)
 	case wire.Produce:
+		s.count.startStream(&s.node.stats.Produce)
 		s.startProduce(r)
 	case wire.ProduceMulti:
+		s.count.startStream(&s.node.stats.ProduceMulti)
 		s.startProduceMulti(r)
 	case wire.RemoveChannel:
 		s.removeChannel(r)
+	}
+	if s.state == requests {
+		s.count.endStream() // one that was refused counts, too
 	}
 	return n, true
 }

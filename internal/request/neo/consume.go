@@ -40,13 +40,14 @@ func (s *Session) startConsume(id uint64, fields []byte) error {
 	if err != nil {
 		return err
 	}
+	s.node.stats.Consume.Begin()
 	c, ok := s.subscribe(id, r)
 	if !ok {
+		s.node.stats.Consume.EndUntimed()
 		s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.ConsumeError))
 		return nil
 	}
 	s.consumes[id] = c
-	s.node.stats.Consume.Begin()
 	s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.Started))
 	c.Wake()
 	return nil
