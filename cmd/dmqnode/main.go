@@ -8,7 +8,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/internal/console"
 	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/internal/pidlock"
@@ -37,12 +37,20 @@ func main() {
 	if cfg == nil {
 		os.Exit(exit)
 	}
-	os.Exit(run(cfg, signals, os.Stderr))
+	os.Exit(run(cfg, signals))
 }
 
 // run starts the node, serves until a signal ends it, and returns the exit status.
-func run(cfg *config.Config, signals <-chan os.Signal, stderr io.Writer) (exit int) {
-	logs, err := logging.New(cfg.Log, cfg.Version, logging.StandardConsole())
+func run(cfg *config.Config, signals <-chan os.Signal) (exit int) {
+	output := logging.StandardConsole()
+	display := openDisplay(cfg.Console)
+	if display != nil {
+		output = logging.Console{Out: display, Err: display.Over(os.Stderr)}
+	}
+	defer display.Close()
+	stderr := output.Err
+
+	logs, err := logging.New(cfg.Log, cfg.Version, output)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitFailure
@@ -82,6 +90,7 @@ func run(cfg *config.Config, signals <-chan os.Signal, stderr io.Writer) (exit i
 	if err != nil {
 		return fail("the node cannot start", err)
 	}
+	display.Show(n.read)
 	for s := range signals {
 		if s != syscall.SIGHUP {
 			log.Info("shutting down", zap.Stringer("signal", s))
@@ -91,8 +100,18 @@ func run(cfg *config.Config, signals <-chan os.Signal, stderr io.Writer) (exit i
 			log.Error("log files could not be reopened, going on with the old ones", zap.Error(err))
 		}
 	}
+	display.Freeze()
 	if err := n.stop(); err != nil {
 		return fail("the node did not shut down cleanly", err)
 	}
 	return exitOK
+}
+
+// openDisplay returns the display of the node's state on the terminal, or nil if there is to be
+// none.
+func openDisplay(c config.Console) *console.Console {
+	if !c.Enabled {
+		return nil
+	}
+	return console.Open(os.Stdout)
 }

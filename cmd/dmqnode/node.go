@@ -27,6 +27,7 @@ type node struct {
 	loops    *listener.Group
 	servers  []*server // legacy, neo
 	channels *storage.Channels
+	sources  stats.Sources
 	stats    *stats.Log
 	control  []*control.Socket
 }
@@ -83,7 +84,8 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	n.servers[0].open(n.loops, legacyNode.NewSession, cfg.Limits.OutputBuffer)
 	neoNode := newNeoNode(cfg, logs, n.channels, keys, &neoStats)
 	n.servers[1].open(n.loops, neoNode.NewSession, cfg.Limits.OutputBuffer)
-	n.stats = stats.Start(n.sources(cfg, logs, &legacyStats, &neoStats), statsFile, collectd, cfg.Stats.Interval)
+	n.sources = n.newSources(cfg, logs, &legacyStats, &neoStats)
+	n.stats = stats.Start(n.sources, statsFile, collectd, cfg.Stats.Interval)
 	n.channels.Commit()
 	if err := n.serve(); err != nil {
 		return n, err
@@ -94,8 +96,8 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	return n, nil
 }
 
-// sources are where the statistics come from.
-func (n *node) sources(cfg *config.Config, logs *logging.Logs, l *stats.Legacy, neo *stats.Neo) stats.Sources {
+// newSources returns where the statistics come from.
+func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legacy, neo *stats.Neo) stats.Sources {
 	connections := func(s *server) func() stats.Connections {
 		return func() stats.Connections {
 			return stats.Connections{Open: s.listener.Connections(), Limit: cfg.Server.ConnectionLimit}
@@ -111,6 +113,12 @@ func (n *node) sources(cfg *config.Config, logs *logging.Logs, l *stats.Legacy, 
 		Logged:            logs.Counts,
 		Logs:              logs.Logger,
 	}
+}
+
+// read returns the figures of the node. Those of the process are zero if they cannot be read.
+func (n *node) read() stats.Reading {
+	r, _ := n.sources.Read() // stats.log tells what is wrong
+	return r
 }
 
 // traffic is the number of bytes that went through all connections.

@@ -128,24 +128,28 @@ func probe(address string) error {
 
 // launch starts the process and the goroutine that waits for its end.
 func (n *Node) launch() error {
-	binary := Binary(n.t)
-	args := []string{binary, "-c", "etc/config.ini"}
-	if n.setup.openFiles > 0 {
-		limit := fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, n.setup.openFiles)
-		args = append([]string{"/bin/sh", "-c", limit}, args...)
-	}
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := n.setup.command(Binary(n.t))
 	cmd.Dir = n.dir
 	cmd.Stdout, cmd.Stderr = writer, writer
-	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if file := n.setup.output; file != nil {
+		cmd.Stdout, cmd.Stderr = file, file
+	}
+	if n.setup.terminal {
+		cmd.Stdin = n.setup.output
+		cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true
+	}
 
 	n.cmd, n.console, n.asked, n.ended = cmd, newConsole(), false, make(chan struct{})
-	started, ended, console := make(chan error), n.ended, n.console
+	started, exited, ended, console := make(chan error), make(chan struct{}), n.ended, n.console
+	var output io.Reader = reader
+	if n.setup.output != nil {
+		output = newTail(n.Path("log/root.log"), exited)
+	}
 	go func() {
 		// The death signal comes when the starting thread ends: keep this one.
 		runtime.LockOSThread()
@@ -154,13 +158,32 @@ func (n *Node) launch() error {
 		writer.Close()
 		started <- err
 		if err == nil {
-			console.collect(reader)
-			cmd.Wait()
+			go func() {
+				cmd.Wait()
+				close(exited)
+			}()
+			console.collect(output)
+			<-exited
 		}
 		reader.Close()
 		close(ended)
 	}()
 	return <-started
+}
+
+// command is the command line of the node.
+func (s *setup) command(binary string) *exec.Cmd {
+	args := append([]string{binary, "-c", "etc/config.ini"}, s.arguments...)
+	if len(s.limits) > 0 {
+		script := ""
+		for _, option := range s.limits {
+			script += "ulimit " + option + "; "
+		}
+		args = append([]string{"/bin/sh", "-c", script + `exec "$0" "$@"`}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
+	return cmd
 }
 
 // cleanup ends the node and reports what is wrong with how it lived and died.

@@ -33,8 +33,12 @@ type Option func(*setup)
 
 type setup struct {
 	config      map[string]map[string]string // section, key
+	edit        func(config string) string   // nil = none
 	credentials string                       // etc/credentials
-	openFiles   int                          // RLIMIT_NOFILE of the node, 0 = inherited
+	arguments   []string                     // more of them
+	limits      []string                     // options of ulimit(1)
+	output      *os.File                     // stdout and stderr, nil = a pipe to the test
+	terminal    bool                         // output is the controlling terminal
 }
 
 // Set sets one configuration value; the key is written SECTION.KEY, where the last dot
@@ -50,6 +54,28 @@ func Set(key, value string) Option {
 	}
 }
 
+// EditConfig changes the text of the configuration file, of which Set knows only sections and
+// keys.
+func EditConfig(edit func(text string) string) Option {
+	return func(s *setup) { s.edit = edit }
+}
+
+// Arguments adds words to the command line of the node.
+func Arguments(words ...string) Option {
+	return func(s *setup) { s.arguments = words }
+}
+
+// Output is the standard output and error of the node. Start then reads from log/root.log where
+// the node listens, and so does WaitLog.
+func Output(file *os.File) Option {
+	return func(s *setup) { s.output = file }
+}
+
+// Terminal is Output to the controlling terminal of the node.
+func Terminal(file *os.File) Option {
+	return func(s *setup) { s.output, s.terminal = file, true }
+}
+
 // Credentials sets the content of etc/credentials. Without it, client "test" has a key of
 // zero bytes.
 func Credentials(text string) Option {
@@ -57,8 +83,11 @@ func Credentials(text string) Option {
 }
 
 // OpenFiles limits the descriptors the node may have open, soft and hard.
-func OpenFiles(limit int) Option {
-	return func(s *setup) { s.openFiles = limit }
+func OpenFiles(limit int) Option { return Limit(fmt.Sprintf("-n %d", limit)) }
+
+// Limit limits a resource of the node by an option of ulimit(1), soft and hard.
+func Limit(option string) Option {
+	return func(s *setup) { s.limits = append(s.limits, option) }
 }
 
 // defaults is the configuration of a node without options: free ports on the loopback
@@ -97,6 +126,9 @@ func (s *setup) configText() string {
 				fmt.Fprintf(&text, "%s = %s\n", key, value)
 			}
 		}
+	}
+	if s.edit != nil {
+		return s.edit(text.String())
 	}
 	return text.String()
 }

@@ -1,0 +1,99 @@
+package console
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+)
+
+// view is what there is to show of a reading, and what has changed since earlier ones.
+type view struct {
+	stats.Reading
+	in, out float64 // records pushed and popped per second
+	queues  []queue // the fullest first
+}
+
+// queue is a storage.
+type queue struct {
+	name    string
+	percent int     // of the ring, 0 to 100
+	in, out float64 // records per second
+	storage.Figures
+}
+
+// rates keeps the readings that rates are made of.
+type rates struct {
+	history []stats.Reading // of the latest seconds, oldest first
+	before  map[string]storage.Figures
+}
+
+// average is the number of periods over which the rates of the node are averaged.
+const average = 5
+
+// view compares a reading to the earlier ones.
+func (r *rates) view(now stats.Reading) *view {
+	v := &view{Reading: now}
+	if len(r.history) > 0 {
+		oldest, newest := r.history[0], r.history[len(r.history)-1]
+		// A reading may miss a channel that is removed meanwhile; the next one has it.
+		v.Pushed.Records = max(v.Pushed.Records, newest.Pushed.Records)
+		v.Popped.Records = max(v.Popped.Records, newest.Popped.Records)
+		seconds := now.At.Sub(oldest.At).Seconds()
+		v.in = perSecond(oldest.Pushed.Records, v.Pushed.Records, seconds)
+		v.out = perSecond(oldest.Popped.Records, v.Popped.Records, seconds)
+	}
+	v.queues = r.queues(now)
+	r.history = append(r.history, stats.Reading{At: now.At, Pushed: v.Pushed, Popped: v.Popped})
+	r.history = r.history[max(0, len(r.history)-average):]
+	return v
+}
+
+func (r *rates) queues(now stats.Reading) (all []queue) {
+	seconds := 0.0
+	if len(r.history) > 0 {
+		seconds = now.At.Sub(r.history[len(r.history)-1].At).Seconds()
+	}
+	known := make(map[string]storage.Figures, len(now.Storages))
+	for _, f := range now.Storages {
+		q := queue{name: f.Channel, percent: 100, Figures: f}
+		if f.Subscriber != "" {
+			q.name = names.Storage(f.Subscriber, f.Channel, true)
+		}
+		if f.Capacity > 0 {
+			q.percent = int(f.MemoryBytes * 100 / f.Capacity)
+		}
+		if before, found := r.before[q.name]; found {
+			q.in = perSecond(before.Pushed.Records, f.Pushed.Records, seconds)
+			q.out = perSecond(before.Popped.Records, f.Popped.Records, seconds)
+		}
+		known[q.name] = f
+		all = append(all, q)
+	}
+	r.before = known
+	slices.SortStableFunc(all, func(a, b queue) int {
+		return cmp.Or(
+			cmp.Compare(b.fullness(), a.fullness()),
+			cmp.Compare(b.OverflowBytes, a.OverflowBytes),
+			cmp.Compare(a.name, b.name))
+	})
+	return all
+}
+
+// fullness is the share of the ring that is in use.
+func (q *queue) fullness() float64 {
+	if q.Capacity == 0 {
+		return 1
+	}
+	return float64(q.MemoryBytes) / float64(q.Capacity)
+}
+
+// perSecond is 0 if the counter started anew, as that of a channel of the same name does.
+func perSecond(before, now uint64, seconds float64) float64 {
+	if now < before || seconds <= 0 {
+		return 0
+	}
+	return float64(now-before) / seconds
+}
