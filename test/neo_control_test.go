@@ -24,7 +24,13 @@ type control struct {
 // dialControl connects to the socket of [Server] unix_socket_path.
 func dialControl(t *testing.T, node *nodetest.Node) *control {
 	t.Helper()
-	conn, err := net.DialTimeout("unix", node.Path("dmqnode.socket"), nodetest.Patience)
+	return dialSocket(t, node, "dmqnode.socket")
+}
+
+// dialSocket connects to a socket of the instance.
+func dialSocket(t *testing.T, node *nodetest.Node, name string) *control {
+	t.Helper()
+	conn, err := net.DialTimeout("unix", node.Path(name), nodetest.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}

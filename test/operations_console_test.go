@@ -15,12 +15,9 @@ import (
 // startOnTerminal starts a node with the display on a terminal.
 func startOnTerminal(t *testing.T, cols, rows int, options ...nodetest.Option) (*nodetest.Node, *terminal.Terminal) {
 	t.Helper()
-	t.Setenv("TERM", "screen")
-	t.Setenv("LC_ALL", "C")
-	t.Setenv("NO_COLOR", "")
 	term := terminal.Open(t, cols, rows)
 	options = append([]nodetest.Option{
-		nodetest.Terminal(term.File()), nodetest.Set("Stats.console_stats_enabled", "true"),
+		nodetest.Terminal(term.File()), nodetest.Environment("TERM=screen", "LC_ALL=C", "NO_COLOR="), nodetest.Set("Stats.console_stats_enabled", "true"),
 		nodetest.Set("LOG.Root.console", "false"), nodetest.Set("Server.channel_size_limit", "1000"),
 	}, options...)
 	return nodetest.Start(t, options...), term
@@ -40,6 +37,7 @@ func waitScreen(t *testing.T, term *terminal.Terminal, pattern string) (match []
 // The display shows what the README of the original promises (operations spec §9), the fullest
 // channel first, and goes without a trace but its last state.
 func TestConsole(t *testing.T) {
+	t.Parallel()
 	node, term := startOnTerminal(t, 80, 24)
 	for i := range 30 { // 108 bytes a record
 		pushTo(t, node, fmt.Sprintf("channel%02d", i), strings.Repeat("x", 10*i+2))
@@ -87,6 +85,7 @@ func TestConsole(t *testing.T) {
 
 // Log lines appear above the display, one after the other, and do not tear it.
 func TestConsoleWithLog(t *testing.T) {
+	t.Parallel()
 	node, term := startOnTerminal(t, 100, 30, nodetest.Set("LOG.Root.console", "true"))
 	waitScreen(t, term, `no channels\z`)
 	pushTo(t, node, "first", "record")
@@ -102,6 +101,7 @@ func TestConsoleWithLog(t *testing.T) {
 
 // A terminal that takes nothing holds nobody up, nor does one that is gone.
 func TestConsoleThatIsStopped(t *testing.T) {
+	t.Parallel()
 	node, term := startOnTerminal(t, 80, 24, nodetest.Set("LOG.Root.console", "true"),
 		nodetest.Set("Server.connection_limit", "3"))
 	waitScreen(t, term, `no channels\z`)
@@ -125,9 +125,9 @@ func TestConsoleThatIsStopped(t *testing.T) {
 
 // A node that cannot start leaves a clean terminal with the reason on it.
 func TestConsoleOfAFailedStart(t *testing.T) {
-	t.Setenv("TERM", "screen")
+	t.Parallel()
 	term := terminal.Open(t, 80, 24)
-	node := nodetest.Prepare(t, nodetest.Terminal(term.File()), nodetest.Set("Stats.console_stats_enabled", "true"),
+	node := nodetest.Prepare(t, nodetest.Terminal(term.File()), nodetest.Environment("TERM=screen"), nodetest.Set("Stats.console_stats_enabled", "true"),
 		nodetest.Credentials("bad"))
 	node.Launch()
 	if status := node.Wait(); status != 1 {

@@ -2,8 +2,6 @@ package test
 
 import (
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -27,63 +25,6 @@ func wantFailedStart(t *testing.T, node *nodetest.Node, reason ...string) {
 		}
 	}
 	wantSameFiles(t, node.Path("data"), before)
-}
-
-// A start that fails says why and leaves every file as it was; when its reason is gone the
-// next one has all the records (operations spec §4.2, §14 check 12).
-func TestFailedStartLeavesTheData(t *testing.T) {
-	taken, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { taken.Close() })
-	_, port, _ := net.SplitHostPort(taken.Addr().String())
-
-	tests := []struct {
-		name    string
-		prepare func(t *testing.T, node *nodetest.Node) (repair func())
-		reason  []string
-	}{
-		{"legacy port taken", func(_ *testing.T, node *nodetest.Node) func() {
-			node.Configure(nodetest.Set("Server.port", port))
-			return func() { node.Configure(nodetest.Set("Server.port", "0")) }
-		}, []string{port, "address already in use"}},
-		{"neo port taken", func(_ *testing.T, node *nodetest.Node) func() {
-			node.Configure(nodetest.Set("Server.neoport", port))
-			return func() { node.Configure(nodetest.Set("Server.neoport", "0")) }
-		}, []string{port, "address already in use"}},
-		{"bad credentials", func(t *testing.T, node *nodetest.Node) func() {
-			node.Configure(nodetest.Credentials("test:0123\n"))
-			return func() { node.Configure(nodetest.Credentials("test:" + strings.Repeat("0", 256))) }
-		}, []string{"etc/credentials", "Invalid key length"}},
-		{"no credentials", func(t *testing.T, node *nodetest.Node) func() {
-			must(t, os.Remove(node.Path("etc/credentials")))
-			return func() { node.Configure() }
-		}, []string{"etc/credentials", "No such file"}},
-		{"control socket taken", func(t *testing.T, node *nodetest.Node) func() {
-			socket, err := net.Listen("unix", node.Path("dmqnode.socket"))
-			must(t, err)
-			return func() { socket.Close() }
-		}, []string{"dmqnode.socket"}},
-		{"ring directory missing and not to be made", func(t *testing.T, node *nodetest.Node) func() {
-			must(t, os.WriteFile(node.Path("file"), nil, 0o644))
-			node.Configure(nodetest.Set("Storage.ring_dir", node.Path("file/rings")))
-			return func() { node.Configure(nodetest.Set("Storage.ring_dir", "")) }
-		}, []string{"ring_dir", "/file", "not a directory"}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			node := nodetest.Prepare(t)
-			useFixture(t, node, "loadfiles")
-			repair := test.prepare(t, node)
-			wantFailedStart(t, node, test.reason...)
-			repair()
-			node.Restart()
-			wantPops(t, node, "ch2", "Hello ch2!", "Hello ch2!")
-			wantQueue(t, node, "ch1", "sub1", "Hello ch1!", "Hello ch1!")
-		})
-	}
 }
 
 func must(t *testing.T, err error) {
@@ -188,88 +129,4 @@ func TestDumpsDoNotComeBack(t *testing.T) {
 			}
 		})
 	}
-}
-
-// What a start leaves to see (operations spec §14 check 5).
-func TestStartTellsWhereItIs(t *testing.T) {
-	t.Parallel()
-	node := nodetest.Start(t)
-	node.WaitLog(`listening path=dmqnode\.socket`)
-	pid, err := os.ReadFile(node.Path("dmqnode.pid"))
-	must(t, err)
-	if dir, err := os.Readlink("/proc/" + strings.TrimSuffix(string(pid), "\n") + "/cwd"); err != nil || dir != node.Path("") {
-		t.Errorf("dmqnode.pid has %q, whose directory is %q, error %v; want that of a process in %s", pid, dir, err, node.Path(""))
-	}
-	if !strings.HasSuffix(string(pid), "\n") {
-		t.Errorf("dmqnode.pid has %q, want a line", pid)
-	}
-	version, err := os.ReadFile(node.Path("log/version.log"))
-	must(t, err)
-	if n := strings.Count(string(version), "\n"); n != 1 {
-		t.Errorf("log/version.log has %d lines, want 1", n)
-	}
-	lines := strings.Split(strings.TrimSuffix(node.Log(), "\n"), "\n")
-	if first := lines[0]; !strings.Contains(first, "dmqnode version ") {
-		t.Errorf("root.log begins with %q, want the version", first)
-	}
-	if last := lines[len(lines)-1]; !strings.Contains(last, "dmqnode.socket") {
-		t.Errorf("root.log ends with %q, want the control socket", last)
-	}
-}
-
-// Another node with the same pid file ends; the first one keeps file and data (check 6).
-func TestSecondNodeWithThePidFile(t *testing.T) {
-	t.Parallel()
-	first := nodetest.Start(t)
-	pushTo(t, first, "ch", "record")
-	pid, err := os.ReadFile(first.Path("dmqnode.pid"))
-	must(t, err)
-	second := nodetest.Prepare(t, nodetest.Set("PidLock.path", first.Path("dmqnode.pid")))
-	useFixture(t, second, "loadfiles")
-	wantFailedStart(t, second, "Couldn't lock the pid lock file '"+first.Path("dmqnode.pid")+
-		"'. Probably another instance of the application is running.")
-	if now, err := os.ReadFile(first.Path("dmqnode.pid")); err != nil || string(now) != string(pid) {
-		t.Errorf("the pid file has %q, error %v; before %q", now, err, pid)
-	}
-	wantPops(t, first, "ch", "record")
-}
-
-// At SIGTERM clients of every kind see the end of the stream; what they did not confirm, and
-// what nobody asked for, is in dumps (check 11).
-func TestStopWithClientsOfEveryKind(t *testing.T) {
-	t.Parallel()
-	node := nodetest.Start(t)
-	idle, consumer := dial(t, node), dial(t, node)
-	idle.alive()
-	consumer.consume("legacy")
-	neoIdle, neoConsumer := connect(t, node), connect(t, node)
-	neoConsumer.consume("neo", "a")
-	held := connect(t, node)
-	k := held.consume("held", "a")
-	control, err := net.Dial("unix", node.Path("dmqnode.socket"))
-	must(t, err)
-	defer control.Close()
-	pushTo(t, node, "plain", "kept")
-	pushTo(t, node, "held", "unconfirmed")
-	k.wantBatch("unconfirmed")
-
-	if status := node.Stop(); status != 0 {
-		t.Errorf("got exit status %d, want 0", status)
-	}
-	idle.wantEOF()
-	consumer.wantEOF()
-	neoIdle.wantClose()
-	neoConsumer.wantClose()
-	held.wantClose()
-	if n, err := control.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("control client: got %d bytes, error %v; want the end of the stream", n, err)
-	}
-	for _, name := range []string{"dmqnode.pid", "dmqnode.socket"} {
-		if _, err := os.Lstat(node.Path(name)); !os.IsNotExist(err) {
-			t.Errorf("%s: got %v, want no such file", name, err)
-		}
-	}
-	wantStopped(t, node.Path("data"), map[string][]string{
-		"plain": {"kept"}, "a@held": {"unconfirmed"}, "@legacy": nil, "a@neo": nil,
-	})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/sociomantic-tsunami/dmqnode/test/terminal"
 )
 
 // words splits a command line at blanks.
@@ -215,8 +214,8 @@ func TestUsage(t *testing.T) {
 }
 
 func TestErrorsAreRedOnATerminal(t *testing.T) {
-	terminal, screen := openTerminal(t)
-	commandLine(words("-x -c f"), io.Discard, terminal)
+	stderr, screen := terminal.Pair(t)
+	commandLine(words("-x -c f"), io.Discard, stderr)
 	want := "\x1b[31munexpected argument 'x'\x1b[39m\r\n\r\nType dmqnode -h for help\r\n"
 	got := make([]byte, len(want))
 	if _, err := io.ReadFull(screen, got); err != nil || string(got) != want {
@@ -234,31 +233,7 @@ func TestErrorsAreRedOnATerminal(t *testing.T) {
 	}
 }
 
-// openTerminal returns both ends of a pseudo terminal.
-func openTerminal(t *testing.T) (terminal, screen *os.File) {
-	t.Helper()
-	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skipf("no pseudo terminals: %v", err)
-	}
-	t.Cleanup(func() { screen.Close() })
-	fd := int(screen.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { terminal.Close() })
-	return terminal, screen
-}
-
-// Acceptance checks 2 to 4 of §14, from the command line to the exit status. Check 1 is above.
+// From the command line to the exit status (operations spec §1, §2).
 func TestConfigurationFailures(t *testing.T) {
 	const valid = "[Server]\naddress = 127.0.0.1\nport = 0\nneoport = 0\nchannel_size_limit = 1000\nunix_socket_path = s\n"
 	const failure, ok = 1, 0

@@ -183,6 +183,7 @@ func (s *setup) command(binary string) *exec.Cmd {
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
+	cmd.Env = append(cmd.Env, s.environment...)
 	return cmd
 }
 
@@ -231,10 +232,11 @@ func (n *Node) Kill() {
 	<-n.ended
 }
 
-// Signal sends a signal. After any but SIGHUP the node is expected to end.
+// Signal sends a signal. After one that ends the node, it is expected to.
 func (n *Node) Signal(signal syscall.Signal) {
 	n.t.Helper()
-	if signal != syscall.SIGHUP {
+	switch signal {
+	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGKILL:
 		n.asked = true
 	}
 	if err := n.cmd.Process.Signal(signal); err != nil {

@@ -36,6 +36,7 @@ type setup struct {
 	edit        func(config string) string   // nil = none
 	credentials string                       // etc/credentials
 	arguments   []string                     // more of them
+	environment []string                     // more variables, NAME=VALUE
 	limits      []string                     // options of ulimit(1)
 	output      *os.File                     // stdout and stderr, nil = a pipe to the test
 	terminal    bool                         // output is the controlling terminal
@@ -63,6 +64,11 @@ func EditConfig(edit func(text string) string) Option {
 // Arguments adds words to the command line of the node.
 func Arguments(words ...string) Option {
 	return func(s *setup) { s.arguments = words }
+}
+
+// Environment sets variables of the node's environment, each NAME=VALUE.
+func Environment(variables ...string) Option {
+	return func(s *setup) { s.environment = variables }
 }
 
 // Output is the standard output and error of the node. Start then reads from log/root.log where

@@ -27,33 +27,43 @@ type Terminal struct {
 	resume  chan struct{}
 }
 
-// Open makes a terminal of that size.
-func Open(t testing.TB, cols, rows int) *Terminal {
+// Pair returns both ends of a pseudo terminal: the one for the program under test, and the one
+// where its output arrives.
+func Pair(t testing.TB) (slave, master *os.File) {
 	t.Helper()
 	// Non-blocking, so that Close ends a Read.
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Skipf("no pseudo terminals: %v", err)
 	}
-	term := &Terminal{
-		t:       t,
-		master:  os.NewFile(uintptr(fd), "/dev/ptmx"),
-		screen:  NewScreen(cols, rows),
-		changed: make(chan struct{}),
-		resume:  make(chan struct{}),
-	}
-	t.Cleanup(func() { term.master.Close() })
+	master = os.NewFile(uintptr(fd), "/dev/ptmx")
+	t.Cleanup(func() { master.Close() })
 	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
 	if err == nil {
 		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
 	}
 	if err == nil {
-		term.slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { term.slave.Close() })
+	t.Cleanup(func() { slave.Close() })
+	return slave, master
+}
+
+// Open makes a terminal of that size.
+func Open(t testing.TB, cols, rows int) *Terminal {
+	t.Helper()
+	slave, master := Pair(t)
+	term := &Terminal{
+		t:       t,
+		master:  master,
+		slave:   slave,
+		screen:  NewScreen(cols, rows),
+		changed: make(chan struct{}),
+		resume:  make(chan struct{}),
+	}
 	term.setSize(cols, rows)
 	go term.show()
 	return term

@@ -1,0 +1,76 @@
+package test
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+)
+
+// readFile returns the text of a file of the instance, "" if there is none.
+func readFile(t *testing.T, node *nodetest.Node, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(node.Path(name))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestCheck08Rotation(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Set("STATS.interval", "1"))
+	for _, name := range []string{"root.log", "stats.log", "version.log"} {
+		must(t, os.Rename(node.Path("log/"+name), node.Path("log/"+name+".1")))
+	}
+	node.Signal(syscall.SIGHUP)
+	eventually(t, "new log files", func() bool {
+		_, err := os.Stat(node.Path("log/stats.log")) // the last one
+		return err == nil
+	})
+	old := readFile(t, node, "log/root.log.1")
+	pushTo(t, node, "new", "record")
+	eventually(t, "a line in the new root.log", func() bool { return strings.Contains(readFile(t, node, "log/root.log"), "name=new") })
+	if now := readFile(t, node, "log/root.log.1"); now != old {
+		t.Errorf("the renamed root.log goes on: %s", strings.TrimPrefix(now, old))
+	}
+	waitStats(t, node, 0, "total_records:1")
+}
+
+// A SIGHUP that fails costs nothing: what can be reopened is, the old descriptors go on, and
+// later signals work (operations spec §5.3).
+func TestRotationThatFails(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t)
+	c := dialControl(t, node)
+	must(t, os.Rename(node.Path("log"), node.Path("elsewhere")))
+	node.Signal(syscall.SIGHUP)
+	node.WaitLog(`^Error .*log files could not be reopened, going on with the old ones .*log/root\.log.*no such file`)
+	c.do("list-credentials", "Registered credentials:", "test")
+	pushTo(t, node, "meanwhile", "record")
+	eventually(t, "a line in the old file", func() bool { return strings.Contains(readFile(t, node, "elsewhere/root.log"), "name=meanwhile") })
+
+	must(t, os.Rename(node.Path("elsewhere"), node.Path("log")))
+	must(t, os.Rename(node.Path("log/root.log"), node.Path("log/root.log.1")))
+	node.Signal(syscall.SIGHUP)
+	eventually(t, "a new log file", func() bool { _, err := os.Stat(node.Path("log/root.log")); return err == nil })
+	must(t, os.Rename(node.Path("log"), node.Path("elsewhere")))
+	if status := node.Stop(); status != 0 { // nor does a log that is gone keep it from stopping
+		t.Errorf("got exit status %d, want 0", status)
+	}
+	must(t, os.Rename(node.Path("elsewhere"), node.Path("log")))
+	wantStopped(t, node.Path("data"), map[string][]string{"meanwhile": {"record"}})
+}
+
+// Signals that mean nothing to the node change nothing (operations spec §5.1).
+func TestSignalsThatAreIgnored(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t)
+	for _, signal := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE} {
+		node.Signal(signal)
+	}
+	dial(t, node).alive()
+	dialControl(t, node).do("list-credentials", "Registered credentials:", "test")
+}

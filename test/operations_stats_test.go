@@ -1,0 +1,200 @@
+package test
+
+import (
+	"bufio"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+)
+
+// 30 records of 100 bytes in a channel with a ring of 500.
+func TestCheck09Stats(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "500"), nodetest.Set("STATS.interval", "2"))
+	c := dial(t, node)
+	c.produce("orders")
+	records := make([]string, 30)
+	for i := range records {
+		records[i] = strings.Repeat("x", 100)
+	}
+	c.send(legacyclient.Records(records...)) // in one piece, so that one line tells of all
+	with := waitStats(t, node, 0, "action/pushed/records:30")
+	for _, want := range []string{
+		"total_bytes:3032", "total_records:30", "channel/orders/bytes:3032", "channel/orders/records:30",
+		"channel/orders/bytes_memory:432", "channel/orders/records_memory:4", "channel/orders/bytes_overflow:2600",
+		"channel/orders/records_overflow:26", "channel/orders/percent_memory:86",
+		"handling_connections:1", "handling_neo_connections:0", "request/Produce/max_active:1", "action/pushed/bytes:3000",
+	} {
+		with.want(t, want)
+	}
+	after := waitStats(t, node, with.number+1, "action/pushed/records:0")
+	for _, want := range []string{
+		"request/Produce/handled:0", "request/Produce/max_active:1", "request/Push/mean_handled_time_micros:-nan",
+		"channel/orders/records:30", "action/pushed/bytes:0", "logged_info:1", // the line before
+	} {
+		after.want(t, want)
+	}
+	eventually(t, "two lines, each at the start of an even second, two seconds apart", func() bool {
+		var before time.Time
+		for line := range strings.Lines(readFile(t, node, "log/stats.log")) {
+			at, err := time.ParseInLocation("2006-01-02 15:04:05,000", line[:min(23, len(line))], time.Local)
+			if err != nil {
+				t.Fatalf("a line begins without a time: %.60s", line)
+			}
+			second := at.Truncate(time.Second)
+			if at.Second()%2 == 0 && at.Sub(second) < 100*time.Millisecond && second.Sub(before) == 2*time.Second {
+				return true
+			}
+			before = second
+		}
+		return false
+	})
+}
+
+// The limit is that of each listener.
+func TestCheck10ConnectionLimit(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "2"), nodetest.Set("STATS.interval", "1"))
+	dial(t, node).alive()
+	dial(t, node).alive()
+	dial(t, node).wantEOF()
+	connect(t, node).alive()
+	connect(t, node).alive()
+	line := waitStats(t, node, 0, "handling_neo_connections:2")
+	for _, want := range []string{"handling_connections:2", "handling_connections_pcnt:100", "handling_neo_connections_pcnt:100"} {
+		line.want(t, want)
+	}
+	node.WaitLog(`^Warn \[dmqnode\.main\] - connection closed at once, the connection limit is reached protocol=legacy limit=2`)
+}
+
+// A request counts whether it succeeds or not; a stream has no duration, and a Push that waits
+// for its own second half takes that long (operations spec §8.3).
+func TestStatsOfRequests(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Set("STATS.interval", "2"))
+	slowly := legacyclient.Request(legacyclient.Push, "slow", "value")
+	c, d := dial(t, node), dial(t, node)
+	c.send(slowly[:7])
+	time.Sleep(110 * time.Millisecond) // what is measured
+	c.send(slowly[7:])
+	if status, err := c.Status(); status != legacyclient.Ok || err != nil {
+		t.Fatalf("got status %d, error %v; want 200", status, err)
+	}
+	d.do(legacyclient.Request(legacyclient.Pop, "bad name"), legacyclient.BadChannelName)
+	d.do(legacyclient.Request(legacyclient.Consume, "bad name"), legacyclient.BadChannelName)
+	d.do(legacyclient.Request(legacyclient.Produce, "bad name"), legacyclient.BadChannelName)
+	d.consume("stream")
+
+	wantSums(t, node, map[string]int{
+		"request/Push/handled": 1, "request/Push/handled_over_100_ms": 1, "request/Pop/handled": 1,
+		"request/Consume/handled": 1, "request/Consume/handled_10_micros": 0, "request/Produce/handled": 1,
+		"request/PushMulti/handled": 0, "action/pushed/records": 1, "action/pushed/bytes": 5,
+	})
+	line := waitStats(t, node, 0, "request/Consume/max_active:1")
+	line.want(t, "handling_connections:2")
+}
+
+// wantSums waits until the values of keys in all lines add up to sums.
+func wantSums(t *testing.T, node *nodetest.Node, want map[string]int) {
+	t.Helper()
+	got := map[string]int{}
+	eventually(t, "sums in stats.log", func() bool {
+		clear(got)
+		for _, item := range strings.Fields(readFile(t, node, "log/stats.log")) {
+			key, value, _ := strings.Cut(item, ":")
+			if _, wanted := want[key]; wanted {
+				n, _ := strconv.Atoi(value)
+				got[key] += n
+			}
+		}
+		return maps.Equal(got, want)
+	})
+}
+
+// With [STATS] socket_path, collectd gets what a line says (operations spec §8.7).
+func TestStatsForCollectd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "collectd.sock")
+	options := []nodetest.Option{
+		nodetest.Set("STATS.interval", "1"), nodetest.Set("STATS.socket_path", path),
+		nodetest.Set("STATS.hostname", "host"), nodetest.Set("STATS.app_instance", "7"),
+	}
+	node := nodetest.Prepare(t, options...)
+	node.Launch()
+	if status := node.Wait(); status != 1 {
+		t.Errorf("without collectd: got exit status %d, want 1", status)
+	}
+	if text := node.Console(); !strings.Contains(text, "[STATS] socket_path: collectd: dial unix "+path) {
+		t.Errorf("without collectd: got\n%s\nwant the key and the path", text)
+	}
+
+	daemon, err := net.Listen("unix", path)
+	must(t, err)
+	defer daemon.Close()
+	node.Restart()
+	conn, err := daemon.Accept()
+	must(t, err)
+	defer conn.Close()
+	pushTo(t, node, "orders", "record")
+	conn.SetDeadline(time.Now().Add(nodetest.Patience))
+	for in := bufio.NewScanner(conn); ; {
+		if !in.Scan() {
+			t.Fatalf("no command about the channel: %v", in.Err())
+		}
+		if regexp.MustCompile(`^PUTVAL host/dmqnode-7/channel-orders interval="1" \d+:14:0:1:0:0$`).MatchString(in.Text()) {
+			break
+		}
+		if !strings.HasPrefix(in.Text(), "PUTVAL host/dmqnode-7/") {
+			t.Errorf("got the command %q", in.Text())
+		}
+		io.WriteString(conn, "0 Success: 1 value has been dispatched\n")
+	}
+	conn.Close() // in the middle of a line
+	node.WaitLog(`^Error \[ocean\.util\.log\.Stats\.StatsLog\] - sending to collectd failed .*`)
+	conn, err = daemon.Accept()
+	must(t, err)
+	conn.Close()
+}
+
+type statsLine struct {
+	number int
+	text   string
+}
+
+// want requires an item, KEY:VALUE.
+func (l statsLine) want(t *testing.T, item string) {
+	t.Helper()
+	if !strings.Contains(l.text+" ", " "+item+" ") {
+		t.Errorf("no %s in line %d: %s", item, l.number, l.text)
+	}
+}
+
+// waitStats waits for a line from the number on that has a key with that value.
+func waitStats(t *testing.T, node *nodetest.Node, from int, item string) statsLine {
+	t.Helper()
+	for deadline := time.Now().Add(nodetest.Patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		text, err := os.ReadFile(node.Path("log/stats.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		for i := from; i < len(lines); i++ {
+			if strings.Contains(lines[i]+" ", " "+item+" ") {
+				return statsLine{i, lines[i]}
+			}
+		}
+	}
+	t.Fatalf("no line of stats.log from line %d on has %s", from, item)
+	return statsLine{}
+}
