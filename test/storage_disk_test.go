@@ -25,26 +25,34 @@ type disk struct {
 	path string
 }
 
-// newDisk makes a file system of that many bytes. It is attached nowhere, but reached through
-// the descriptor of this process, and so is gone with it.
+// newDisk makes a file system of that many bytes.
 func newDisk(t *testing.T, bytes int) *disk {
 	t.Helper()
-	fd, err := mountMemory(bytes)
+	return mountMemory(t, "tmpfs", func(fs int) error {
+		return unix.FsconfigSetString(fs, "size", fmt.Sprint(bytes))
+	})
+}
+
+// mountMemory makes a file system that is attached nowhere, but reached through the
+// descriptor of this process, and so is gone with it.
+func mountMemory(t *testing.T, kind string, configure func(fs int) error) *disk {
+	t.Helper()
+	fd, err := mount(kind, configure)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
-		t.Skipf("a small file system cannot be made: %v", err)
+		t.Skipf("a file system of its own cannot be made: %v", err)
 	}
 	must(t, err)
 	t.Cleanup(func() { unix.Close(fd) })
 	return &disk{t, fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)}
 }
 
-func mountMemory(bytes int) (fd int, err error) {
-	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+func mount(kind string, configure func(fs int) error) (fd int, err error) {
+	fs, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(fs)
-	if err := unix.FsconfigSetString(fs, "size", fmt.Sprint(bytes)); err != nil {
+	if err := configure(fs); err != nil {
 		return -1, err
 	}
 	if err := unix.FsconfigCreate(fs); err != nil {
@@ -323,4 +331,27 @@ func TestFullDiskAndStartFromDumps(t *testing.T) {
 	disk.makeRoom()
 	node.Restart()
 	wantPops(t, node, "ch", records...)
+}
+
+// Some file systems can neither reserve disk space nor cut off the head of a file.
+func TestFileSystemThatCannotReserve(t *testing.T) {
+	t.Parallel()
+	disk := mountMemory(t, "ramfs", func(int) error { return nil })
+	node := nodetest.Start(t, dataOn(disk), nodetest.Set("Server.channel_size_limit", "50000"))
+	subscribeTo(t, node, "subscribed", "a")
+	for _, channel := range []string{"subscribed", "plain"} {
+		produceTo(t, node, channel, 0, 2000) // most of it to the overflow
+	}
+	if n := len(ringFiles(t, disk.path)); n != 2 {
+		t.Errorf("there are %d ring files, want 2", n)
+	}
+	node.WaitLog(`^Warn .*does not support shrinking`)
+	node.Kill()
+	node.Restart()
+	wantFirst(t, node, "plain", numbered(0, 10, 100)...)
+	node.Kill()
+	node.Restart()
+	wantPops(t, node, "plain", numbered(10, 2000, 100)...)
+	wantQueue(t, node, "subscribed", "a", numbered(0, 2000, 100)...)
+	stopDisk(t, node, disk, map[string][]string{"a@subscribed": nil})
 }

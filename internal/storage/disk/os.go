@@ -3,6 +3,7 @@ package disk
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -66,13 +67,17 @@ func (d directory) Sync() error {
 	return f.Sync()
 }
 
-// FreeSpace is the number of bytes that can still be stored in the file system.
+// FreeSpace is the number of bytes that can still be stored in the file system, as far as
+// it tells: one without blocks does not.
 func (d directory) FreeSpace() (uint64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(d.path, &s); err != nil {
 		return 0, fmt.Errorf("statfs %s: %w", d.path, err)
 	}
-	return s.Bavail * uint64(s.Bsize), nil
+	if s.Blocks == 0 {
+		return math.MaxUint64, nil
+	}
+	return s.Bavail * uint64(s.Frsize), nil
 }
 
 type file struct{ *os.File }
@@ -83,10 +88,6 @@ func (f file) Size() (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
-}
-
-func (f file) Allocate(size int64) error {
-	return f.fallocate("allocate", 0, 0, size)
 }
 
 func (f file) CollapseHead(n int64) error {
