@@ -11,6 +11,8 @@ LDFLAGS  := -X main.version=$(VERSION) -X 'main.buildDate=$(DATE)'
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-ST1005
 
 FUZZTIME := 20s
+# Minimizing an input that FuzzRecover finds interesting takes longer than that by default.
+MINIMIZE := 1s
 SOAK     := 10m
 BENCH    :=
 
@@ -56,7 +58,7 @@ fuzz: ## run each fuzz target for FUZZTIME=20s
 	@grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' cmd client internal test | \
 	sed 's/:func / /' | while read -r file name; do \
 		echo "$$name in $$(dirname "$$file")"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime $(MINIMIZE) "./$$(dirname "$$file")" || exit 1; \
 	done
 
 bench: build ## measure the built node against the machine's ceiling; options in BENCH='--only …'

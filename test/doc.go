@@ -16,6 +16,8 @@
 //	go test -short ./test/...        without the tests that take seconds or much memory
 //	go test -race ./test/...         the node, too, is built with the race detector
 //	go test ./test -seed N           repeats the random input of a failed test
+//	go test ./test -run 'TestKillUnderLoad|TestInterruptedStopsAndStarts' -timeout 0 -soak 10m
+//	                                 kills and restarts nodes for that long (make soak)
 //
 // DMQNODE_BINARY=PATH makes the tests run that binary instead of building one.
 package test

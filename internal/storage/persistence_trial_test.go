@@ -629,8 +629,7 @@ func (n *trial) goesOn(dir *disktest.Dir, cs *Channels, found map[string][]strin
 	}
 	for _, name := range dir.Names() {
 		_, foreign := n.foreign[name]
-		known := name == "overflow.dat" || name == "ofchannels.csv" || strings.HasSuffix(name, ".rq") ||
-			strings.HasPrefix(name, "falloctest_") // which a kill while probing leaves (storage spec §3.8)
+		known := name == "overflow.dat" || name == "ofchannels.csv" || strings.HasSuffix(name, ".rq")
 		if !foreign && !known {
 			n.fatalf("killed %s: a clean stop leaves file %s", where, name)
 		}

@@ -40,7 +40,6 @@ type File struct {
 
 	cutUnit  int64 // what CutHead removes is a multiple of it
 	hasMagic bool  // the file was found with a correct magic
-	canCut   bool  // the file system can remove the head of a file
 
 	moving sync.RWMutex // see the package comment
 	mu     sync.Mutex   // guards everything below
@@ -54,6 +53,7 @@ type File struct {
 	busy    int               // queues that hold records, or did when last published
 	pushed  bool              // end is where records are appended
 	indexed bool              // the index file may hold entries
+	canCut  bool              // the file system can remove the head of a file, or may
 
 	blocks blockPool
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 
 	"go.uber.org/zap"
 
@@ -18,24 +17,33 @@ const (
 	headSize = magicSize + headerSize
 )
 
-// probe reports whether the file system can remove the head of a file (storage spec §3.8).
+// probeName is as the original's, which ignores it if a kill has left it there.
+const probeName = "falloctest_000000"
+
+const cannotShrink = "the file system does not support shrinking the overflow file: " +
+	"it keeps its size until all records are consumed"
+
+// probe reports whether the file system can remove the head of a file (storage spec §3.8),
+// or may be able to: a full disk, for example, does not let it find out.
 func probe(dir disk.Dir, log *zap.Logger) bool {
 	err := probeFile(dir)
 	switch {
 	case err == nil:
 		log.Info("the file system supports shrinking the overflow file")
 	case errors.Is(err, errors.ErrUnsupported):
-		log.Warn("the file system does not support shrinking the overflow file: " +
-			"it keeps its size until all records are consumed")
+		log.Warn(cannotShrink)
+		return false
 	default:
-		log.Error("can't find out whether the overflow file can shrink: it keeps its size until "+
-			"all records are consumed", zap.Error(err))
+		log.Error("can't find out whether the overflow file can shrink; it will be tried", zap.Error(err))
 	}
-	return err == nil
+	return true
 }
 
 func probeFile(dir disk.Dir) error {
-	file, name, err := createProbe(dir)
+	if err := dir.Remove(probeName); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := dir.Create(probeName)
 	if err != nil {
 		return err
 	}
@@ -47,21 +55,10 @@ func probeFile(dir disk.Dir) error {
 	if err == nil {
 		var size int64
 		if size, err = file.Size(); err == nil && size != rest {
-			err = fmt.Errorf("%s has %d bytes after shrinking, not %d", dir.Path(name), size, rest)
+			err = fmt.Errorf("%s has %d bytes after shrinking, not %d", dir.Path(probeName), size, rest)
 		}
 	}
-	return errors.Join(err, file.Close(), dir.Remove(name))
-}
-
-// createProbe creates the probe file under a name that is not taken: a crash can leave one.
-func createProbe(dir disk.Dir) (disk.File, string, error) {
-	for {
-		name := fmt.Sprintf("falloctest_%06x", rand.IntN(1<<24))
-		file, err := dir.Create(name)
-		if !errors.Is(err, fs.ErrExist) {
-			return file, name, err
-		}
-	}
+	return errors.Join(err, file.Close(), dir.Remove(probeName))
 }
 
 // CutHead removes what lies before the oldest record of all storages from the file, in
@@ -70,19 +67,25 @@ func createProbe(dir disk.Dir) (disk.File, string, error) {
 //
 // Pushes and reads wait meanwhile.
 func (f *File) CutHead() (int64, error) {
-	if !f.canCut {
-		return 0, nil
-	}
 	f.moving.Lock()
 	defer f.moving.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.canCut {
+		return 0, nil
+	}
 	first := f.oldest() - f.base
 	n := (first - headSize) / f.cutUnit * f.cutUnit
 	if f.busy == 0 || n <= 0 {
 		return 0, nil
 	}
-	if err := f.cut(n, first); err != nil {
+	err := f.cut(n, first)
+	if errors.Is(err, errors.ErrUnsupported) {
+		f.canCut = false
+		f.log.Warn(cannotShrink)
+		return 0, nil
+	}
+	if err != nil {
 		f.dataLog.Error("can't truncate the head", zap.Int64("bytes", n), zap.Error(err))
 		return 0, err
 	}

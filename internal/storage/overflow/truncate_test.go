@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -184,12 +185,13 @@ func TestProbe(t *testing.T) {
 	}{
 		{name: "supported", want: true},
 		{name: "not supported", fail: "collapse", err: unix.EOPNOTSUPP},
-		{name: "no space", fail: "allocate", err: unix.ENOSPC},
-		{name: "no permission", fail: "open", err: unix.EACCES},
-		{name: "the file can't be removed", fail: "remove", err: unix.EIO},
+		{name: "no space", fail: "allocate", err: unix.ENOSPC, want: true},
+		{name: "no permission", fail: "open", err: unix.EACCES, want: true},
+		{name: "the file can't be removed", fail: "remove", err: unix.EIO, want: true},
 	} {
 		dir := newMemDir()
 		dir.capacity = 2 << 20
+		dir.put(probeName, []byte("left by a start that was killed"), time.Now())
 		dir.fault = func(operation, name string) error {
 			if operation == c.fail && strings.HasPrefix(name, "falloctest_") {
 				return pathError(operation, name, c.err)
@@ -206,6 +208,37 @@ func TestProbe(t *testing.T) {
 		if got := strings.Join(dir.names(), " "); c.fail != "remove" && got != "ofchannels.csv overflow.dat" {
 			t.Errorf("%s: left %s", c.name, got)
 		}
+	}
+}
+
+// That the file system can't do it may turn out late.
+func TestHeadTruncationThatIsNotSupported(t *testing.T) {
+	dir := newMemDir()
+	f, q := newQueueIn(t, dir)
+	if err := q.PushRun(makeRun(strings.Repeat("x", 3*pageSize), "kept"), 2); err != nil {
+		t.Fatal(err)
+	}
+	run, n, err := q.Take(1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Free(len(run), n)
+	q.Published()
+	attempts := 0
+	dir.fault = func(operation, name string) error {
+		if operation != "collapse" {
+			return nil
+		}
+		attempts++
+		return pathError(operation, name, unix.EOPNOTSUPP)
+	}
+	for range 2 {
+		if n, err := f.CutHead(); n != 0 || err != nil || attempts != 1 {
+			t.Errorf("cut %d bytes, %v, in %d attempts; want 0 in 1", n, err, attempts)
+		}
+	}
+	if got := mustDrain(t, q); len(got) != 1 || got[0] != "kept" {
+		t.Errorf("got %q", got)
 	}
 }
 
