@@ -210,14 +210,13 @@ func TestFullDiskGetsRoom(t *testing.T) {
 	wantPops(t, node, "full", want...)
 }
 
-// A record that does not go to all subscribers of a channel, or to all channels of a request
-// on one of which the disk has no room for it, goes to none of them: the client will push it
-// again.
+// A record that the disk has no room for in the queue of one subscriber goes to none of them:
+// the client will push it again.
 func TestFullDiskAndSeveralQueues(t *testing.T) {
 	t.Parallel()
 	disk := newDisk(t, 4<<20)
 	node := nodetest.Start(t, dataOn(disk), nodetest.Set("Server.channel_size_limit", "50000"))
-	subscribeTo(t, node, "subscribed", "behind", "ahead")
+	subscribeTo(t, node, "subscribed", "ahead", "behind")
 	produceTo(t, node, "subscribed", 0, 2000)
 	wantQueue(t, node, "subscribed", "ahead", numbered(0, 2000, 100)...) // its ring is empty
 	disk.fill(0)

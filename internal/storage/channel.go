@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
 )
 
 // ErrSubscribed says that records cannot be popped from a channel that has, or once
@@ -51,7 +53,7 @@ func (c *Channel) Unlock() {
 // Push appends a record to every storage of the channel (locked). If the disk is full
 // none of them has it; after another failure of the disk some may.
 func (c *Channel) Push(payload []byte) error {
-	if err := c.reserve(payload); err != nil {
+	if err := c.reserve(ring.HeaderSize+len(payload), 1); err != nil {
 		return err
 	}
 	for _, s := range c.storages {
@@ -62,34 +64,39 @@ func (c *Channel) Push(payload []byte) error {
 	return nil
 }
 
-// reserve makes room in the overflow for a record that goes to several storages: it is to
-// be pushed to all of them or to none.
-func (c *Channel) reserve(payload []byte) error {
-	if len(c.storages) == 1 || c.shared.store == nil {
-		return nil
-	}
-	records := 0
-	for _, s := range c.storages {
-		if s.overflows(len(payload)) {
-			records++
-		}
-	}
-	if records == 0 {
-		return nil
-	}
-	if err := c.shared.store.overflow.Reserve(records, int64(records)*int64(len(payload))); err != nil {
-		return fmt.Errorf("channel %s: %w", c.name, err)
-	}
-	return nil
-}
-
 // PushRun appends records that are laid out as in a ring: 8 bytes little-endian length,
-// payload. None of them may be empty (locked).
+// payload. None of them may be empty (locked). If the disk is full no storage has more of
+// them than another; after another failure of the disk some may.
 func (c *Channel) PushRun(run []byte, records int) error {
+	if err := c.reserve(len(run), records); err != nil {
+		return err
+	}
 	for _, s := range c.storages {
 		if err := s.pushRun(run, records); err != nil {
 			return fmt.Errorf("storage %s: %w", s.name, err)
 		}
+	}
+	return nil
+}
+
+// reserve makes room in the overflow for records, of that size in a ring, that go to
+// several storages: they are to be pushed to all of them or to none.
+func (c *Channel) reserve(size, records int) error {
+	if len(c.storages) == 1 || c.shared.store == nil {
+		return nil
+	}
+	copies := 0
+	for _, s := range c.storages {
+		if s.overflows(size) {
+			copies++
+		}
+	}
+	if copies == 0 {
+		return nil
+	}
+	payloads := int64(size - records*ring.HeaderSize)
+	if err := c.shared.store.overflow.Reserve(copies*records, int64(copies)*payloads); err != nil {
+		return fmt.Errorf("channel %s: %w", c.name, err)
 	}
 	return nil
 }

@@ -1,8 +1,10 @@
 package storage
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"reflect"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -57,5 +59,43 @@ func TestFailingOperationsHarmNothingThatIsStored(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Records that the disk has no room for in one queue of a channel are refused for all of
+// them, whatever their order: the client will push them again.
+func TestAFullDiskRefusesRecordsForAllSubscribers(t *testing.T) {
+	const kilo = 1000
+	for _, subscribers := range [][]string{{"ahead", "behind"}, {"behind", "ahead"}} {
+		n := newTrial(t)
+		n.sizes["c"] = 3000 * kilo
+		n.start()
+		for _, name := range subscribers {
+			n.subscribe("c", name)
+		}
+		n.push("c", false, 2900*kilo, 200*kilo) // the second goes to the overflow
+		ahead := n.attach("c", "ahead")
+		n.next(ahead, everything)
+		n.next(ahead, everything)
+		n.dir.Before = func(c disktest.Call) error {
+			if c.Op == "allocate" {
+				return fmt.Errorf("%w: %w", errInjected, unix.ENOSPC)
+			}
+			return nil
+		}
+		before := contents(n, n.channels)
+		c := n.open("c")
+		record := make([]byte, 1200*kilo)
+		run := appendRecord(appendRecord(nil, record[:600*kilo]), record[:600*kilo])
+		for what, err := range map[string]error{"Push": c.Push(record), "PushRun": c.PushRun(run, 2)} {
+			if !errors.Is(err, unix.ENOSPC) {
+				t.Errorf("%s: got error %v, want %v", what, err, unix.ENOSPC)
+			}
+		}
+		c.Unlock()
+		if after := contents(n, n.channels); !reflect.DeepEqual(after, before) {
+			t.Errorf("subscribers %s: the queues have changed", subscribers)
+		}
+		n.dir.Release()
 	}
 }

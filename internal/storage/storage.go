@@ -67,9 +67,10 @@ func (s *Storage) push(payload []byte) error {
 	return nil
 }
 
-// overflows reports whether a record of that payload length would go to the overflow.
-func (s *Storage) overflows(payload int) bool {
-	return s.overflow.Held() > 0 || !s.ring.Fits(payload)
+// overflows reports whether some of the records that take size bytes of a ring would go to
+// the overflow.
+func (s *Storage) overflows(size int) bool {
+	return s.overflow.Held() > 0 || !s.ring.Fits(size)
 }
 
 // pushRun appends several records, none of them empty, that are laid out as in the ring.

@@ -119,9 +119,10 @@ func (r *Ring) PushRun(run []byte, records int) bool {
 	return true
 }
 
-// Fits reports whether a record of that payload length could be pushed.
-func (r *Ring) Fits(payload int) bool {
-	_, ok := r.place(HeaderSize + payload)
+// Fits reports whether records that take size bytes, their lengths included, could all be
+// pushed.
+func (r *Ring) Fits(size int) bool {
+	_, ok := r.place(size)
 	return ok
 }
 
