@@ -10,6 +10,16 @@ LDFLAGS  := -X main.version=$(VERSION) -X 'main.buildDate=$(DATE)'
 # Error texts that begin with a capital (ST1005) are those of the D node: scripts match them.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-ST1005
 
+NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+
+# A commit without a release tag in its past is taken for one on the way to the first release
+# of the Go node. Every package replaces those of the D node, which end with v1.10.1.
+export GOARCH      := $(shell go env GOARCH)
+export MAINTAINER  := dmqnode contributors <tsunami@sociomantic.com>
+export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+export DEB_VERSION := $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-/+/; s/-/./g' | grep . || \
+	echo "2.0.0~git$$(date -u -d @$(SOURCE_DATE_EPOCH) +%Y%m%d%H%M%S).$$(git rev-parse --short HEAD 2>/dev/null || echo 0)")-1
+
 FUZZTIME := 20s
 # Minimizing an input that FuzzRecover finds interesting takes longer than that by default.
 MINIMIZE := 1s
@@ -17,7 +27,7 @@ SOAK     := 10m
 BENCH    :=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run instance test race soak lint fuzz bench clean
+.PHONY: help build run instance test race soak lint fuzz bench deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +73,13 @@ fuzz: ## run each fuzz target for FUZZTIME=20s
 
 bench: build ## measure the built node against the machine's ceiling; options in BENCH='--only …'
 	go run ./test/bench $(BENCH)
+
+deb: ## build Debian packages of the node and of its services: build/*.deb
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $(LDFLAGS)" -o $(BUILD)/deb/programs/ ./cmd/dmqnode ./cmd/dmq
+	for name in dmqnode dmqnode-common; do \
+		deploy/debian/stage $(BUILD)/deb/$$name $$name '$(DEB_VERSION)' '$(MAINTAINER)' && \
+		env -u GOARCH go run $(NFPM) package -f deploy/debian/$$name.yaml -p deb -t $(BUILD)/ || exit 1; \
+	done
 
 clean: ## remove build/, also the instance of make run with its records
 	rm -rf $(BUILD)
