@@ -114,3 +114,37 @@ func TestNeoShutdownWithBlockedClients(t *testing.T) {
 	c.wantPop("popped", record(2, size))
 	c.wantNothing()
 }
+
+// Of many consumers that share a queue every other one has confirmed its batch when the node
+// is killed. What they confirmed does not come back, also not from the overflow.
+func TestNeoKillBetweenConfirmedBatches(t *testing.T) {
+	for _, ring := range []string{"1000000", "0"} {
+		t.Run("channel_size_limit="+ring, func(t *testing.T) {
+			t.Parallel()
+			node := nodetest.Start(t, nodetest.Set("ChannelSizeById.between", ring))
+			producer, c := connect(t, node), connect(t, node)
+			const consumers = 100
+			var all []*neoConsumer
+			for i := range consumers {
+				k := c.consume("between", "")
+				producer.push(record(i, 100), "between")
+				k.wantBatch(record(i, 100))
+				all = append(all, k)
+			}
+			var kept []string
+			for i, k := range all {
+				if i%2 == 0 {
+					kept = append(kept, record(i, 100))
+				} else {
+					k.send(neoclient.Continue)
+				}
+			}
+			c.alive()
+			node.Kill()
+			node.Restart()
+			next := connect(t, node).consume("between", "")
+			next.wantRecords(kept...)
+			next.c.wantNothing()
+		})
+	}
+}

@@ -11,20 +11,21 @@ import (
 // of them, as far as it has room: of the first few such gaps of a storage.
 
 // gapSearch is how many runs are looked at for gaps, because that is done with every
-// change.
-const gapSearch = 64
+// change. Between two gaps there are the runs of one reader most of the time.
+const gapSearch = 4 * state.MaxGaps
 
-// gaps returns what the state file is to tell.
-func (s *Storage) gaps() (gaps state.Gaps) {
+// gaps returns what the state file is to tell. It is valid until the next call.
+func (s *Storage) gaps() []state.Gap {
+	s.gapsFound = s.gapsFound[:0]
 	if s.behind == 0 {
-		return gaps
+		return nil
 	}
 	first := s.first
 	if !s.ring.InFile() {
 		first = s.firstInOverflow() // only what lies there survives
 	}
-	n, needed := 0, 0
-	for r, i := first, 0; r != nil && i < gapSearch && n < len(gaps); r, i = r.next, i+1 {
+	needed := 0
+	for r, i := first, 0; r != nil && i < gapSearch && len(s.gapsFound) < state.MaxGaps; r, i = r.next, i+1 {
 		if r.state != delivered {
 			needed += r.records
 			continue
@@ -32,16 +33,16 @@ func (s *Storage) gaps() (gaps state.Gaps) {
 		if needed > math.MaxUint32 || r.records > math.MaxUint32 {
 			break
 		}
-		gaps[n] = state.Gap{Needed: uint32(needed), Delivered: uint32(r.records)}
-		n, needed = n+1, 0
+		s.gapsFound = append(s.gapsFound, state.Gap{Needed: uint32(needed), Delivered: uint32(r.records)})
+		needed = 0
 	}
-	return gaps
+	return s.gapsFound
 }
 
 // restoreGaps makes the storage, which has just been opened, one in which these records
 // are delivered. The caller saves it then, and not before: what is known of the gaps until
 // they are all restored is less than what is stored.
-func (s *Storage) restoreGaps(gaps state.Gaps) error {
+func (s *Storage) restoreGaps(gaps []state.Gap) error {
 	var needed []*Run
 	k := s.kept
 	s.kept = nil

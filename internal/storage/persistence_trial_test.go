@@ -678,7 +678,7 @@ func (q *stored) match(got []string, clean bool) bool {
 				gaps++
 			}
 		}
-		comesBack := i.gone != yes || !clean && (gaps > len(state.Gaps{}) || number > gapSearch)
+		comesBack := i.gone != yes || !clean && (gaps > state.MaxGaps || number > gapSearch)
 		next := make(map[int]bool)
 		for j := range at {
 			if i.pushed != yes || i.gone != no || i.lossy && !clean {

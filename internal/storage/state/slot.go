@@ -28,19 +28,19 @@ type Positions struct {
 
 	MayHoldEmpty bool
 	// Gaps tell of records that are held but have been delivered: they lie behind others
-	// that have not.
-	Gaps Gaps
+	// that have not. At most MaxGaps, from the oldest record on; of what is delivered behind
+	// the last one nothing is known.
+	Gaps []Gap
 	// Imported is the dump file whose records are among these already. The file is to
 	// be deleted, not to be loaded again.
 	Imported DumpID
 }
 
-// Gaps are pairs of numbers of records, from the oldest held one on: so many are still to
-// be delivered, so many behind them have been. Unused pairs are zero. What is delivered
-// behind the last pair is not known.
-type Gaps [8]Gap
+// MaxGaps is how many gaps a slot has room for.
+const MaxGaps = 64
 
-// Gap is one pair.
+// Gap is a pair of numbers of records: so many are still to be delivered, so many behind them
+// have been.
 type Gap struct{ Needed, Delivered uint32 }
 
 // DumpID tells one version of a dump file from all others.
@@ -55,7 +55,8 @@ const (
 	identityAt    = 8
 	identityWords = 2 + 256/8
 	positionsAt   = identityAt + 8 + 2*8*identityWords
-	positionWords = 15 + len(Gaps{})
+	firstGap      = 16 // behind their number
+	positionWords = firstGap + MaxGaps
 	slotUsed      = positionsAt + 8 + 2*8*positionWords
 )
 
@@ -76,7 +77,8 @@ func (s *Slot) Index() int { return s.index }
 // Identity returns the identity stored last.
 func (s *Slot) Identity() Identity { return s.identity }
 
-// Positions returns the positions stored last.
+// Positions returns the positions stored last. Their Gaps are valid until the next ones are
+// stored.
 func (s *Slot) Positions() Positions { return s.positions }
 
 // SetIdentity stores the identity.
@@ -88,22 +90,25 @@ func (s *Slot) SetIdentity(id Identity) {
 	for i := 0; i < len(name); i += 8 {
 		words = append(words, binary.LittleEndian.Uint64(name[i:]))
 	}
-	update(s.bytes[identityAt:], words)
+	update(s.bytes[identityAt:], identityWords, words)
 }
 
-// SetPositions stores the positions. It does not allocate.
+// SetPositions stores the positions, and keeps no slice. Once it has seen that many gaps it
+// does not allocate.
 func (s *Slot) SetPositions(p Positions) {
+	p.Gaps = append(s.positions.Gaps[:0], p.Gaps...)
 	s.positions = p
 	words := [positionWords]uint64{
 		p.RingFile, p.Capacity, p.Read, p.Write, p.Gap, p.Held,
 		uint64(p.OverflowID), uint64(p.First), uint64(p.Last), p.Records, p.PayloadBytes,
 		word(p.MayHoldEmpty),
 		p.Imported.Inode, p.Imported.ModTime, p.Imported.Size,
+		uint64(len(p.Gaps)),
 	}
 	for i, g := range p.Gaps {
-		words[15+i] = uint64(g.Needed)<<32 | uint64(g.Delivered)
+		words[firstGap+i] = uint64(g.Needed)<<32 | uint64(g.Delivered)
 	}
-	update(s.bytes[positionsAt:], words[:])
+	update(s.bytes[positionsAt:], positionWords, words[:firstGap+len(p.Gaps)])
 }
 
 func (s *Slot) setUsed(used bool) {
@@ -133,6 +138,10 @@ func (s *Slot) load() error {
 	if w[6] > math.MaxUint32 {
 		return fmt.Errorf("%w: storage %q has the overflow id %d", ErrDamaged, s.identity.Storage, w[6])
 	}
+	gaps := w[firstGap-1]
+	if gaps > MaxGaps {
+		return fmt.Errorf("%w: storage %q has %d gaps", ErrDamaged, s.identity.Storage, gaps)
+	}
 	s.positions = Positions{
 		RingFile: w[0], Capacity: w[1],
 		Read: w[2], Write: w[3], Gap: w[4], Held: w[5],
@@ -141,8 +150,8 @@ func (s *Slot) load() error {
 		MayHoldEmpty: w[11] != 0,
 		Imported:     DumpID{w[12], w[13], w[14]},
 	}
-	for i := range s.positions.Gaps {
-		s.positions.Gaps[i] = Gap{uint32(w[15+i] >> 32), uint32(w[15+i])}
+	for _, word := range w[firstGap : firstGap+gaps] {
+		s.positions.Gaps = append(s.positions.Gaps, Gap{uint32(word >> 32), uint32(word)})
 	}
 	return nil
 }

@@ -5,7 +5,7 @@
 // # The file
 //
 // storages.dat is mapped shared, so what is stored here is in the file whatever becomes
-// of the process. It is one page of header and one Slot of 1 KiB a storage:
+// of the process. It is one page of header and one Slot of 2 KiB a storage:
 //
 //	┌────────┬──────┬──────┬───
 //	│ header │ slot │ slot │ …      all integers little-endian
@@ -53,7 +53,7 @@ const FileName = "storages.dat"
 const (
 	magic      = "DMQSTA01"
 	headerSize = 4096
-	slotSize   = 1024
+	slotSize   = 2048
 	// firstSlots is the number of slots of a new file; it doubles when they are used up.
 	firstSlots = 60
 	maxSlots   = 1 << 22
@@ -213,7 +213,7 @@ func (f *File) SetHeader(h Header) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.header = h
-	update(f.page[len(magic):], h.words())
+	update(f.page[len(magic):], headerWords, h.words())
 }
 
 // Used returns the slots in use, in order of position.
@@ -306,11 +306,11 @@ func selected(b []byte, words int) []uint64 {
 	return values
 }
 
-// update stores words in the copy that is not valid and makes it the valid one.
-func update(b []byte, words []uint64) {
+// update stores words in the copy that is not valid, of size words, and makes it the valid one.
+func update(b []byte, size int, words []uint64) {
 	selector := (*uint64)(unsafe.Pointer(&b[0]))
 	next := (atomic.LoadUint64(selector) & 1) ^ 1
-	copies := b[8+next*uint64(8*len(words)):]
+	copies := b[8+next*uint64(8*size):]
 	for i, w := range words {
 		binary.LittleEndian.PutUint64(copies[8*i:], w)
 	}

@@ -40,7 +40,8 @@ func fill(rng *rand.Rand, v reflect.Value) {
 		for i := range v.NumField() {
 			fill(rng, v.Field(i))
 		}
-	case reflect.Array:
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), rng.IntN(MaxGaps+1), MaxGaps))
 		for i := range v.Len() {
 			fill(rng, v.Index(i))
 		}
@@ -61,7 +62,9 @@ type values struct {
 func used(f *File) map[int]values {
 	all := make(map[int]values)
 	for _, s := range f.Used() {
-		all[s.Index()] = values{s.Identity(), s.Positions()}
+		p := s.Positions()
+		p.Gaps = append([]Gap{}, p.Gaps...) // none is none
+		all[s.Index()] = values{s.Identity(), p}
 	}
 	return all
 }
