@@ -74,13 +74,10 @@ func TestConsole(t *testing.T) {
 	if !term.Echoes() {
 		t.Error("the terminal does not echo after the end")
 	}
-	lines := term.Lines()
-	if last := lines[len(lines)-1]; last != "... 13 more" {
-		t.Errorf("the screen ends with %q after the end, want the last line of the display", last)
-	}
-	if col, row := term.Cursor(); col != 0 || row != len(lines) {
-		t.Errorf("the cursor is at column %d of row %d, want the start of row %d", col, row, len(lines))
-	}
+	term.Wait("display with the cursor on the line below", nodetest.Patience, func(lines []string) bool {
+		col, row := term.Cursor()
+		return len(lines) > 0 && lines[len(lines)-1] == "... 13 more" && col == 0 && row == len(lines)
+	})
 }
 
 // Log lines appear above the display, one after the other, and do not tear it.

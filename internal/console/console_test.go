@@ -70,9 +70,10 @@ func TestDisplayAndLogLines(t *testing.T) {
 		t.Errorf("a long line is cut:\n%s", strings.Join(lines, "\n"))
 	}
 	c.Close()
-	if col, row := term.Cursor(); col != 0 || row != 23 {
-		t.Errorf("the cursor is at column %d, row %d; want the start of the line below the display", col, row)
-	}
+	term.Wait("cursor at the start of the line below the display", patience, func([]string) bool {
+		col, row := term.Cursor()
+		return col == 0 && row == 23
+	})
 }
 
 func TestResizing(t *testing.T) {
