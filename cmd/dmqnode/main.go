@@ -8,6 +8,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -52,20 +53,22 @@ func run(cfg *config.Config, signals <-chan os.Signal) (exit int) {
 
 	logs, err := logging.New(cfg.Log, cfg.Version, output)
 	if err != nil {
-		fmt.Fprintln(stderr, err)
+		printFailure(stderr, err)
 		return exitFailure
 	}
 	defer logs.Close()
-	statsFile, err := logs.OpenFile(cfg.Stats.FileName, config.LayoutStats)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailure
-	}
 	log := logs.Logger("dmqnode.main")
 	fail := func(what string, err error) int {
-		fmt.Fprintln(stderr, err)
+		printFailure(stderr, err)
+		if a := advice(err); a != "" {
+			log = log.With(zap.String("advice", a))
+		}
 		log.Error(what, zap.Error(err))
 		return exitFailure
+	}
+	statsFile, err := logs.OpenFile(cfg.Stats.FileName, config.LayoutStats)
+	if err != nil {
+		return fail("the node cannot start", fmt.Errorf("[STATS] file_name: %w", err))
 	}
 
 	if cfg.PidLock.Path != "" {
@@ -105,6 +108,14 @@ func run(cfg *config.Config, signals <-chan os.Signal) (exit int) {
 		return fail("the node did not shut down cleanly", err)
 	}
 	return exitOK
+}
+
+// printFailure prints an error, and what to do about it.
+func printFailure(stderr io.Writer, err error) {
+	fmt.Fprintln(stderr, err)
+	if a := advice(err); a != "" {
+		fmt.Fprintf(stderr, "  (%s)\n", a)
+	}
 }
 
 // openDisplay returns the display of the node's state on the terminal, or nil if there is to be

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/config"
 	"github.com/sociomantic-tsunami/dmqnode/internal/connpool"
@@ -57,9 +58,10 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 			n = nil
 		}
 	}()
+	n.checkOpenFiles(cfg)
 	keys, err := credentials.Load(credentialsFile)
 	if err != nil {
-		return n, err
+		return n, fmt.Errorf("%w (the keys of neo clients: lines NAME:KEY, or none)", err)
 	}
 	collectd, err := stats.ConnectCollectd(cfg.Stats)
 	if err != nil {
@@ -94,6 +96,18 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 		socket.Serve()
 	}
 	return n, nil
+}
+
+// checkOpenFiles warns of a limit that the connections will reach before their own.
+func (n *node) checkOpenFiles(cfg *config.Config) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || cfg.Server.ConnectionLimit == 0 {
+		return
+	}
+	if wanted := 2*uint64(cfg.Server.ConnectionLimit) + 30; limit.Cur < wanted {
+		n.log.Warn("file descriptors may run out before connection_limit is reached: raise their limit (ulimit -n, LimitNOFILE=)",
+			zap.Uint64("limit", limit.Cur), zap.Uint64("wanted", wanted))
+	}
 }
 
 // newSources returns where the statistics come from.

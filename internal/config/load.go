@@ -68,8 +68,14 @@ func (l *loader) override(assignment string) error {
 		return err
 	}
 	at := place{o.Section, o.Key}
-	if _, present := l.file[o.Section][o.Key]; !present && !known(at) {
-		return l.unknown(at, entry{o.Value, overrideOrigin}, "sections and keys that the node knows")
+	if _, present := l.file[o.Section][o.Key]; !present && o.Section != channelSizeSection {
+		s, found := sectionNamed(o.Section)
+		switch {
+		case !found:
+			return l.unknown(at, entry{o.Value, overrideOrigin}, "the sections of the node: "+sectionNames())
+		case !s.knows(o.Key):
+			return l.unknown(at, entry{o.Value, overrideOrigin}, s.keyNames())
+		}
 	}
 	if o.Value == "" {
 		l.file.remove(o.Section, o.Key)
@@ -82,19 +88,25 @@ func (l *loader) override(assignment string) error {
 // overrideOrigin is the origin of values that overrides set.
 const overrideOrigin = "option -O"
 
-func known(at place) bool {
-	if at.section == channelSizeSection {
-		return true
-	}
-	if strings.HasPrefix(at.section, loggerPrefix) {
-		return section{keys: loggerKeys(&Logger{})}.knows(at.key)
+// sectionNamed is the section with the keys that the node knows.
+func sectionNamed(name string) (s section, found bool) {
+	if strings.HasPrefix(name, loggerPrefix) {
+		return section{keys: loggerKeys(&Logger{})}, true
 	}
 	for _, s := range sections(&Config{}) {
-		if s.name == at.section {
-			return s.knows(at.key)
+		if s.name == name {
+			return s, true
 		}
 	}
-	return false
+	return section{}, false
+}
+
+func sectionNames() string {
+	var names []string
+	for _, s := range sections(&Config{}) {
+		names = append(names, s.name)
+	}
+	return strings.Join(append(names, channelSizeSection, loggerPrefix+"NAME"), ", ")
 }
 
 // interpret fills a Config from the entries and checks what concerns more than one key.
@@ -131,11 +143,7 @@ func (l *loader) fill(s section) error {
 		if !s.checked || s.knows(name) {
 			continue
 		}
-		var names []string
-		for _, k := range s.keys {
-			names = append(names, k.name)
-		}
-		if err := l.unknown(place{s.name, name}, keys[name], strings.Join(names, ", ")); err != nil {
+		if err := l.unknown(place{s.name, name}, keys[name], s.keyNames()); err != nil {
 			return err
 		}
 	}
@@ -160,7 +168,7 @@ func (l *loader) fillChannelSize(c *Config) error {
 	keys := l.file[channelSizeSection]
 	for _, prefix := range slices.Sorted(maps.Keys(keys)) {
 		var size uint64
-		k := number(prefix, &size, anyUlong)
+		k := number(prefix, &size, anyUlong.to(maxRing))
 		at := place{channelSizeSection, prefix}
 		if err := k.set(at, keys[prefix].value); err != nil {
 			return l.explain(err, at, keys[prefix], k.allowed)

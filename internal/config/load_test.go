@@ -166,6 +166,7 @@ func TestRejected(t *testing.T) {
 		{"cpu = -2", "Configuration key Server.cpu is smaller than allowed minimum of -1", []string{`"-2"`, "int, -1 to 2147483647"}},
 		{"size_limit = -5", wrongType("Server", "size_limit", "ulong"), nil},
 		{"channel_size_limit = 0", "Configuration key Server.channel_size_limit is smaller than allowed minimum of 1", nil},
+		{"channel_size_limit = 70368744177665", "Configuration key Server.channel_size_limit is bigger than allowed maximum of 70368744177664", nil},
 		{"channel_size_limit = 1_000", wrongType("Server", "channel_size_limit", "ulong"), nil},
 		{"channel_size_limit = 1M", wrongType("Server", "channel_size_limit", "ulong"), nil},
 		{"channel_size_limit = -5", wrongType("Server", "channel_size_limit", "ulong"), nil},

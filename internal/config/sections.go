@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,14 @@ func (s section) knows(name string) bool {
 		}
 	}
 	return false
+}
+
+func (s section) keyNames() string {
+	var names []string
+	for _, k := range s.keys {
+		names = append(names, k.name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // defaults is the configuration of an empty file, which lacks only the mandatory keys.
@@ -39,6 +48,9 @@ func defaults() *Config {
 		HTTP: HTTP{Address: "127.0.0.1"},
 	}
 }
+
+// maxRing is the most bytes that a ring can have: half of the address space of a process.
+const maxRing = 1 << 46
 
 // sections are all sections with fixed names and keys, filling c, in the order in which they are
 // checked. Not among them: the free keys of [ChannelSizeById], and [LOG.NAME].
@@ -61,7 +73,7 @@ func sections(c *Config) []section {
 			number("neoport", &c.Server.NeoPort, anyUshort).mandatory(),
 			number("cpu", &c.Server.CPU, anyInt.from(-1)),
 			number("size_limit", &c.Server.SizeLimit, anyUlong),
-			number("channel_size_limit", &c.Server.ChannelSizeLimit, anyUlong.from(1)).mandatory(),
+			number("channel_size_limit", &c.Server.ChannelSizeLimit, anyUlong.from(1).to(maxRing)).mandatory(),
 			text("data_dir", &c.Server.DataDir),
 			number("connection_limit", &c.Server.ConnectionLimit, anyUint),
 			number("backlog", &c.Server.Backlog, anyUint),

@@ -89,7 +89,7 @@ func removeStale(path string, log *zap.Logger) error {
 	case err != nil:
 		return err
 	case file.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("the path is that of a %s; only a socket is replaced", typeName(file.Mode()))
+		return fmt.Errorf("the path is that of a %s; only a socket is replaced; remove it, or configure another path", typeName(file.Mode()))
 	}
 	if err := probe(path); err != nil {
 		return err

@@ -22,8 +22,11 @@ func RestrictTo(cpu int) error {
 		if err != nil {
 			continue
 		}
-		// A thread that has ended since is no loss.
-		if err := unix.SchedSetaffinity(tid, &set); err != nil && err != unix.ESRCH {
+		switch err := unix.SchedSetaffinity(tid, &set); err {
+		case nil, unix.ESRCH: // a thread that has ended since is no loss
+		case unix.EINVAL:
+			return fmt.Errorf("restricting the process to CPU %d: there is no such CPU, or none for this process (the first is 0; [Server] cpu = -1 is for all)", cpu)
+		default:
 			return fmt.Errorf("restricting the process to CPU %d: sched_setaffinity: %w", cpu, err)
 		}
 	}

@@ -84,7 +84,11 @@ func (l *Listener) listen() error {
 		}
 	}
 	address := &unix.SockaddrInet4{Addr: l.options.Address.Addr().As4(), Port: int(l.options.Address.Port())}
-	if err := unix.Bind(l.fd, address); err != nil {
+	switch err := unix.Bind(l.fd, address); err {
+	case nil:
+	case unix.EACCES:
+		return fmt.Errorf("bind: %w (ports below 1024 need the capability CAP_NET_BIND_SERVICE)", err)
+	default:
 		return fmt.Errorf("bind: %w", err)
 	}
 	if err := unix.Listen(l.fd, l.options.Backlog); err != nil {

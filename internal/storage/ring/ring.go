@@ -75,7 +75,7 @@ func New(capacity uint64) (*Ring, error) {
 	data, err := unix.Mmap(-1, 0, int(capacity),
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
-		return nil, fmt.Errorf("ring of %d bytes: mmap: %w", capacity, err)
+		return nil, fmt.Errorf("ring of %d bytes: mmap: %w (allow the process more memory, or make channel_size_limit smaller)", capacity, err)
 	}
 	return &Ring{data: data}, nil
 }
