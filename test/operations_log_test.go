@@ -74,3 +74,18 @@ func TestSignalsThatAreIgnored(t *testing.T) {
 	dial(t, node).alive()
 	dialControl(t, node).do("list-credentials", "Registered credentials:", "test")
 }
+
+// Who sends large values is worth a warning, but not one for each (operations spec §7.5).
+func TestWarningOfLargeValues(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t)
+	c := dial(t, node)
+	c.push("small", strings.Repeat("x", 65536))
+	for range 10 {
+		c.push("large", strings.Repeat("x", 65537))
+	}
+	node.WaitLog(`^Warn \[swarm\.node\.connection\.ConnectionHandler\] - request with a large value client=\S+ request=Push channel=large size=65537$`)
+	if n := strings.Count(node.Log(), "large value"); n != 1 {
+		t.Errorf("%d warnings, want 1", n)
+	}
+}

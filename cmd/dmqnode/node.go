@@ -82,7 +82,10 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	}
 	var legacyStats stats.Legacy
 	var neoStats stats.Neo
-	legacyNode := legacy.NewNode(n.channels, &legacyStats, n.log)
+	legacyNode := legacy.NewNode(n.channels, &legacyStats, legacy.Loggers{
+		Main:     n.log,
+		Handlers: logs.Logger("swarm.node.connection.ConnectionHandler"),
+	})
 	n.servers[0].open(n.loops, legacyNode.NewSession, cfg.Limits.OutputBuffer)
 	neoNode := newNeoNode(cfg, logs, n.channels, keys, &neoStats)
 	n.servers[1].open(n.loops, neoNode.NewSession, cfg.Limits.OutputBuffer)

@@ -96,7 +96,7 @@ func start(t testing.TB, loops int) *node {
 			return &overflow.Memory{}, nil
 		},
 	})
-	sessions := NewNode(n.channels, new(stats.Legacy), zap.New(core))
+	sessions := NewNode(n.channels, new(stats.Legacy), Loggers{Main: zap.New(core), Handlers: zap.New(core)})
 	for _, l := range group.Loops() {
 		n.pools = append(n.pools, connpool.NewPool(l, connpool.Options{
 			NewSession: func(c *connpool.Conn) connpool.Session {

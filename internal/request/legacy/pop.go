@@ -33,4 +33,7 @@ func (s *Session) pop(r *wire.Request) {
 	}
 	s.conn.Write(run.Bytes())
 	s.popped.Add(run, s.conn.OutputEnd())
+	if size := len(run.Payload()); size > largeValue {
+		s.warnOfLarge(r, size)
+	}
 }

@@ -35,6 +35,13 @@ type Node struct {
 	stats    *stats.Legacy
 	badInput *logging.Limited
 	failures *logging.Limited
+	large    *logging.Limited
+}
+
+// Loggers are where sessions report to.
+type Loggers struct {
+	Main     *zap.Logger // failures, and input that cannot be understood
+	Handlers *zap.Logger // large values
 }
 
 // The shortest times between two messages of the same kind, which clients could otherwise
@@ -42,16 +49,23 @@ type Node struct {
 const (
 	badInputPeriod = 100 * time.Millisecond
 	failurePeriod  = time.Second
+	largePeriod    = 10 * time.Second
 )
 
+// largeValue is the length, in bytes, over which a value is worth a warning (operations spec
+// §7.5). The original warns of a buffer that stays as large; here none does, but it may still
+// be of interest who sends such records.
+const largeValue = 65536
+
 // NewNode returns a Node whose sessions work on channels, are counted in stats and report
-// to log.
-func NewNode(channels *storage.Channels, stats *stats.Legacy, log *zap.Logger) *Node {
+// to logs.
+func NewNode(channels *storage.Channels, stats *stats.Legacy, logs Loggers) *Node {
 	return &Node{
 		channels: channels,
 		stats:    stats,
-		badInput: logging.NewLimited(log, badInputPeriod),
-		failures: logging.NewLimited(log, failurePeriod),
+		badInput: logging.NewLimited(logs.Main, badInputPeriod),
+		failures: logging.NewLimited(logs.Main, failurePeriod),
+		large:    logging.NewLimited(logs.Handlers, largePeriod),
 	}
 }
 
@@ -141,6 +155,9 @@ func (s *Session) receiveRequest(in []byte) (used int, more bool) {
 	case wire.RemoveChannel:
 		s.removeChannel(r)
 	}
+	if len(r.Value) > largeValue {
+		s.warnOfLarge(r, len(r.Value))
+	}
 	if s.state == requests {
 		s.count.endStream() // one that was refused counts, too
 	}
@@ -174,6 +191,15 @@ func (s *Session) fail(c wire.Command, err error) {
 func (s *Session) failed(c wire.Command, err error) {
 	s.node.failures.Log(zapcore.ErrorLevel, "request failed",
 		zap.String("client", s.conn.Peer()), zap.Stringer("request", c), zap.Error(err))
+}
+
+func (s *Session) warnOfLarge(r *wire.Request, size int) {
+	channel := r.Channel
+	for name := range r.Channels.All {
+		channel = name // one of them
+	}
+	s.node.large.Log(zapcore.WarnLevel, "request with a large value", zap.String("client", s.conn.Peer()),
+		zap.Stringer("request", r.Command), zap.ByteString("channel", channel), zap.Int("size", size))
 }
 
 func (s *Session) reply(status wire.Status) {
