@@ -1,7 +1,10 @@
 package test
 
 import (
+	"net"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,4 +91,70 @@ func TestWarningOfLargeValues(t *testing.T) {
 	if n := strings.Count(node.Log(), "large value"); n != 1 {
 		t.Errorf("%d warnings, want 1", n)
 	}
+}
+
+// wantInOrder requires lines that match the patterns, in this order; others may be between.
+func wantInOrder(t *testing.T, text string, patterns ...string) {
+	t.Helper()
+	lines := strings.Split(text, "\n")
+	for _, pattern := range patterns {
+		p := regexp.MustCompile(pattern)
+		i := slices.IndexFunc(lines, p.MatchString)
+		if i < 0 {
+			t.Fatalf("no line matching %q, or not in its place:\n%s", pattern, text)
+		}
+		lines = lines[i+1:]
+	}
+}
+
+// The events of a start, of a run and of a stop, with their loggers (operations spec §7.5).
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Prepare(t, nodetest.Set("Server.channel_size_limit", "1000"))
+	useFixture(t, node, "loadfiles")
+	must(t, os.WriteFile(node.Path("data/stray.txt"), nil, 0o644))
+	stale, err := net.Listen("unix", node.Path("dmqnode.socket"))
+	must(t, err)
+	stale.(*net.UnixListener).SetUnlinkOnClose(false)
+	must(t, stale.Close())
+
+	node.Restart()
+	dialControl(t, node).conn.Close()
+	node.WaitLog(`control client disconnected`)
+	wantLogin(t, node, "nobody", countingKey, false)
+	consumer := connect(t, node)
+	consumer.consume("renamed", "reader")
+	consumer.Close()
+	node.WaitLog(`^Info \[swarm\.neo\.node\.ConnectionHandler\] - connection ended client=test request=consume`)
+	dial(t, node).send([]byte{99, 0, 0, 0})
+	node.WaitLog(`Invalid command`)
+	if status := node.Stop(); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+
+	const date = `^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} `
+	wantInOrder(t, node.Log(),
+		date+`Info \[ocean\.util\.app\.ext\.VersionArgsExt\] - dmqnode version .*, build_date=`,
+		date+`Warn \[ocean\.net\.server\.unixsocket\] - existing socket file deleted, .* path=dmqnode\.socket$`,
+		date+`Info \[data/overflow\.dat\] - file opened `,
+		date+`(Info|Warn) \[diskoverflow\] - the file system `,
+		date+`Info \[diskoverflow\] - overflow channel found id=\d+ name=\S+ records=\d+ bytes=\d+ first=\d+$`,
+		date+`Info \[diskoverflow\] - the overflow in total channels=\d+ records=\d+ bytes=\d+$`,
+		date+`Info \[scan-dumpfiles\] - looking for dump files directory=/.*/data$`,
+		date+`Warn \[scan-dumpfiles\] - ignored: .* file=data/stray\.txt$`,
+		date+`Info \[scan-dumpfiles\] - dump file found file=data/sub1@ch1\.rq$`,
+		date+`Info \[storage:sub1@ch1\] - loading dump file file=data/sub1@ch1\.rq$`,
+		date+`Info \[ocean\.net\.server\.unixsocket\] - listening path=dmqnode\.socket$`,
+		date+`Info \[ocean\.net\.server\.unixsocket\] - control client connected path=dmqnode\.socket$`,
+		date+`Info \[ocean\.net\.server\.unixsocket\] - control client disconnected path=dmqnode\.socket$`,
+		date+`Warn \[swarm\.neo\.protocol\.connect\.NodeConnect\] - .*nobody`,
+		date+`Info \[diskoverflow\] - new overflow channel id=\d+ name=renamed$`,
+		date+`Info \[diskoverflow\] - overflow channel renamed id=\d+ from=renamed to=reader@renamed$`,
+		date+`Info \[swarm\.neo\.node\.ConnectionHandler\] - connection ended client=test request=consume`,
+		date+`Error \[dmqnode\.main\] - Invalid command `,
+		date+`Info \[ocean\.net\.server\.unixsocket\] - socket file deleted path=dmqnode\.socket$`,
+		date+`Info \[diskoverflow\] - overflow channel id=\d+ name=\S+ records=\d+ bytes=\d+$`,
+		date+`Info \[diskoverflow\] - the overflow in total channels=\d+ records=\d+ bytes=\d+$`,
+		date+`Info \[data/overflow\.dat\] - file closed `,
+		date+`Info \[storage:sub1@ch1\] - saved to dump file file=data/sub1@ch1\.rq `)
 }

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"io"
+	"path/filepath"
 
 	"go.uber.org/zap"
 
@@ -20,6 +21,9 @@ type damagedDump struct {
 func (l *loader) importDumps() error {
 	st := l.store
 	log := st.options.Logs("scan-dumpfiles")
+	if dir, err := filepath.Abs(st.options.Dir); err == nil {
+		log.Info("looking for dump files", zap.String("directory", dir))
+	}
 	found, ignored, err := dump.Scan(st.dir)
 	if err != nil {
 		return err
@@ -69,6 +73,7 @@ func (l *loader) importDump(f dump.Found) error {
 	if known {
 		damage, err = read(reader, func([]byte, int) error { return nil })
 	} else {
+		st.options.Logs("storage:"+s.name).Info("loading dump file", zap.String("file", st.dir.Path(f.File)))
 		damage, err = s.appendDump(reader, state.DumpID(f.ID))
 	}
 	switch {

@@ -189,6 +189,7 @@ func (st *Store) stopRunning() {
 // restore makes the storages of all slots and chains. Nothing is stored before all their
 // names are known to be good.
 func (l *loader) restore(slots []*state.Slot, chains []chain) error {
+	l.store.overflow.Report()
 	for _, slot := range slots {
 		s, err := l.add(slot.Identity().Storage)
 		if err != nil {

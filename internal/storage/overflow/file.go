@@ -207,14 +207,27 @@ func (f *File) Close() error {
 
 // report logs what is left at the end (operations spec §7.5).
 func (f *File) report(entries []Entry) {
+	for _, e := range entries {
+		f.log.Info("overflow channel", zap.Uint32("id", e.ID), zap.String("name", e.Name),
+			zap.Uint64("records", e.Records), zap.Uint64("bytes", e.Bytes))
+	}
+	f.reportTotal(entries)
+}
+
+// Report logs the totals, at the start when everything is attached (operations spec §7.5).
+func (f *File) Report() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reportTotal(f.entries())
+}
+
+func (f *File) reportTotal(entries []Entry) {
 	if len(entries) == 0 {
 		f.log.Info("the overflow is empty")
 		return
 	}
 	var records, bytes uint64
 	for _, e := range entries {
-		f.log.Info("overflow channel", zap.Uint32("id", e.ID), zap.String("name", e.Name),
-			zap.Uint64("records", e.Records), zap.Uint64("bytes", e.Bytes))
 		records += e.Records
 		bytes += e.Bytes
 	}
