@@ -27,10 +27,10 @@ SOAK     := 10m
 BENCH    :=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run instance test race soak lint fuzz bench deb clean
+.PHONY: help build run instance test race soak lint fuzz bench deb check-deploy clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the node and the client tool: build/dmqnode, build/dmq
 	go build -ldflags "$(LDFLAGS)" -o $(BUILD)/ ./cmd/dmqnode ./cmd/dmq
@@ -59,7 +59,7 @@ soak: ## kill and restart the node at random moments for SOAK=10m
 	go test -count=1 -timeout 0 -v -run '^(TestKillUnderLoad|TestInterruptedStopsAndStarts)$$' ./test -soak $(SOAK)
 
 lint: ## check format, vet, staticcheck
-	@unformatted=$$(gofmt -l cmd client internal test) && test -z "$$unformatted" || \
+	@unformatted=$$(gofmt -l cmd client deploy internal test) && test -z "$$unformatted" || \
 		{ echo "not formatted, run gofmt -w on:" $$unformatted; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
@@ -75,11 +75,16 @@ bench: build ## measure the built node against the machine's ceiling; options in
 	go run ./test/bench $(BENCH)
 
 deb: ## build Debian packages of the node and of its services: build/*.deb
+	rm -f $(BUILD)/*.deb
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $(LDFLAGS)" -o $(BUILD)/deb/programs/ ./cmd/dmqnode ./cmd/dmq
 	for name in dmqnode dmqnode-common; do \
 		deploy/debian/stage $(BUILD)/deb/$$name $$name '$(DEB_VERSION)' '$(MAINTAINER)' && \
 		env -u GOARCH go run $(NFPM) package -f deploy/debian/$$name.yaml -p deb -t $(BUILD)/ || exit 1; \
 	done
+
+check-deploy: ## check deploy/ and the manuals, with those tools for it that are installed
+	go test ./deploy ./cmd/dmqnode
+	deploy/check
 
 clean: ## remove build/, also the instance of make run with its records
 	rm -rf $(BUILD)
