@@ -99,3 +99,54 @@ func TestAFullDiskRefusesRecordsForAllSubscribers(t *testing.T) {
 		n.dir.Release()
 	}
 }
+
+// A start that fails, whatever it is that does, leaves every file as it was: the original
+// can still be started. What cannot be deleted again may stay, if the original ignores it.
+func TestAStartThatFailsLeavesEveryFileAsItWas(t *testing.T) {
+	for _, fixture := range []string{"loadfiles", "interleaved", "crash/stale-pushed", "crash/stale-drained"} {
+		failures := 0
+		for faulty, calls := 0, 0; faulty <= calls; faulty++ {
+			n := newTrial(t)
+			n.fixture(fixture)
+			before := contentsOf(n.dir)
+			calls = 0
+			var failed disktest.Call
+			n.dir.Before = func(c disktest.Call) error {
+				if calls++; calls-1 != faulty {
+					return nil
+				}
+				failed = c
+				return fmt.Errorf("%w: %w", errInjected, unix.EIO)
+			}
+			cs, err := n.load(n.dir)
+			if err != nil {
+				failures++
+				after := contentsOf(n.dir)
+				for name := range after {
+					if _, ok := before[name]; !ok && failed.Op == "remove" {
+						delete(after, name)
+					}
+				}
+				if !reflect.DeepEqual(after, before) {
+					t.Errorf("%s, %s fails: %v:\n got %.60q\nwant %.60q", fixture, failed, err, after, before)
+				}
+			} else {
+				cs.Close()
+			}
+			n.dir.Release()
+		}
+		t.Logf("%s: %d starts have failed", fixture, failures)
+		if failures == 0 {
+			t.Errorf("%s: no start has failed", fixture)
+		}
+	}
+}
+
+func contentsOf(dir *disktest.Dir) map[string]string {
+	all := make(map[string]string)
+	for _, name := range dir.Names() {
+		content, _ := dir.Content(name)
+		all[name] = string(content)
+	}
+	return all
+}
