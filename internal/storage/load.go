@@ -44,6 +44,8 @@ func load(options StoreOptions, dir, rings disk.Dir, lock io.Closer) (*Channels,
 		log:     options.Logs("dmqnode.storage"),
 		lock:    lock,
 		stop:    make(chan struct{}),
+
+		mostPinned: mostPinned,
 	}}
 	l.channels = NewChannels(Options{RingSize: options.RingSize})
 	l.channels.shared.store = l.store

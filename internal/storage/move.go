@@ -117,6 +117,9 @@ func (s *Storage) takeRing() iter.Seq2[[]byte, int] {
 func (s *Storage) forget(r *Run) {
 	if r.state == delivered {
 		s.behind--
+		if r.inOverflow {
+			s.pinned -= r.size
+		}
 	} else {
 		s.returned -= r.records
 	}

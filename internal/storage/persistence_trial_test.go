@@ -123,7 +123,11 @@ type unlocked struct{}
 func (unlocked) Close() error { return nil }
 
 func (n *trial) load(dir *disktest.Dir) (*Channels, error) {
-	return load(n.options, dir, dir, unlocked{})
+	cs, err := load(n.options, dir, dir, unlocked{})
+	if err == nil {
+		cs.shared.store.mostPinned = 60
+	}
+	return cs, err
 }
 
 // start starts the node, on what is in the directory. The model then knows for certain.
@@ -335,8 +339,13 @@ func runPayloads(run []byte) (all []string) {
 
 // settling takes note that a run is about to be settled after the first sent bytes of it
 // have arrived; the function that it returns, that it is.
-func (h *handedOut) settling(sent int) (settled func()) {
+func (n *trial) settling(h *handedOut, sent int) (settled func()) {
 	var delivered []*item
+	for i, p := range runPayloads(h.run.Bytes()) {
+		if p != h.items[i].payload {
+			n.fatalf("what was handed out as %.20q has become %.20q", h.items[i].payload, p)
+		}
+	}
 	for _, i := range h.items {
 		i.out = false
 		if sent -= ring.HeaderSize + len(i.payload); sent >= 0 {
@@ -375,7 +384,7 @@ func (n *trial) deliver(i int) {
 	}
 	h := n.popped[i]
 	n.popped = slices.Delete(n.popped, i, i+1)
-	settled := h.settling(math.MaxInt)
+	settled := n.settling(h, math.MaxInt)
 	h.run.Deliver()
 	settled()
 	n.point("delivered")
@@ -386,7 +395,7 @@ func (n *trial) giveBack(i, sent int) {
 	n.note("give back %d of %d, %d bytes sent", i, len(n.popped), sent)
 	h := n.popped[i]
 	n.popped = slices.Delete(n.popped, i, i+1)
-	settled := h.settling(sent)
+	settled := n.settling(h, sent)
 	h.run.GiveBack(sent)
 	settled()
 	n.point("given back")
@@ -430,7 +439,7 @@ func (n *trial) next(r *keptReader, enough int) {
 	n.note("next of %s, enough %d", r.queue.name, enough)
 	var settled []func()
 	for _, h := range r.outs {
-		settled = append(settled, h.settling(math.MaxInt))
+		settled = append(settled, n.settling(h, math.MaxInt))
 	}
 	runs, _, err := r.Next(r.runs, enough, false)
 	for _, f := range settled {
@@ -455,7 +464,7 @@ func (n *trial) leave(r *keptReader, sent int) {
 	left := sent
 	for _, h := range r.outs {
 		size := len(h.run.Bytes())
-		settled = append(settled, h.settling(min(left, size)))
+		settled = append(settled, n.settling(h, min(left, size)))
 		left = max(0, left-size)
 	}
 	r.Leave(r.runs, sent)

@@ -212,6 +212,9 @@ func (s *Storage) settled() {
 func (s *Storage) setDelivered(r *Run) {
 	r.state, r.bytes = delivered, nil
 	s.behind++
+	if r.inOverflow {
+		s.pinned += r.size
+	}
 	if p := r.prev; p != nil && p.state == delivered && p.inOverflow == r.inOverflow {
 		s.absorb(p, r)
 		r = p
@@ -280,6 +283,7 @@ func (s *Storage) dropDelivered() {
 		s.mayHoldEmpty = false
 	}
 	s.save()
+	s.unpin()
 }
 
 func (s *Storage) firstInOverflow() *Run {
@@ -295,6 +299,7 @@ func (s *Storage) firstInOverflow() *Run {
 func (s *Storage) drop(r *Run) (freed bool) {
 	for r != nil && r.state == delivered {
 		if r.inOverflow {
+			s.pinned -= r.size
 			s.overflow.Free(r.size, r.records)
 		} else {
 			s.ring.Free(r.size, r.records)

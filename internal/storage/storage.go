@@ -24,6 +24,8 @@ type Storage struct {
 	out         int         // runs whose bytes a reader may be using
 	returned    int         // records in runs that were given back
 	behind      int         // runs that are delivered, but behind one that is not
+	pinned      int         // bytes of those of them that are in the overflow
+	unmovable   int         // how many those were when the ring had no room for what pins them
 	gapsFound   []state.Gap // memory of gaps()
 
 	// mayHoldEmpty is false only if there is certainly no record of length 0.

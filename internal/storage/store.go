@@ -27,9 +27,10 @@ type Store struct {
 	log     *zap.Logger
 	lock    io.Closer
 
-	state    *state.File
-	overflow *overflow.File
-	imported []*kept // storages with the records of a dump file that is still there
+	mostPinned int // the constant, except in tests
+	state      *state.File
+	overflow   *overflow.File
+	imported   []*kept // storages with the records of a dump file that is still there
 
 	mu        sync.Mutex
 	lastRing  uint64 // number of a ring file

@@ -21,6 +21,8 @@ type block struct {
 	starts []int64 // the position in the file of each
 	taken  int     // bytes handed out
 	freed  int     // records freed
+
+	retained bool // it is not to be used again
 }
 
 // blockPool keeps blocks for reuse, in two sizes. A record that is larger than those has

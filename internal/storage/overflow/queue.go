@@ -116,12 +116,20 @@ func (q *Queue) Free(size, records int) {
 		c.freed += n
 		records -= n
 		if c.freed == len(c.starts) {
-			q.file.blocks.put(c)
+			if c.retained {
+				q.file.blocks.drop(c)
+			} else {
+				q.file.blocks.put(c)
+			}
 			q.blocks = append(q.blocks[:0], q.blocks[1:]...)
 		}
 	}
 	q.settle()
 }
+
+// Retain keeps the bytes of the oldest handed-out run valid when it is freed, for somebody who
+// still reads them.
+func (q *Queue) Retain() { q.blocks[0].retained = true }
 
 // settle makes State.First the oldest record that is held.
 func (q *Queue) settle() {
