@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,11 +20,63 @@ import (
 // After all tests, no goroutine of any client is left.
 func TestMain(m *testing.M) {
 	status := nodetest.Main(m)
+	examples.end()
 	if err := goleak.Find(); err != nil && status == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}
 	os.Exit(status)
+}
+
+// examples plays the test for the node that the examples use, as they have none.
+var examples exampleTest
+
+type exampleTest struct {
+	testing.TB
+	once     sync.Once
+	address  string
+	cleanups []func()
+}
+
+func (*exampleTest) Helper()                   {}
+func (*exampleTest) Failed() bool              { return false }
+func (e *exampleTest) Cleanup(f func())        { e.cleanups = append(e.cleanups, f) }
+func (*exampleTest) Errorf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+func (*exampleTest) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+func (*exampleTest) Fatal(a ...any)            { panic(fmt.Sprint(a...)) }
+
+func (e *exampleTest) TempDir() string {
+	dir, err := os.MkdirTemp("", "dmq-example-")
+	if err != nil {
+		panic(err)
+	}
+	e.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// end stops the node.
+func (e *exampleTest) end() {
+	for _, f := range slices.Backward(e.cleanups) {
+		f()
+	}
+}
+
+// exampleNode returns the address of a node.
+func exampleNode() string {
+	examples.once.Do(func() { examples.address = nodetest.Start(&examples).Neo() })
+	return examples.address
+}
+
+// exampleClient returns a client that is connected to it.
+func exampleClient() *client.Client {
+	c, err := client.New(client.Options{Nodes: []string{exampleNode()}, Credentials: credentials})
+	if err == nil {
+		err = c.WaitConnected(context.Background(), 1)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return c
 }
 
 // credentials are those that nodes of package nodetest know.
