@@ -206,6 +206,12 @@ func TestAKillAfterAnyOperationLosesAndRepeatsNothing(t *testing.T) {
 				}
 				n.examine(n.dir.Clone(), where, depth)
 			}
+			n.dir.Before = func(c disktest.Call) error {
+				if c.Op == "rename" || c.Op == "remove" { // something was stored since the call before
+					n.at("before " + c.String())
+				}
+				return nil
+			}
 			n.dir.After = func(c disktest.Call) {
 				if interesting(c) {
 					n.at("after " + c.String())

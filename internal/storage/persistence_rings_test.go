@@ -300,8 +300,8 @@ func TestALostRingFile(t *testing.T) {
 	n.start()
 }
 
-// What the overflow file does not hold any more is an error in the log; the other storages
-// have their records.
+// What the overflow file does not hold any more is an error in the log, and the file is kept
+// aside with what may be left in it; the other storages have their records.
 func TestADamagedOverflowFile(t *testing.T) {
 	for name, damage := range map[string]func(b []byte) []byte{
 		"missing":             func([]byte) []byte { return nil },
@@ -328,6 +328,7 @@ func TestADamagedOverflowFile(t *testing.T) {
 			if b = damage(b); b != nil {
 				n.dir.Put("overflow.dat", b)
 			}
+			damaged := string(b)
 			for range 2 {
 				cs, err := n.load(n.dir)
 				if err != nil {
@@ -342,6 +343,9 @@ func TestADamagedOverflowFile(t *testing.T) {
 					if len(found["b"]) != 2 {
 						t.Errorf("got %.10q, want the two records of b, which are intact", found)
 					}
+				}
+				if aside, _ := n.dir.Content("overflow-aside-1.dat"); aside == nil && damaged != "" || string(aside) != damaged {
+					t.Errorf("the damaged file is not kept aside as it was; there are %q", n.dir.Names())
 				}
 				n.dir = n.dir.Clone()
 			}
