@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -111,7 +112,12 @@ type loader struct {
 // anything, and imports dumps last: they stay what they are until Commit.
 func (l *loader) load() (err error) {
 	st := l.store
-	if st.state, err = state.Open(st.dir); err != nil {
+	st.state, err = state.Open(st.dir)
+	if errors.Is(err, state.ErrDamaged) {
+		return fmt.Errorf("%w; it tells which records lie where in the ring files. If it is moved away, the node starts "+
+			"with what dumps and overflow index tell, and leaves the ring files as they are", err)
+	}
+	if err != nil {
 		return err
 	}
 	l.fresh = st.state.Empty()

@@ -42,7 +42,7 @@ func TestALoadThatFailsLeavesTheDirectoryFree(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := Load(realStore(path)); err == nil || !strings.Contains(err.Error(), "storages.dat") {
+		if _, err := Load(realStore(path)); err == nil || !strings.Contains(err.Error(), "storages.dat: damaged") || !strings.Contains(err.Error(), "moved away") {
 			t.Fatalf("got error %v, want one about storages.dat", err)
 		}
 		if got := files(t, path)["storages.dat"]; got != "damaged" {

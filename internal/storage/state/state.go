@@ -131,6 +131,9 @@ func create(dir disk.Dir) (*File, error) {
 	if err = f.grow(firstSlots); err == nil {
 		copy(f.page, magic)
 		f.SetHeader(f.header)
+		err = f.Sync() // a power failure is not to leave a file without header, which keeps the node from starting
+	}
+	if err == nil {
 		err = dir.Rename(temporary, FileName)
 	}
 	if err != nil {
