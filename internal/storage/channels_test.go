@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow/overflowtest"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
 )
 
@@ -174,7 +174,7 @@ func TestAChannelThatCannotBeMadeLeavesNothing(t *testing.T) {
 			if refuse {
 				return nil, errBroken
 			}
-			return &overflow.Memory{}, nil
+			return &overflowtest.Memory{}, nil
 		},
 	})
 	check := func(what string, want int) {

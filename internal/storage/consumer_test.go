@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow/overflowtest"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
 )
 
@@ -13,7 +13,7 @@ import (
 func newTestChannels(ringSize uint64) *Channels {
 	return NewChannels(Options{
 		RingSize: func(string) uint64 { return ringSize },
-		Overflow: func(string) (Overflow, error) { return &overflow.Memory{}, nil },
+		Overflow: func(string) (Overflow, error) { return &overflowtest.Memory{}, nil },
 	})
 }
 

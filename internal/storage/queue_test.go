@@ -5,7 +5,7 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow/overflowtest"
 )
 
 // queue is the model of a Storage: a list of records, oldest first, each of which is
@@ -147,7 +147,7 @@ var errBroken = errors.New("broken on purpose")
 
 // faultyOverflow is a Memory that fails when told to and watches how it is used.
 type faultyOverflow struct {
-	overflow.Memory
+	overflowtest.Memory
 	name      string
 	breakPush bool
 	breakTake bool

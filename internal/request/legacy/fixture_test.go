@@ -23,7 +23,7 @@ import (
 	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
 	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow/overflowtest"
 )
 
 // patience is how long a test waits for what must happen.
@@ -47,11 +47,11 @@ const (
 	unreadable = "unreadable"
 )
 
-type fullOverflow struct{ overflow.Memory }
+type fullOverflow struct{ overflowtest.Memory }
 
 func (o *fullOverflow) Push([]byte) error { return errors.New("no space left on device") }
 
-type brokenOverflow struct{ overflow.Memory }
+type brokenOverflow struct{ overflowtest.Memory }
 
 func (o *brokenOverflow) Take(int, int) ([]byte, int, error) {
 	return nil, 0, errors.New("input/output error")
@@ -93,7 +93,7 @@ func start(t testing.TB, loops int) *node {
 			case strings.HasPrefix(name, unreadable):
 				return &brokenOverflow{}, nil
 			}
-			return &overflow.Memory{}, nil
+			return &overflowtest.Memory{}, nil
 		},
 	})
 	sessions := NewNode(n.channels, new(stats.Legacy), Loggers{Main: zap.New(core), Handlers: zap.New(core)})

@@ -1,11 +1,8 @@
-// Package overflow keeps the records of storages that did not fit their rings.
-//
-// Memory is the overflow of this version: it keeps the records in the Go heap, in
-// chunks laid out as in a ring, so that a channel of which more is pushed than its ring
-// holds loses nothing while the node runs.
+// Package overflowtest is an overflow for tests of what uses one: it keeps records in the Go
+// heap, in chunks laid out as in a ring, and nothing survives.
 //
 // The package imports ring and nothing else of the node.
-package overflow
+package overflowtest
 
 import (
 	"encoding/binary"

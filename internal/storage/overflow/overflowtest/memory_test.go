@@ -1,4 +1,4 @@
-package overflow
+package overflowtest
 
 import (
 	"bytes"
