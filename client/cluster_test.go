@@ -88,16 +88,18 @@ func TestNodesComeAndGo(t *testing.T) {
 		eventually(t, "records are stored", func() bool { return p.State().Stored > before+1000 })
 	}
 	breaks := 0
-	for _, end := range []func(*nodetest.Node){
-		func(n *nodetest.Node) { n.Stop() },
-		func(n *nodetest.Node) { n.Kill() },
-	} {
-		for _, node := range nodes {
+	stop, kill := func(n *nodetest.Node) { n.Stop() }, (*nodetest.Node).Kill
+	rounds := [][]func(*nodetest.Node){{stop, kill, stop}, {kill, stop, kill}}
+	if testing.Short() {
+		rounds = rounds[:1]
+	}
+	for _, ends := range rounds {
+		for i, end := range ends {
 			flows()
-			end(node)
+			end(nodes[i])
 			breaks++
 			flows()
-			node.Restart()
+			nodes[i].Restart()
 			waitConnected(t, c, 3)
 		}
 	}

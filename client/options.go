@@ -58,7 +58,7 @@ type Options struct {
 	Logger *slog.Logger
 
 	// OnStateChange is called whenever the connection of a node is made, lost, or not
-	// made. It must not block, nor call Close.
+	// made, and when the client is closed. It must not block, nor call Close.
 	OnStateChange func(NodeState)
 }
 

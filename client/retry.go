@@ -126,13 +126,17 @@ func (p *Producer) retry() bool {
 	p.mu.Unlock()
 
 	kept := parked[:0]
-	now, full := time.Now(), false
+	now := time.Now()
 	nobody := len(p.client.connections()) == 0
-	for _, r := range parked {
-		if !full && now.After(r.notBefore) && !(nobody && now.Before(r.deadline)) {
-			var sent bool
-			if sent, full = p.again(r); sent {
+	for i, r := range parked {
+		if now.After(r.notBefore) && !(nobody && now.Before(r.deadline)) {
+			gone, full := p.again(r)
+			if gone {
 				continue
+			}
+			if full && len(r.tried) == 0 { // so no node has room
+				kept = append(kept, parked[i:]...)
+				break
 			}
 		}
 		kept = append(kept, r)
