@@ -135,6 +135,15 @@ func (c *stubConn) expectEnd() {
 	}
 }
 
+// expectSilence makes sure that the client sends nothing for a while.
+func (c *stubConn) expectSilence() {
+	c.conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if c.more() || len(c.in) > 0 {
+		c.t.Errorf("connection %d: got % x, want nothing yet", c.n, c.in)
+	}
+	c.conn.SetReadDeadline(time.Now().Add(2 * nodetest.Patience))
+}
+
 // send writes messages with these payloads, in hexadecimal.
 func (c *stubConn) send(id uint64, payloads ...string) {
 	var out []byte
