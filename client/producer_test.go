@@ -236,6 +236,32 @@ func TestProducerClose(t *testing.T) {
 	wantError(t, p.Close(patient(t)), client.ErrClosed) // tells what the first call could not
 }
 
+// A record that is under way when its producer is closed is reported when its fate is known,
+// and not tried again.
+func TestProducerClosedUnderWay(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	refuse := func(c *stubConn) {
+		if id, _, ok := c.read(); ok {
+			close(asked)
+			<-answer
+			c.send(id, "fd", "02")
+			c.expectEnd()
+		}
+	}
+	c := connectStubs(t, client.Options{}, startStub(t, refuse))
+	failed := make(chan error, 1)
+	p := c.Producer(client.ProducerOptions{OnError: func(_ []byte, _ []string, err error) { failed <- err }})
+	produce(t, p, "jobs", "x")
+	<-asked
+	wantError(t, p.Close(ended()), context.Canceled)
+	if s := p.State(); s.Pending != 1 {
+		t.Errorf("got state %+v, want one pending", s)
+	}
+	close(answer)
+	wantError(t, <-failed, client.ErrNodeError)
+	eventually(t, "nothing is pending", func() bool { return p.State().Pending == 0 })
+}
+
 // Closing the client ends its producers: who waits is woken, what is pending is given up.
 func TestCloseClientWithProducer(t *testing.T) {
 	asked := make(chan struct{})
