@@ -113,7 +113,7 @@ func joined(channels []string) string { return strings.Join(channels, ",") }
 
 // newError makes the error of a request that has failed as f says. Without failures no
 // node was connected.
-func newError(request string, channels []string, f failures) error {
+func newError(request string, channels []string, f failures) *Error {
 	e := &Error{Request: request, Channel: joined(channels)}
 	switch len(f) {
 	case 0:

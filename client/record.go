@@ -70,11 +70,11 @@ func (r *record) finished() {
 // outcome returns the error of a record that is given up.
 func (r *record) outcome() error {
 	channels, _ := r.content()
-	err := newError("Push", channels, r.tried)
-	if r.uncertain != nil && !errors.Is(err, ErrUncertain) {
-		return &Error{Request: "Push", Channel: joined(channels), Err: fmt.Errorf("%w; before: %w", err, r.uncertain)}
+	e := newError("Push", channels, r.tried)
+	if r.uncertain != nil && !errors.Is(e, ErrUncertain) {
+		e.Err = fmt.Errorf("%w; before: %w", e.Err, r.uncertain)
 	}
-	return err
+	return e
 }
 
 // abandoned returns the error of a record that is given up because the producer ends.
