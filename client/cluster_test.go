@@ -85,7 +85,7 @@ func TestNodesComeAndGo(t *testing.T) {
 	flows := func() { // records go through
 		t.Helper()
 		before := p.State().Stored
-		eventually(t, "records are stored", func() bool { return p.State().Stored > before+1000 })
+		eventually(t, "records are stored", func() bool { return p.State().Stored > before+300 })
 	}
 	breaks := 0
 	stop, kill := func(n *nodetest.Node) { n.Stop() }, (*nodetest.Node).Kill
@@ -147,7 +147,7 @@ func TestPushWhileNodesEnd(t *testing.T) {
 	flows := func() {
 		t.Helper()
 		before := pushesOf(c)
-		eventually(t, "records are pushed", func() bool { return pushesOf(c) > before+200 })
+		eventually(t, "records are pushed", func() bool { return pushesOf(c) > before+100 })
 	}
 	flows()
 	nodes[0].Stop()
@@ -251,7 +251,7 @@ func TestOneNodeRejects(t *testing.T) {
 func TestConsumeInSeveralGoroutines(t *testing.T) {
 	c := connect(t, startNodes(t, 2)...)
 	p := newProducer(t, c, client.ProducerOptions{})
-	values := numbered(20000)
+	values := numbered(12000)
 	produce(t, p, "jobs", values...)
 	if err := p.Close(patient(t)); err != nil {
 		t.Fatal(err)

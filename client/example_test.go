@@ -112,7 +112,7 @@ func ExampleClient_Producer() {
 			log.Printf("%s was not stored: %v", value, err)
 		},
 	})
-	for i := range 10000 {
+	for i := range 1000 {
 		if err := p.Push(ctx, fmt.Appendf(nil, "record %d", i), "example-produce"); err != nil {
 			log.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func ExampleClient_Producer() {
 	}
 	fmt.Println(p.State().Stored, "stored")
 	// Output:
-	// 10000 stored
+	// 1000 stored
 }
 
 // What to do about the ways in which a Pop can fail.

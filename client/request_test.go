@@ -101,11 +101,11 @@ func TestPopOfSubscribedChannel(t *testing.T) {
 
 func TestManyGoroutines(t *testing.T) {
 	c := connect(t, startNodes(t, 2)...)
-	values := numbered(2000)
+	values := numbered(1000)
 	var group sync.WaitGroup
 	for i := range 100 {
 		group.Go(func() {
-			for _, value := range values[20*i : 20*i+20] {
+			for _, value := range values[10*i : 10*i+10] {
 				if err := c.Push(patient(t), []byte(value), "jobs"); err != nil {
 					t.Error(err)
 				}
