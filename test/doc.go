@@ -6,6 +6,7 @@
 //	nodetest/                builds, starts, watches and ends nodes
 //	legacyclient/            a client of the legacy protocol that shares no code with the node
 //	neoclient/               the same for the neo protocol
+//	terminal/                a terminal and its screen
 //	*_test.go                what the vectors can't say: several consumers, slow and dead
 //	                         clients, limits, shutdown, load, hostile input
 //
