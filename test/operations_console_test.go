@@ -109,7 +109,7 @@ func TestConsoleThatIsStopped(t *testing.T) {
 		c.remove(fmt.Sprint(strings.Repeat("x", 100), i))
 	}
 	term.Resume()
-	waitScreen(t, term, `no channels\z`)
+	waitScreen(t, term, `(?s)499\n.*no channels\z`) // the last line, too
 	term.HangUp() // which also sends a SIGHUP, for the log files
 	for i := range 10 {
 		c.push(fmt.Sprint(i), "record")

@@ -14,6 +14,7 @@ type Screen struct {
 	cells      [][]rune
 	col, row   int // col may be cols: the next character starts a line
 	pending    []byte
+	history    []string // lines that have scrolled away
 }
 
 // NewScreen returns an empty screen.
@@ -41,6 +42,9 @@ func (s *Screen) Resize(cols, rows int) {
 
 // Cursor is where the next character would appear, counted from 0.
 func (s *Screen) Cursor() (col, row int) { return s.col, s.row }
+
+// History is the lines that have scrolled away since the size was last changed.
+func (s *Screen) History() []string { return s.history }
 
 // Lines are without blanks at their ends and without the empty ones at the bottom.
 func (s *Screen) Lines() []string {
@@ -94,6 +98,7 @@ func (s *Screen) next(b []byte) int {
 func (s *Screen) lineFeed() {
 	if s.row++; s.row == s.rows {
 		s.row--
+		s.history = append(s.history, strings.TrimRight(string(s.cells[0]), " "))
 		s.cells = append(s.cells[1:], blank(s.cols))
 	}
 }

@@ -5,6 +5,7 @@ package terminal
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -161,6 +162,13 @@ func (term *Terminal) Lines() []string {
 	term.mu.Lock()
 	defer term.mu.Unlock()
 	return term.screen.Lines()
+}
+
+// History is the lines that have scrolled away since the size was last changed.
+func (term *Terminal) History() []string {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	return slices.Clone(term.screen.History())
 }
 
 // Cursor is where the next character would appear, counted from 0.
