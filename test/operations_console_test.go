@@ -110,7 +110,7 @@ func TestConsoleThatIsStopped(t *testing.T) {
 	}
 	term.Resume()
 	waitScreen(t, term, `(?s)499\n.*no channels\z`) // the last line, too
-	term.HangUp() // which also sends a SIGHUP, for the log files
+	term.HangUp()                                   // which also sends a SIGHUP, for the log files
 	for i := range 10 {
 		c.push(fmt.Sprint(i), "record")
 	}

@@ -2,12 +2,14 @@ package test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -94,12 +96,19 @@ func TestStatsOfRequests(t *testing.T) {
 	d.do(legacyclient.Request(legacyclient.Consume, "bad name"), legacyclient.BadChannelName)
 	d.do(legacyclient.Request(legacyclient.Produce, "bad name"), legacyclient.BadChannelName)
 	d.consume("stream")
+	n := connect(t, node)
+	n.push(strings.Repeat("x", 5000), "neo")
+	n.Close() // before the line: its bytes count nevertheless
 
 	wantSums(t, node, map[string]int{
 		"request/Push/handled": 1, "request/Push/handled_over_100_ms": 1, "request/Pop/handled": 1,
 		"request/Consume/handled": 1, "request/Consume/handled_10_micros": 0, "request/Produce/handled": 1,
-		"request/PushMulti/handled": 0, "action/pushed/records": 1, "action/pushed/bytes": 5,
+		"request/PushMulti/handled": 0, "neo_request/push/handled": 1,
+		"action/pushed/records": 2, "action/pushed/bytes": 5005,
 	})
+	if got := statsSums(t, node, "bytes_received")["bytes_received"]; got < 5000 {
+		t.Errorf("got %d bytes_received in all lines, want more than 5000", got)
+	}
 	line := waitStats(t, node, 0, "request/Consume/max_active:1")
 	line.want(t, "handling_connections:2")
 }
@@ -107,18 +116,22 @@ func TestStatsOfRequests(t *testing.T) {
 // wantSums waits until the values of keys in all lines add up to sums.
 func wantSums(t *testing.T, node *nodetest.Node, want map[string]int) {
 	t.Helper()
-	got := map[string]int{}
-	eventually(t, "sums in stats.log", func() bool {
-		clear(got)
-		for _, item := range strings.Fields(readFile(t, node, "log/stats.log")) {
-			key, value, _ := strings.Cut(item, ":")
-			if _, wanted := want[key]; wanted {
-				n, _ := strconv.Atoi(value)
-				got[key] += n
-			}
+	keys := slices.Collect(maps.Keys(want))
+	eventually(t, fmt.Sprint("the sums ", want), func() bool { return maps.Equal(statsSums(t, node, keys...), want) })
+}
+
+// statsSums adds up the values of keys in all lines.
+func statsSums(t *testing.T, node *nodetest.Node, keys ...string) map[string]int {
+	t.Helper()
+	sums := map[string]int{}
+	for _, item := range strings.Fields(readFile(t, node, "log/stats.log")) {
+		key, value, _ := strings.Cut(item, ":")
+		if slices.Contains(keys, key) {
+			n, _ := strconv.Atoi(value)
+			sums[key] += n
 		}
-		return maps.Equal(got, want)
-	})
+	}
+	return sums
 }
 
 // With [STATS] socket_path, collectd gets what a line says (operations spec §8.7).

@@ -4,6 +4,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
@@ -47,4 +50,24 @@ func TestCheck11StopWithClientsOfEveryKind(t *testing.T) {
 	wantStopped(t, node.Path("data"), map[string][]string{
 		"plain": {"kept"}, "a@held": {"unconfirmed"}, "@legacy": nil, "a@neo": nil,
 	})
+}
+
+// Further signals during a stop change nothing (operations spec §5.2).
+func TestSignalsDuringTheStop(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t)
+	blockedConsumer(t, node, "blocked") // whose connection takes a moment to end
+	pushTo(t, node, "plain", "kept")
+	pid, err := strconv.Atoi(strings.TrimSpace(readFile(t, node, "dmqnode.pid")))
+	must(t, err)
+	node.Signal(syscall.SIGTERM)
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP} {
+		syscall.Kill(pid, signal) // it may have ended
+	}
+	if status := node.Wait(); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+	if _, err := os.Stat(node.Path("data/plain.rq")); err != nil {
+		t.Errorf("no dump: %v", err)
+	}
 }

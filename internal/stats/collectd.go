@@ -22,12 +22,13 @@ import (
 //
 // It belongs to one goroutine.
 type Collectd struct {
-	config config.Stats
-	conn   net.Conn // nil while there is none; the next line connects again
-	in     *bufio.Reader
+	config   config.Stats
+	patience time.Duration // for everything that a line says
+	conn     net.Conn      // nil while there is none; the next line connects again
+	in       *bufio.Reader
 }
 
-// collectdPatience is how long the daemon may take for everything that a line says.
+// collectdPatience is how long the daemon may take, and a stop of the node wait for it.
 const collectdPatience = time.Second
 
 // ConnectCollectd connects to the socket of [STATS] socket_path. Without one it returns nil.
@@ -42,7 +43,7 @@ func ConnectCollectd(c config.Stats) (*Collectd, error) {
 		}
 		c.Hostname = name
 	}
-	d := &Collectd{config: c}
+	d := &Collectd{config: c, patience: collectdPatience}
 	if err := d.connect(); err != nil {
 		return nil, fmt.Errorf("[STATS] socket_path: %w (without collectd, remove the key)", err)
 	}
@@ -50,7 +51,7 @@ func ConnectCollectd(c config.Stats) (*Collectd, error) {
 }
 
 func (d *Collectd) connect() (err error) {
-	if d.conn, err = net.DialTimeout("unix", d.config.SocketPath, collectdPatience); err != nil {
+	if d.conn, err = net.DialTimeout("unix", d.config.SocketPath, d.patience); err != nil {
 		d.conn = nil // not a nil pointer in an interface
 		return fmt.Errorf("collectd: %w", err)
 	}
@@ -74,7 +75,7 @@ func (d *Collectd) send(at time.Time, l *line) error {
 			return err
 		}
 	}
-	d.conn.SetDeadline(time.Now().Add(collectdPatience))
+	d.conn.SetDeadline(time.Now().Add(d.patience))
 	var refused error
 	var command []byte
 	for i, g := range l.groups {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -140,6 +141,26 @@ func TestCollectdIsConnectedToAgain(t *testing.T) {
 	}
 	if got := d.received(3); !slices.Equal(got[1:], wantCommands) {
 		t.Errorf("got %q, want %q", got[1:], wantCommands)
+	}
+}
+
+// A daemon that does not answer costs its patience, and the rest of the line.
+func TestCollectdThatHangs(t *testing.T) {
+	d := startDaemon(t, func(string) string {
+		<-t.Context().Done()
+		return ""
+	})
+	c := d.connect(t)
+	c.patience = 10 * time.Millisecond
+	err := c.send(at, twoGroups())
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got error %v, want one about the time", err)
+	}
+	if got := d.received(1); got[0] != wantCommands[0] {
+		t.Errorf("got %q, want %q", got[0], wantCommands[0])
+	}
+	if c.conn != nil {
+		t.Error("the connection is kept, on which a reply may be on its way")
 	}
 }
 
