@@ -13,7 +13,8 @@ func TestQueuesMayBeUsedConcurrently(t *testing.T) {
 	owner := newPublished()
 	f, _ := owner.mustOpen(t, dir)
 	f.canCut = probeFile(dir) == nil
-	const owners, records = 4, 20_000
+	const owners = 4
+	records := int(rounds(20_000))
 	var wg sync.WaitGroup
 	var mu sync.Mutex // guards owner.states
 	queues := make([]*Queue, owners)

@@ -10,7 +10,7 @@ import (
 
 // After each operation that changes a file, a crash must leave exactly what was published.
 func TestNothingPublishedIsLostByACrashAtAnyPoint(t *testing.T) {
-	for seed := range uint64(25) {
+	for seed := range rounds(25) {
 		m := newModel(t, seed, newMemDir())
 		watch := func() { m.dir.after = m.checkAll }
 		watch()
@@ -36,7 +36,7 @@ func TestNothingPublishedIsLostByACrashAtAnyPoint(t *testing.T) {
 // and changes nothing; what is in the queues stays; when the operations work again,
 // everything does.
 func TestFailingOperationsHarmNothing(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range rounds(60) {
 		m := newModel(t, seed, newMemDir())
 		failures := 0
 		for range 600 {

@@ -182,3 +182,11 @@ func drainAll(t testing.TB, queues map[string]*Queue) map[string][]string {
 	}
 	return contents
 }
+
+// rounds is how often a test with random input goes round: n times, or less with -short.
+func rounds(n uint64) uint64 {
+	if testing.Short() {
+		return n / 4
+	}
+	return n
+}

@@ -286,7 +286,7 @@ func (m *model) settle() {
 }
 
 func TestQueuesBehaveLikeTheModelThroughCrashesAndRestarts(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range rounds(60) {
 		m := newModel(t, seed, newMemDir())
 		for range 600 {
 			if err := m.step(); err != nil {

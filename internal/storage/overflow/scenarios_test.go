@@ -472,7 +472,11 @@ func TestRecoverCanBeKilledAtAnyPoint(t *testing.T) {
 func TestRecoverSurvivesFailingOperations(t *testing.T) {
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
-			for n := 1; ; n++ {
+			step := 1
+			if testing.Short() {
+				step = 4
+			}
+			for n := 1; ; n += step {
 				dir := s.make()
 				left := n
 				dir.fault = func(operation, name string) error {

@@ -38,8 +38,10 @@ func testHeadTruncation(t *testing.T, dir disk.Dir) {
 	b, _ := f.Create("b")
 	queues := []*Queue{a, b}
 	pushed, popped := 0, 0
+	blanks := strings.Repeat(" ", 20_000)
 	payload := func(q *Queue, n int) string {
-		return fmt.Sprintf("%-20000s", fmt.Sprintf("%s %d", q.name, n))
+		text := fmt.Sprintf("%s %d", q.name, n)
+		return text + blanks[len(text):]
 	}
 	push := func(n int) {
 		for range n {
