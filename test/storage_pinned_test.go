@@ -1,0 +1,40 @@
+package test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
+	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+)
+
+// A client that suspends its Consume keeps a batch that lies in the overflow. Others of its
+// subscriber go on, and the overflow does not grow for that; the batch comes again.
+func TestSuspendedConsumerDoesNotHoldTheOverflow(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "300000"))
+	const first, more, rounds = 10_000, 25_000, 4
+	produceTo(t, node, "ch", 0, first)
+	suspended := connect(t, node).consume("ch", "a")
+	taken := 0
+	for taken < 4000 { // the ring holds fewer
+		taken += len(suspended.batch())
+		suspended.send(neoclient.Continue)
+	}
+	held := suspended.batch()
+	other := connect(t, node).consume("ch", "a")
+	other.wantRecords(numbered(taken+len(held), first, 100)...)
+	for round := range rounds {
+		from := first + round*more
+		produceTo(t, node, "ch", from, from+more)
+		other.wantRecords(numbered(from, from+more, 100)...)
+	}
+	other.stop()
+	eventually(t, "the overflow is empty", func() bool {
+		info, err := os.Stat(node.Path("data/overflow.dat"))
+		return err == nil && info.Size() == 0
+	})
+	node.Kill()
+	node.Restart()
+	wantQueue(t, node, "ch", "a", held...)
+}
