@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -302,5 +303,69 @@ func TestSubscribers(t *testing.T) {
 		if different, again := got.distinct(); different != len(values) || again != 0 {
 			t.Errorf("subscriber %q: got %d records, and %d again, want %d and 0", names[i], different, again, len(values))
 		}
+	}
+}
+
+// However often a consumer is stopped, at whatever moment, suspended and resumed, every
+// record comes once: Stop loses and doubles nothing.
+func TestStopAtAnyMoment(t *testing.T) {
+	c := connect(t, startNodes(t, 2)...)
+	p := newProducer(t, c, client.ProducerOptions{MaxPendingRecords: 50})
+	const records = 3000
+	var producing sync.WaitGroup
+	producing.Go(func() {
+		for i := range records {
+			err := p.Push(patient(t), fmt.Appendf(nil, "record %d", i), "jobs")
+			if err == nil && i%20 == 0 {
+				err = p.Flush(patient(t)) // so that it takes a while
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	defer producing.Wait()
+	var got ledger
+	consumers := 0
+	for deadline := patient(t); ; consumers++ {
+		if different, _ := got.distinct(); different == records {
+			break
+		}
+		if deadline.Err() != nil {
+			different, _ := got.distinct()
+			t.Fatalf("got %d of %d records in time, by %d consumers", different, records, consumers)
+		}
+		consumer, err := c.Consume(context.Background(), "jobs", client.ConsumeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stopAfter := rand.IntN(200)
+		var group sync.WaitGroup
+		group.Go(func() { // at a moment that has nothing to do with the records
+			time.Sleep(rand.N(3 * time.Millisecond))
+			consumer.Suspend()
+			consumer.Resume()
+			consumer.Stop()
+		})
+		for n := range 2 {
+			group.Go(func() {
+				taken := 0
+				for record, err := range consumer.Records() {
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					got.note(record.Value)
+					if taken++; n == 0 && taken == stopAfter {
+						consumer.Stop()
+					}
+				}
+			})
+		}
+		group.Wait()
+	}
+	if different, again := got.distinct(); different != records || again != 0 {
+		t.Errorf("of %d records got %d, and %d again, want all and none again; %d consumers", records, different, again, consumers)
 	}
 }

@@ -11,7 +11,7 @@ var (
 	// ErrNotConnected means that no node is connected, so nothing was sent.
 	ErrNotConnected = errors.New("no node is connected")
 
-	// ErrEmpty is the outcome of a Pop if every node was asked and has no record in the
+	// ErrEmpty is the outcome of a Pop if every connected node has no record in the
 	// channel.
 	ErrEmpty = errors.New("the channel is empty")
 
@@ -40,7 +40,7 @@ var (
 
 	// ErrBadName means that a channel or subscriber has a name that no node accepts:
 	// names consist of the letters A to Z and a to z, digits, _ and -. A channel has at
-	// least one of them, and with its subscriber 250 at most.
+	// least one of them, and with its subscriber 251 at most.
 	ErrBadName = errors.New("bad name")
 
 	// ErrNoChannels and ErrTooManyChannels are for a Push to no channel or to more than

@@ -3,6 +3,8 @@ package client_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -147,4 +149,18 @@ func TestClosed(t *testing.T) {
 	if state := c.Nodes()[0].State; state != client.Closed {
 		t.Errorf("got state %v, want closed", state)
 	}
+}
+
+// Nodes may come from a file, and have names.
+func TestNodesFile(t *testing.T) {
+	address := startNodes(t, 1)[0].Neo()
+	file := filepath.Join(t.TempDir(), "nodes")
+	text := "# the test's\n" + strings.Replace(address, "127.0.0.1", "localhost", 1) + " # by name\n\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, client.Options{NodesFile: file})
+	waitConnected(t, c, 0)
+	pushAll(t, c, "jobs", "one")
+	wantValues(t, popAll(t, c, "jobs"), []string{"one"})
 }
