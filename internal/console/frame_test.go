@@ -19,11 +19,13 @@ func reading(second int, queues ...storage.Figures) stats.Reading {
 		Process: stats.Process{RSS: 123_400_000, Machine: 8 << 30},
 		Legacy:  stats.Connections{Open: 12, Limit: 5000},
 		Neo:     stats.Connections{Open: 3, Limit: 5000},
-		Pushed:  storage.Moved{Records: uint64(second) * 12345},
-		Popped:  storage.Moved{Records: uint64(second) * 300},
+		Counters: storage.Counters{
+			Pushed: storage.Moved{Records: uint64(second) * 12345},
+			Popped: storage.Moved{Records: uint64(second) * 300},
+		},
 		Storages: append([]storage.Figures{
 			{Channel: "orders", Subscribed: true, Capacity: 1000, MemoryRecords: 1234, MemoryBytes: 870,
-				Pushed: storage.Moved{Records: uint64(second) * 5000}},
+				Counters: storage.Counters{Pushed: storage.Moved{Records: uint64(second) * 5000}}},
 			{Channel: "orders", Subscriber: "reports", Subscribed: true, Capacity: 1000, MemoryRecords: 4, MemoryBytes: 432,
 				OverflowRecords: 26, OverflowBytes: 2600},
 			{Channel: "empty", Capacity: 1 << 30},

@@ -39,14 +39,13 @@ func (r *rates) view(now stats.Reading) *view {
 	if len(r.history) > 0 {
 		oldest, newest := r.history[0], r.history[len(r.history)-1]
 		// A reading may miss a channel that is removed meanwhile; the next one has it.
-		v.Pushed.Records = max(v.Pushed.Records, newest.Pushed.Records)
-		v.Popped.Records = max(v.Popped.Records, newest.Popped.Records)
+		v.Counters = v.AtLeast(newest.Counters)
 		seconds := now.At.Sub(oldest.At).Seconds()
 		v.in = perSecond(oldest.Pushed.Records, v.Pushed.Records, seconds)
 		v.out = perSecond(oldest.Popped.Records, v.Popped.Records, seconds)
 	}
 	v.queues = r.queues(now)
-	r.history = append(r.history, stats.Reading{At: now.At, Pushed: v.Pushed, Popped: v.Popped})
+	r.history = append(r.history, stats.Reading{At: now.At, Counters: v.Counters})
 	r.history = r.history[max(0, len(r.history)-average):]
 	return v
 }

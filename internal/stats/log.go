@@ -123,7 +123,8 @@ func (l *Log) snapshot() (s snapshot) {
 	if s.Reading, err = l.sources.Read(); err != nil {
 		l.processErrors.Log(zapcore.ErrorLevel, "the figures of this process cannot be read", zap.Error(err))
 	}
-	s.atLeast(l.before.Reading)
+	// What a channel has counted that was removed during Read comes with the next line.
+	s.Counters = s.AtLeast(l.before.Counters)
 	for _, r := range l.requests {
 		s.requests = append(s.requests, r.requests.read())
 		s.most = append(s.most, r.requests.takeMost())

@@ -9,12 +9,12 @@ import (
 // Reading is the figures of a moment, for whoever shows them. What counts, counts from the
 // start of the node: nothing is reset, and readers do not notice each other.
 type Reading struct {
-	At             time.Time
-	Process        Process
-	Received, Sent uint64 // bytes of both protocols
-	Legacy, Neo    Connections
-	Storages       []storage.Figures
-	Pushed, Popped storage.Moved // of all storages, also of those that have been removed
+	At               time.Time
+	Process          Process
+	Received, Sent   uint64 // bytes of both protocols
+	Legacy, Neo      Connections
+	Storages         []storage.Figures
+	storage.Counters // of all storages, also of those that have been removed
 }
 
 // Connections is the state of a listener.
@@ -32,25 +32,10 @@ func (s *Sources) Read() (Reading, error) {
 	r.Process, err = readProcess()
 	r.Received, r.Sent = s.Traffic()
 	r.Legacy, r.Neo = s.LegacyConnections(), s.NeoConnections()
-	r.Pushed, r.Popped = s.Channels.Removed()
+	r.Counters = s.Channels.Removed()
 	r.Storages = s.Channels.Figures()
-	for _, f := range r.Storages {
-		r.Pushed = sum(r.Pushed, f.Pushed)
-		r.Popped = sum(r.Popped, f.Popped)
+	for i := range r.Storages {
+		r.Counters = r.Plus(r.Storages[i].Counters)
 	}
 	return r, err
-}
-
-func sum(a, b storage.Moved) storage.Moved {
-	return storage.Moved{Records: a.Records + b.Records, Bytes: a.Bytes + b.Bytes}
-}
-
-// atLeast makes up for a channel that was removed between two looks of the same Read: what
-// it counted comes with the next one.
-func (r *Reading) atLeast(before Reading) {
-	r.Pushed, r.Popped = larger(r.Pushed, before.Pushed), larger(r.Popped, before.Popped)
-}
-
-func larger(a, b storage.Moved) storage.Moved {
-	return storage.Moved{Records: max(a.Records, b.Records), Bytes: max(a.Bytes, b.Bytes)}
 }

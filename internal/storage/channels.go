@@ -40,8 +40,8 @@ type Options struct {
 // shared is what all channels have in common.
 type shared struct {
 	Options
-	store   *Store         // makes all places, if there is one
-	removed removedFigures // of channels that are gone
+	store   *Store          // makes all places, if there is one
+	removed removedCounters // of channels that are gone
 }
 
 // Channels is the set of all channels of the node. All methods are safe for

@@ -1,6 +1,9 @@
 package storage
 
-import "sync/atomic"
+import (
+	"sync"
+	"time"
+)
 
 // Moved counts records that were put into queues, or taken out of them.
 type Moved struct{ Records, Bytes uint64 } // bytes of payload
@@ -8,6 +11,38 @@ type Moved struct{ Records, Bytes uint64 } // bytes of payload
 func (m *Moved) add(records, bytes int) {
 	m.Records += uint64(records)
 	m.Bytes += uint64(bytes)
+}
+
+func (m Moved) plus(o Moved) Moved { return Moved{m.Records + o.Records, m.Bytes + o.Bytes} }
+
+func (m Moved) atLeast(o Moved) Moved {
+	return Moved{max(m.Records, o.Records), max(m.Bytes, o.Bytes)}
+}
+
+// Counters count what happened to records since the node was started. Records that it
+// found then have not been pushed.
+type Counters struct {
+	Pushed      Moved // put into the queue
+	Popped      Moved // handed out; those that came back are not counted again
+	Delivered   Moved // handed out, and settled as delivered
+	Redelivered Moved // came back, because a client did not take them, to be handed out again
+	Overflowed  Moved // of the pushed ones, those that went to the overflow
+}
+
+// Plus returns the sums.
+func (c Counters) Plus(o Counters) Counters {
+	return Counters{
+		c.Pushed.plus(o.Pushed), c.Popped.plus(o.Popped), c.Delivered.plus(o.Delivered),
+		c.Redelivered.plus(o.Redelivered), c.Overflowed.plus(o.Overflowed),
+	}
+}
+
+// AtLeast returns the larger of each.
+func (c Counters) AtLeast(o Counters) Counters {
+	return Counters{
+		c.Pushed.atLeast(o.Pushed), c.Popped.atLeast(o.Popped), c.Delivered.atLeast(o.Delivered),
+		c.Redelivered.atLeast(o.Redelivered), c.Overflowed.atLeast(o.Overflowed),
+	}
 }
 
 // Figures are what there is to tell of one storage at a moment.
@@ -22,12 +57,22 @@ type Figures struct {
 	OverflowRecords uint64
 	OverflowBytes   uint64 // of payload
 
-	Pushed, Popped Moved // since the node was started
+	Consumers int // that are attached
+	Waiting   int // those of them that wait for a record
+
+	// Oldest is when the oldest record was first seen: see Channels.Mark. Zero if there is
+	// none that has been seen.
+	Oldest time.Time
+
+	Counters
 }
 
 // Figures returns the figures of all storages, those of a channel one after another, in
 // order of creation.
-func (cs *Channels) Figures() (all []Figures) {
+func (cs *Channels) Figures() []Figures { return cs.AppendFigures(nil) }
+
+// AppendFigures appends what Figures returns.
+func (cs *Channels) AppendFigures(all []Figures) []Figures {
 	for _, c := range cs.All() {
 		c.mu.Lock()
 		for _, s := range c.storages {
@@ -48,25 +93,29 @@ func (s *Storage) figures() Figures {
 		MemoryBytes:     uint64(s.ring.UsedSpace()),
 		OverflowRecords: uint64(s.overflow.Held()),
 		OverflowBytes:   s.overflow.PayloadBytes(),
-		Pushed:          s.pushed,
-		Popped:          s.popped,
+		Consumers:       len(s.consumers),
+		Waiting:         s.waiting.len,
+		Oldest:          s.oldest(),
+		Counters:        s.counters,
 	}
 }
 
-// removedFigures are those of storages that are gone, which still count in the totals.
-type removedFigures struct {
-	pushedRecords, pushedBytes, poppedRecords, poppedBytes atomic.Uint64
+// removedCounters are those of storages that are gone, which still count in the totals.
+type removedCounters struct {
+	mu sync.Mutex
+	Counters
 }
 
-func (r *removedFigures) add(s *Storage) {
-	r.pushedRecords.Add(s.pushed.Records)
-	r.pushedBytes.Add(s.pushed.Bytes)
-	r.poppedRecords.Add(s.popped.Records)
-	r.poppedBytes.Add(s.popped.Bytes)
+func (r *removedCounters) add(c Counters) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Counters = r.Plus(c)
 }
 
-// Removed returns what was moved in storages that have been removed since.
-func (cs *Channels) Removed() (pushed, popped Moved) {
+// Removed returns what was counted in storages that have been removed since.
+func (cs *Channels) Removed() Counters {
 	r := &cs.shared.removed
-	return Moved{r.pushedRecords.Load(), r.pushedBytes.Load()}, Moved{r.poppedRecords.Load(), r.poppedBytes.Load()}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Counters
 }

@@ -30,6 +30,7 @@ func (w *world) check() {
 	for _, q := range w.queues {
 		w.checkWakes(q)
 		w.checkCounts(q)
+		w.checkFigures(q)
 		w.checkRuns(q)
 		w.checkConsumers(q)
 	}

@@ -145,7 +145,7 @@ func (l *loader) load() (err error) {
 		return err
 	}
 	for _, s := range l.channels.storages() {
-		s.pushed, s.popped = Moved{}, Moved{}
+		s.counters = Counters{}
 	}
 	return l.setAside()
 }

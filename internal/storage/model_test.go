@@ -96,6 +96,7 @@ func runScript(t *testing.T, s script) {
 		w.begin(operations[i].name)
 		operations[i].do(w)
 		w.check()
+		w.mark()
 	}
 	w.settleAll()
 	w.drain()

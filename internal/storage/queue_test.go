@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow/overflowtest"
 )
@@ -16,6 +17,8 @@ type queue struct {
 	overflow *faultyOverflow
 	ringSize int
 	name     string
+
+	counters Counters // but for Popped
 
 	records []*record // of those in the ring, and of those in the overflow, the first is not delivered
 	runs    int       // that are handed out
@@ -30,6 +33,7 @@ type record struct {
 	payload    []byte
 	state      recordState
 	inOverflow bool
+	seen       time.Time // by Mark
 }
 
 type recordState uint8
@@ -63,7 +67,12 @@ func (q *queue) push(payloads ...[]byte) {
 	}
 	inOverflow = q.overflow.Held() - inOverflow
 	for i, p := range payloads {
-		q.records = append(q.records, &record{payload: p, inOverflow: i >= len(payloads)-inOverflow})
+		r := &record{payload: p, inOverflow: i >= len(payloads)-inOverflow}
+		q.records = append(q.records, r)
+		q.counters.Pushed.add(1, len(p))
+		if r.inOverflow {
+			q.counters.Overflowed.add(1, len(p))
+		}
 	}
 }
 
@@ -106,6 +115,7 @@ func (q *queue) handOut(enough, limit int, skipEmpty bool) (out []*record, faile
 		reachable--
 		if skipEmpty && len(r.payload) == 0 {
 			r.state = recordDelivered
+			q.counters.Delivered.add(1, 0)
 			continue
 		}
 		r.state = recordOut
@@ -123,8 +133,10 @@ func (q *queue) settle(records []*record, sent int) {
 		sent -= 8 + len(r.payload)
 		if sent >= 0 {
 			r.state = recordDelivered
+			q.counters.Delivered.add(1, len(r.payload))
 		} else {
 			r.state = recordWaits
+			q.counters.Redelivered.add(1, len(r.payload))
 		}
 	}
 	q.trim()

@@ -145,7 +145,7 @@ func leading(run []byte, empty bool) (size, records int) {
 func (s *Storage) handOut(bytes []byte, records int, inOverflow bool) *Run {
 	r := s.newRun()
 	r.bytes, r.size, r.records, r.inOverflow, r.state = bytes, len(bytes), records, inOverflow, out
-	s.popped.add(records, len(bytes)-records*ring.HeaderSize)
+	s.counters.Popped.add(records, len(bytes)-records*ring.HeaderSize)
 	r.prev = s.last
 	if s.last != nil {
 		s.last.next = r
@@ -210,6 +210,7 @@ func (s *Storage) settled() {
 // reader which does not settle its run for long costs the memory of no more runs than
 // there are readers.
 func (s *Storage) setDelivered(r *Run) {
+	s.counters.Delivered.add(r.records, r.size-r.records*ring.HeaderSize)
 	r.state, r.bytes = delivered, nil
 	s.behind++
 	if r.inOverflow {
@@ -253,6 +254,7 @@ func (s *Storage) giveBack(r *Run, sent int) {
 		size, n = size+len(record), n+1
 	}
 	s.out--
+	s.counters.Redelivered.add(r.records-n, r.size-size-(r.records-n)*ring.HeaderSize)
 	switch n {
 	case r.records:
 		s.setDelivered(r)

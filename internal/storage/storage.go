@@ -31,7 +31,10 @@ type Storage struct {
 	// mayHoldEmpty is false only if there is certainly no record of length 0.
 	mayHoldEmpty bool
 
-	pushed, popped Moved
+	counters Counters
+
+	// When the records of ring and overflow were first seen: see Channels.Mark.
+	ringMarks, overflowMarks marks
 
 	consumers []*Consumer // all that are attached
 	waiting   waitingList // those of them that wait for a record
@@ -66,8 +69,9 @@ func (s *Storage) push(payload []byte) error {
 		if err := s.overflow.Push(payload); err != nil {
 			return err
 		}
+		s.counters.Overflowed.add(1, len(payload))
 	}
-	s.pushed.add(1, len(payload))
+	s.counters.Pushed.add(1, len(payload))
 	return nil
 }
 
@@ -80,19 +84,17 @@ func (s *Storage) overflows(size int) bool {
 // pushRun appends several records, none of them empty, that are laid out as in the ring.
 func (s *Storage) pushRun(run []byte, records int) error {
 	s.dirty = true
-	done := false
-	var err error
+	payloads := len(run) - records*ring.HeaderSize
 	switch {
 	case s.overflow.Held() > 0 && s.kept != nil:
-		done, err = true, s.kept.queue.PushRun(run, records)
-	case s.overflow.Held() == 0:
-		done = s.ring.PushRun(run, records)
-	}
-	if err != nil {
-		return err
-	}
-	if done {
-		s.pushed.add(records, len(run)-records*ring.HeaderSize)
+		if err := s.kept.queue.PushRun(run, records); err != nil {
+			return err
+		}
+		s.counters.Overflowed.add(records, payloads)
+		s.counters.Pushed.add(records, payloads)
+		return nil
+	case s.overflow.Held() == 0 && s.ring.PushRun(run, records):
+		s.counters.Pushed.add(records, payloads)
 		return nil
 	}
 	for len(run) > 0 {
@@ -119,7 +121,7 @@ func (s *Storage) rename(subscriber string) {
 // readers use its memory.
 func (s *Storage) remove() {
 	s.removed = true
-	s.channel.shared.removed.add(s)
+	s.channel.shared.removed.add(s.counters)
 	for _, c := range s.consumers {
 		s.waiting.drop(c)
 		c.waker.Wake()
