@@ -187,5 +187,5 @@ type Limits struct {
 // HTTP is section [Http].
 type HTTP struct {
 	Address string // loopback by default
-	Port    uint16 // 0 = off
+	Port    int    // -1 = off, 0 = any free port
 }

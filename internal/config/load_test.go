@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 		Version:     Version{DefaultVersionLog: true},
 		Consume:     Consume{Redeliver: true},
 		Limits:      Limits{OutputBuffer: 1048576, NeoFrame: 268435456, NeoRequests: 5000, HandshakeTimeout: 30 * time.Second},
-		HTTP:        HTTP{Address: "127.0.0.1"},
+		HTTP:        HTTP{Address: "127.0.0.1", Port: -1},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
@@ -114,6 +114,7 @@ func TestEveryKey(t *testing.T) {
 		{"[Limits]\nhandshake_timeout_ms = 1", func(c *Config) { c.Limits.HandshakeTimeout = time.Millisecond }},
 		{"[Http]\naddress = 0.0.0.0", func(c *Config) { c.HTTP.Address = "0.0.0.0" }},
 		{"[Http]\nport = 8080", func(c *Config) { c.HTTP.Port = 8080 }},
+		{"[Http]\nport = 0", func(c *Config) { c.HTTP.Port = 0 }},
 		{"[Unknown]\nkey = value", func(*Config) {}},
 		{"[server]\nkey = value", func(*Config) {}},
 	}
@@ -205,7 +206,7 @@ func TestRejected(t *testing.T) {
 		{"[Limits]\nneo_requests = 0", "Configuration key Limits.neo_requests is smaller than allowed minimum of 1", nil},
 		{"[Limits]\nhandshake_timeout_ms = 0", "Configuration key Limits.handshake_timeout_ms is smaller than allowed minimum of 1", nil},
 		{"[Http]\naddress = localhost", "Node listener IP address invalid", []string{"[Http]"}},
-		{"[Http]\nport = 65536", wrongType("Http", "port", "ushort"), nil},
+		{"[Http]\nport = 65536", "Configuration key Http.port is bigger than allowed maximum of 65535", nil},
 	}
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {

@@ -45,7 +45,7 @@ func defaults() *Config {
 			NeoRequests:      5000,
 			HandshakeTimeout: 30 * time.Second,
 		},
-		HTTP: HTTP{Address: "127.0.0.1"},
+		HTTP: HTTP{Address: "127.0.0.1", Port: -1},
 	}
 }
 
@@ -114,7 +114,7 @@ func sections(c *Config) []section {
 		}},
 		{"Http", true, []key{
 			address("address", &c.HTTP.Address),
-			number("port", &c.HTTP.Port, anyUshort),
+			number("port", &c.HTTP.Port, anyInt.from(-1).to(math.MaxUint16)),
 		}},
 	}
 }

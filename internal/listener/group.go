@@ -1,7 +1,9 @@
 package listener
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -59,6 +61,23 @@ func (g *Group) Do(f func(*Loop)) {
 		}))
 		<-done
 	}
+}
+
+// Answer waits until every loop has come to the end of a round. It returns an error that
+// says how many have not when the context is done. It must not be called after Stop.
+func (g *Group) Answer(ctx context.Context) error {
+	answers := make(chan struct{}, len(g.loops))
+	for _, l := range g.loops {
+		l.Post(TaskFunc(func() { answers <- struct{}{} }))
+	}
+	for i := range g.loops {
+		select {
+		case <-answers:
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d event loops do not answer", len(g.loops)-i, len(g.loops))
+		}
+	}
+	return nil
 }
 
 // leastLoaded is the loop with the fewest connections.

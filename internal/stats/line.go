@@ -157,13 +157,6 @@ func (now *snapshot) appendLogged(l *line, before logging.Counts) {
 	l.uint("logged_fatal", now.logged.Fatal-before.Fatal)
 }
 
-// named is a kind of requests in the line.
-type named struct {
-	category, name string
-	requests       *Requests
-	timed          bool // with the keys of durations
-}
-
 func (r named) append(l *line, most int64, now, before counted) {
 	l.group(r.category, r.name)
 	l.uint("max_active", uint64(most))

@@ -13,7 +13,7 @@ import (
 // The line of operations spec §8.2 for known figures: order, names and formats.
 func TestLine(t *testing.T) {
 	push, consume := new(Requests), new(Requests)
-	requests := []named{{"request", "Push", push, true}, {"neo_request", "consume", consume, false}}
+	requests := []named{{"request", "Push", push, true, false}, {"neo_request", "consume", consume, false, true}}
 	start := time.Unix(1000, 0)
 	before := snapshot{
 		Reading: Reading{

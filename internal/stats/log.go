@@ -52,18 +52,7 @@ func Start(s Sources, file *logging.File, collectd *Collectd, interval time.Dura
 		collectdErrors: logging.NewLimited(s.Logs("ocean.util.log.Stats.StatsLog"), errorPeriod),
 		stop:           make(chan struct{}),
 	}
-	// In the order of the original's lines.
-	l.requests = []named{
-		{"request", "Produce", &s.Legacy.Produce, true},
-		{"request", "Consume", &s.Legacy.Consume, true},
-		{"request", "PushMulti", &s.Legacy.PushMulti, true},
-		{"request", "ProduceMulti", &s.Legacy.ProduceMulti, true},
-		{"request", "Push", &s.Legacy.Push, true},
-		{"request", "Pop", &s.Legacy.Pop, true},
-		{"neo_request", "push", &s.Neo.Push, true},
-		{"neo_request", "consume", &s.Neo.Consume, false},
-		{"neo_request", "pop", &s.Neo.Pop, true},
-	}
+	l.requests = s.requests()
 	l.before = l.snapshot()
 	l.before.logged = logging.Counts{} // the first line tells of the start, too
 	l.done.Go(func() { l.run(interval) })

@@ -16,8 +16,13 @@ import (
 	"time"
 )
 
-// Buckets of request durations: up to 10 µs, 100 µs, 1 ms, 10 ms, 100 ms, and longer.
+// Buckets of request durations: up to each of the Limits, and longer.
 const buckets = 6
+
+// Limits are the longest durations of all buckets but the last.
+var Limits = [buckets - 1]time.Duration{
+	10 * time.Microsecond, 100 * time.Microsecond, time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond,
+}
 
 // Requests counts the requests of one kind. It is safe for concurrent use.
 type Requests struct {
@@ -58,12 +63,10 @@ func (r *Requests) EndUntimed() {
 }
 
 func bucket(d time.Duration) int {
-	limit := 10 * time.Microsecond
-	for i := range buckets - 1 {
+	for i, limit := range Limits {
 		if d <= limit {
 			return i
 		}
-		limit *= 10
 	}
 	return buckets - 1
 }
