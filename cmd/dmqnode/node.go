@@ -20,6 +20,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/internal/request/neo"
 	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/internal/web"
 )
 
 // node is the running node.
@@ -30,6 +31,7 @@ type node struct {
 	channels *storage.Channels
 	sources  stats.Sources
 	stats    *stats.Log
+	web      *web.Server // nil if it is off
 	control  []*control.Socket
 }
 
@@ -77,6 +79,9 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if err := n.bind(cfg); err != nil {
 		return n, err
 	}
+	if n.web, err = n.listenForHTTP(cfg.HTTP); err != nil {
+		return n, err
+	}
 	if n.channels, err = loadChannels(cfg, logs); err != nil {
 		return n, err
 	}
@@ -98,6 +103,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	for _, socket := range n.control {
 		socket.Serve()
 	}
+	n.web.Serve(&n.sources)
 	return n, nil
 }
 
@@ -117,7 +123,11 @@ func (n *node) checkOpenFiles(cfg *config.Config) {
 func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legacy, neo *stats.Neo) stats.Sources {
 	connections := func(s *server) func() stats.Connections {
 		return func() stats.Connections {
-			return stats.Connections{Open: s.listener.Connections(), Limit: cfg.Server.ConnectionLimit}
+			return stats.Connections{
+				Open:    s.listener.Connections(),
+				Limit:   cfg.Server.ConnectionLimit,
+				Refused: s.listener.Refused(),
+			}
 		}
 	}
 	return stats.Sources{
@@ -232,6 +242,24 @@ func (n *node) bind(cfg *config.Config) error {
 	return nil
 }
 
+// listenForHTTP starts the status page, unless it is off. It tells that the node is starting
+// until clients are served.
+func (n *node) listenForHTTP(c config.HTTP) (*web.Server, error) {
+	if c.Port < 0 {
+		return nil, nil
+	}
+	address, err := netip.ParseAddr(c.Address)
+	if err != nil {
+		return nil, fmt.Errorf("[Http] address = %s: %w", c.Address, err)
+	}
+	return web.Listen(web.Options{
+		Address: netip.AddrPortFrom(address, uint16(c.Port)),
+		Build:   web.Build{Version: thisBuild().version, Go: runtime.Version()},
+		Alive:   n.loops.Answer,
+		Log:     n.log,
+	})
+}
+
 // open makes the pools for the connections of a server.
 func (s *server) open(loops *listener.Group, newSession func(*connpool.Conn) connpool.Session, outputBuffer int) {
 	for _, loop := range loops.Loops() {
@@ -264,6 +292,7 @@ func (n *node) serve() error {
 // stop closes the listeners and all connections and ends the loops. Records that are on
 // their way to clients get a moment to arrive; then they go back to their storages.
 func (n *node) stop() error {
+	n.web.Close()
 	if n.stats != nil {
 		n.stats.Stop()
 	}

@@ -21,6 +21,7 @@ const Patience = 20 * time.Second
 // The lines of logger dmqnode.main that say where the node listens.
 var (
 	legacyLine = regexp.MustCompile(`listening for legacy clients address=(\S+)`)
+	httpLine   = regexp.MustCompile(`listening for HTTP clients address=(\S+)`)
 	neoLine    = regexp.MustCompile(`listening for neo clients address=(\S+)`)
 )
 
@@ -268,6 +269,17 @@ func (n *Node) Legacy() string { return n.legacy }
 func (n *Node) Neo() string {
 	n.t.Helper()
 	match, err := n.console.wait(neoLine, Patience)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return match[1]
+}
+
+// HTTP returns the address of the status page, if [Http] port is set; it waits for the
+// line that tells it.
+func (n *Node) HTTP() string {
+	n.t.Helper()
+	match, err := n.console.wait(httpLine, Patience)
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -1,0 +1,186 @@
+package web
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+)
+
+// Here are all metrics of the node. docs/metrics.md lists them, too; a test compares.
+
+var buildInfo = prometheus.NewDesc("dmqnode_build_info",
+	"Always 1; the labels say what is running.", []string{"version", "go"}, nil)
+
+var (
+	node = maker[stats.Reading]{}
+
+	nodeMetrics = []metric[stats.Reading]{
+		node.metric("cpu_seconds_total", "CPU time of the process.", prometheus.Labels{"mode": "user"}, prometheus.CounterValue,
+			func(r *stats.Reading) float64 { return r.Process.User.Seconds() }),
+		node.metric("cpu_seconds_total", "CPU time of the process.", prometheus.Labels{"mode": "system"}, prometheus.CounterValue,
+			func(r *stats.Reading) float64 { return r.Process.System.Seconds() }),
+		node.gauge("machine_memory_bytes", "Memory of the machine; 0 if it is not known.",
+			func(r *stats.Reading) float64 { return float64(r.Process.Machine) }),
+		node.counter("received_bytes_total", "Bytes received from clients of both protocols.",
+			func(r *stats.Reading) float64 { return float64(r.Received) }),
+		node.counter("sent_bytes_total", "Bytes sent to clients of both protocols.",
+			func(r *stats.Reading) float64 { return float64(r.Sent) }),
+		node.gauge("channels", "Channels that exist.",
+			func(r *stats.Reading) float64 { return float64(countChannels(r.Storages)) }),
+		node.gauge("records", "Records in all queues, in memory and in the overflow.",
+			func(r *stats.Reading) float64 { records, _ := stored(r.Storages); return float64(records) }),
+		node.gauge("bytes", "Size of the records in all queues: in memory with 8 bytes for each, in the overflow without.",
+			func(r *stats.Reading) float64 { _, bytes := stored(r.Storages); return float64(bytes) }),
+		node.counter("pushed_records_total", "Records put into queues; one for each queue that a record was put into.",
+			func(r *stats.Reading) float64 { return float64(r.Pushed.Records) }),
+		node.counter("pushed_bytes_total", "Size of the records put into queues.",
+			func(r *stats.Reading) float64 { return float64(r.Pushed.Bytes) }),
+		node.counter("popped_records_total", "Records handed out to clients, by Pop and Consume, for the first time.",
+			func(r *stats.Reading) float64 { return float64(r.Popped.Records) }),
+		node.counter("popped_bytes_total", "Size of the records handed out for the first time.",
+			func(r *stats.Reading) float64 { return float64(r.Popped.Bytes) }),
+		node.counter("delivered_records_total", "Records delivered to clients, and gone.",
+			func(r *stats.Reading) float64 { return float64(r.Delivered.Records) }),
+		node.counter("delivered_bytes_total", "Size of the records delivered.",
+			func(r *stats.Reading) float64 { return float64(r.Delivered.Bytes) }),
+		node.counter("redelivered_records_total", "Records that came back from a client that did not take them, for another delivery.",
+			func(r *stats.Reading) float64 { return float64(r.Redelivered.Records) }),
+		node.counter("overflowed_records_total", "Records put into queues that went to the overflow on the disk.",
+			func(r *stats.Reading) float64 { return float64(r.Overflowed.Records) }),
+	}
+)
+
+func stored(storages []storage.Figures) (records, bytes uint64) {
+	for i := range storages {
+		f := &storages[i]
+		records += f.MemoryRecords + f.OverflowRecords
+		bytes += f.MemoryBytes + f.OverflowBytes
+	}
+	return records, bytes
+}
+
+// countChannels counts channels; storages of a channel are neighbours.
+func countChannels(storages []storage.Figures) (n int) {
+	for i := range storages {
+		if i == 0 || storages[i].Channel != storages[i-1].Channel {
+			n++
+		}
+	}
+	return n
+}
+
+var (
+	connections = maker[stats.Connections]{[]string{"protocol"}}
+
+	connectionMetrics = []metric[stats.Connections]{
+		connections.gauge("connections", "Open connections of clients.",
+			func(c *stats.Connections) float64 { return float64(c.Open) }),
+		connections.gauge("connection_limit", "Connections that may be open; 0 = no limit.",
+			func(c *stats.Connections) float64 { return float64(c.Limit) }),
+		connections.counter("refused_connections_total", "Connections closed at once because of the limit.",
+			func(c *stats.Connections) float64 { return float64(c.Refused) }),
+	}
+)
+
+// storageReading is the figures of a queue at a moment.
+type storageReading struct {
+	*storage.Figures
+	at time.Time
+}
+
+// age is that of the oldest record in seconds, 0 if there is none.
+func (s *storageReading) age() float64 {
+	if s.Oldest.IsZero() {
+		return 0
+	}
+	return max(0, s.at.Sub(s.Oldest).Seconds())
+}
+
+// fullness is the part of the ring that is taken, up to 1.
+func fullness(f *storage.Figures) float64 {
+	if f.Capacity == 0 {
+		return 1
+	}
+	return float64(f.MemoryBytes) / float64(f.Capacity)
+}
+
+var (
+	queue = maker[storageReading]{[]string{"channel", "subscriber"}}
+
+	inMemory   = prometheus.Labels{"place": "memory"}
+	inOverflow = prometheus.Labels{"place": "overflow"}
+
+	storageMetrics = []metric[storageReading]{
+		queue.metric("queue_records", "Records in the queue.", inMemory, prometheus.GaugeValue,
+			func(s *storageReading) float64 { return float64(s.MemoryRecords) }),
+		queue.metric("queue_records", "Records in the queue.", inOverflow, prometheus.GaugeValue,
+			func(s *storageReading) float64 { return float64(s.OverflowRecords) }),
+		queue.metric("queue_bytes", "Size of the records: in memory with 8 bytes for each, in the overflow without.",
+			inMemory, prometheus.GaugeValue, func(s *storageReading) float64 { return float64(s.MemoryBytes) }),
+		queue.metric("queue_bytes", "Size of the records: in memory with 8 bytes for each, in the overflow without.",
+			inOverflow, prometheus.GaugeValue, func(s *storageReading) float64 { return float64(s.OverflowBytes) }),
+		queue.gauge("queue_capacity_bytes", "Room in memory (channel_size_limit); what does not fit goes to the overflow.",
+			func(s *storageReading) float64 { return float64(s.Capacity) }),
+		queue.gauge("queue_fullness_ratio", "Part of the room in memory that is taken, 0 to 1.",
+			func(s *storageReading) float64 { return fullness(s.Figures) }),
+		queue.counter("queue_pushed_records_total", "Records put into the queue.",
+			func(s *storageReading) float64 { return float64(s.Pushed.Records) }),
+		queue.counter("queue_pushed_bytes_total", "Size of the records put into the queue.",
+			func(s *storageReading) float64 { return float64(s.Pushed.Bytes) }),
+		queue.counter("queue_delivered_records_total", "Records delivered to clients, and gone.",
+			func(s *storageReading) float64 { return float64(s.Delivered.Records) }),
+		queue.counter("queue_delivered_bytes_total", "Size of the records delivered.",
+			func(s *storageReading) float64 { return float64(s.Delivered.Bytes) }),
+		queue.counter("queue_redelivered_records_total", "Records that came back from a client that did not take them, for another delivery.",
+			func(s *storageReading) float64 { return float64(s.Redelivered.Records) }),
+		queue.counter("queue_overflowed_records_total", "Records put into the queue that went to the overflow on the disk.",
+			func(s *storageReading) float64 { return float64(s.Overflowed.Records) }),
+		queue.gauge("queue_oldest_record_age_seconds", "Age of the oldest record, at the earliest since the start of the node; 0 if there is none.",
+			(*storageReading).age),
+		queue.gauge("queue_consumers", "Consumers of the queue.",
+			func(s *storageReading) float64 { return float64(s.Consumers) }),
+		queue.gauge("queue_consumers_waiting", "Consumers that wait for a record.",
+			func(s *storageReading) float64 { return float64(s.Waiting) }),
+	}
+)
+
+// logLevels are the levels of log messages.
+var logLevels = []struct {
+	name  string
+	count func(*logging.Counts) float64
+}{
+	{"trace", func(c *logging.Counts) float64 { return float64(c.Trace) }},
+	{"info", func(c *logging.Counts) float64 { return float64(c.Info) }},
+	{"warn", func(c *logging.Counts) float64 { return float64(c.Warn) }},
+	{"error", func(c *logging.Counts) float64 { return float64(c.Error) }},
+	{"fatal", func(c *logging.Counts) float64 { return float64(c.Fatal) }},
+}
+
+var logMetrics = func() (all []metric[logging.Counts]) {
+	for _, level := range logLevels {
+		all = append(all, maker[logging.Counts]{}.metric("log_messages_total", "Messages logged.",
+			prometheus.Labels{"level": level.name}, prometheus.CounterValue, level.count))
+	}
+	return all
+}()
+
+var (
+	requestLabels = []string{"protocol", "request"}
+	request       = maker[stats.RequestReading]{requestLabels}
+
+	requestMetrics = []metric[stats.RequestReading]{
+		request.gauge("requests_active", "Requests that are being handled.",
+			func(r *stats.RequestReading) float64 { return float64(r.Active) }),
+		request.gauge("requests_most_active", "Most requests handled at once since the last line of stats.log.",
+			func(r *stats.RequestReading) float64 { return float64(r.MostActive) }),
+		request.counter("requests_handled_total", "Requests handled, successful or not.",
+			func(r *stats.RequestReading) float64 { return float64(r.Handled) }),
+	}
+
+	requestDuration = prometheus.NewDesc("dmqnode_request_duration_seconds",
+		"How long requests took, streams excepted.", requestLabels, nil)
+)

@@ -1,0 +1,125 @@
+package web
+
+import (
+	"log"
+	"net/http"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+)
+
+// newMetrics returns the handler of /metrics. Scrapes at the same time share one look at
+// the figures.
+func newMetrics(sources *stats.Sources, build Build, errorLog *log.Logger) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		&collector{sources: sources, build: build},
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewGoCollector(),
+	)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorLog:       errorLog,
+		CoalesceGather: true,
+	})
+}
+
+// collector turns the figures of the node into metrics when it is asked for them.
+type collector struct {
+	sources *stats.Sources
+	build   Build
+
+	mu     sync.Mutex
+	totals storage.Counters // that were told last
+}
+
+// Describe tells all metrics.
+func (c *collector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- buildInfo
+	describe(descs, nodeMetrics)
+	describe(descs, connectionMetrics)
+	describe(descs, storageMetrics)
+	describe(descs, logMetrics)
+	describe(descs, requestMetrics)
+	descs <- requestDuration
+}
+
+// Collect tells their values.
+func (c *collector) Collect(metrics chan<- prometheus.Metric) {
+	r, _ := c.sources.Read() // stats.log tells what is wrong with those of the process
+	r.Counters = c.growing(r.Counters)
+	metrics <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, c.build.Version, c.build.Go)
+	send(metrics, nodeMetrics, &r)
+	send(metrics, connectionMetrics, &r.Legacy, "legacy")
+	send(metrics, connectionMetrics, &r.Neo, "neo")
+	for i := range r.Storages {
+		f := &storageReading{&r.Storages[i], r.At}
+		send(metrics, storageMetrics, f, f.Channel, f.Subscriber)
+	}
+	logged := c.sources.Logged()
+	send(metrics, logMetrics, &logged)
+	for _, k := range c.sources.ReadRequests() {
+		send(metrics, requestMetrics, &k, k.Protocol, k.Name)
+		if !k.Stream {
+			metrics <- histogram(k)
+		}
+	}
+}
+
+// growing makes up for a channel that was removed while the figures were read, and is in
+// none of them: Prometheus would take counters that shrink for those of a new node.
+func (c *collector) growing(now storage.Counters) storage.Counters {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.totals = c.totals.AtLeast(now)
+	return c.totals
+}
+
+func histogram(k stats.RequestReading) prometheus.Metric {
+	upTo := make(map[float64]uint64, len(stats.Limits))
+	sum := uint64(0)
+	for i, limit := range stats.Limits {
+		sum += k.InBucket[i]
+		upTo[limit.Seconds()] = sum
+	}
+	return prometheus.MustNewConstHistogram(requestDuration, k.Timed, k.Took.Seconds(), upTo, k.Protocol, k.Name)
+}
+
+// metric is one metric of a thing T.
+type metric[T any] struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*T) float64
+}
+
+func describe[T any](descs chan<- *prometheus.Desc, all []metric[T]) {
+	for _, m := range all {
+		descs <- m.desc
+	}
+}
+
+func send[T any](metrics chan<- prometheus.Metric, all []metric[T], of *T, labels ...string) {
+	for _, m := range all {
+		metrics <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(of), labels...)
+	}
+}
+
+// maker makes the metrics of a thing that has these labels.
+type maker[T any] struct{ labels []string }
+
+func (k maker[T]) gauge(name, help string, value func(*T) float64) metric[T] {
+	return k.metric(name, help, nil, prometheus.GaugeValue, value)
+}
+
+func (k maker[T]) counter(name, help string, value func(*T) float64) metric[T] {
+	return k.metric(name, help, nil, prometheus.CounterValue, value)
+}
+
+// metric makes one that shares its name with others, from which a constant label tells it.
+func (k maker[T]) metric(name, help string, constant prometheus.Labels, kind prometheus.ValueType, value func(*T) float64) metric[T] {
+	return metric[T]{prometheus.NewDesc("dmqnode_"+name, help, k.labels, constant), kind, value}
+}

@@ -1,0 +1,159 @@
+package web
+
+import (
+	"sync"
+	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+)
+
+const (
+	period = time.Second // of sampling
+
+	chartSpan   = 5 * time.Minute // what the charts show
+	chartPoints = int(chartSpan / period)
+
+	trendStep   = 5 // periods between two points of a queue's fullness
+	trendPoints = chartPoints / trendStep
+
+	// smoothing is the weight of the newest rate of a queue: an average of some 5 periods.
+	smoothing = 1.0 / 3
+)
+
+// sampler looks at the figures once a period. It keeps what the page shows of the past, and
+// marks the records that have come, for their ages.
+type sampler struct {
+	sources *stats.Sources
+	quit    chan struct{}
+	done    sync.WaitGroup
+
+	mu     sync.Mutex
+	now    stats.Reading // the newest sample
+	rates  trail[rates]
+	cpu    float64 // percent of one CPU, in the last period
+	queues map[queueKey]*trend
+	ticks  int
+}
+
+// rates are events a second.
+type rates struct{ pushed, delivered, received, sent float64 }
+
+type queueKey struct{ channel, subscriber string }
+
+// trend is what the sampler remembers of a queue.
+type trend struct {
+	before   storage.Counters
+	in, out  float64 // records a second, smoothed
+	fullness trail[uint8]
+	tick     int // when it was last seen
+}
+
+// trail is the newest values of something, up to a number.
+type trail[T any] struct {
+	values []T
+	next   int // the place of the next one, once all are taken
+}
+
+func (t *trail[T]) add(v T, most int) {
+	if len(t.values) < most {
+		t.values = append(t.values, v)
+		return
+	}
+	t.values[t.next] = v
+	t.next = (t.next + 1) % most
+}
+
+// all returns the values, oldest first.
+func (t *trail[T]) all() []T {
+	return append(append([]T(nil), t.values[t.next:]...), t.values[:t.next]...)
+}
+
+func startSampler(sources *stats.Sources) *sampler {
+	s := &sampler{sources: sources, quit: make(chan struct{}), queues: make(map[queueKey]*trend)}
+	s.sample()
+	s.done.Go(s.run)
+	return s
+}
+
+func (s *sampler) stop() {
+	if s == nil {
+		return
+	}
+	close(s.quit)
+	s.done.Wait()
+}
+
+func (s *sampler) run() {
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.quit:
+			return
+		case <-ticker.C:
+			s.sample()
+		}
+	}
+}
+
+func (s *sampler) sample() {
+	s.sources.Channels.Mark(time.Now())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.now
+	s.now, _ = s.sources.ReadInto(before.Storages) // stats.log tells what is wrong
+	s.ticks++
+	if s.ticks > 1 {
+		s.now.Counters = s.now.AtLeast(before.Counters)
+		s.compare(before)
+	}
+	s.follow(s.now.At.Sub(before.At).Seconds())
+}
+
+// compare notes what has happened to the node since the sample before.
+func (s *sampler) compare(before stats.Reading) {
+	now := &s.now
+	seconds := now.At.Sub(before.At).Seconds()
+	s.rates.add(rates{
+		pushed:    perSecond(before.Pushed.Records, now.Pushed.Records, seconds),
+		delivered: perSecond(before.Delivered.Records, now.Delivered.Records, seconds),
+		received:  perSecond(before.Received, now.Received, seconds),
+		sent:      perSecond(before.Sent, now.Sent, seconds),
+	}, chartPoints)
+	used := now.Process.User + now.Process.System - before.Process.User - before.Process.System
+	s.cpu = 100 * used.Seconds() / seconds
+}
+
+// follow notes what has happened to each queue, and forgets those that are gone.
+func (s *sampler) follow(seconds float64) {
+	for i := range s.now.Storages {
+		f := &s.now.Storages[i]
+		t := s.queues[queueKey{f.Channel, f.Subscriber}]
+		if t == nil || f.Pushed.Records < t.before.Pushed.Records {
+			t = &trend{before: f.Counters}
+			s.queues[queueKey{f.Channel, f.Subscriber}] = t
+		}
+		t.in += smoothing * (perSecond(t.before.Pushed.Records, f.Pushed.Records, seconds) - t.in)
+		t.out += smoothing * (perSecond(t.before.Delivered.Records, f.Delivered.Records, seconds) - t.out)
+		t.before, t.tick = f.Counters, s.ticks
+		if s.ticks%trendStep == 1 {
+			t.fullness.add(uint8(100*fullness(f)), trendPoints)
+		}
+	}
+	if len(s.queues) > len(s.now.Storages) {
+		for key, t := range s.queues {
+			if t.tick < s.ticks {
+				delete(s.queues, key)
+			}
+		}
+	}
+}
+
+// perSecond is how fast a counter grew; one that shrank is that of something new.
+func perSecond(before, now uint64, seconds float64) float64 {
+	if now <= before || seconds <= 0 {
+		return 0
+	}
+	return float64(now-before) / seconds
+}
