@@ -136,7 +136,7 @@ func TestKubernetesConfiguration(t *testing.T) {
 	if err != nil || warnings.Len() > 0 {
 		t.Fatalf("got error %v, warnings %q", err, &warnings)
 	}
-	for name, port := range map[string]uint16{"legacy": c.Server.Port, "neo": c.Server.NeoPort, "http": c.HTTP.Port} {
+	for name, port := range map[string]uint16{"legacy": c.Server.Port, "neo": c.Server.NeoPort, "http": uint16(c.HTTP.Port)} {
 		for _, want := range []string{
 			fmt.Sprintf("{name: %s, port: %d, targetPort: %s}", name, port, name),
 			fmt.Sprintf("{name: %s, containerPort: %d}", name, port),

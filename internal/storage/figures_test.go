@@ -127,3 +127,36 @@ func TestMarkingAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations, want %v", n, perPush+2)
 	}
 }
+
+// What a start finds counts as first seen then, and as not pushed.
+func TestFiguresAfterARestart(t *testing.T) {
+	n := newTrial(t)
+	n.sizes["c"] = 100
+	n.start()
+	n.push("c", false, 40, 40, 40) // two in the ring, one in the overflow
+	n.channels.Mark(time.Unix(1, 0))
+	n.stop()
+	n.start()
+	f := n.channels.Figures()[0]
+	if f.Counters != (Counters{}) || !f.Oldest.IsZero() || f.MemoryRecords+f.OverflowRecords != 3 {
+		t.Fatalf("found: %+v, want 3 records, nothing counted, of unknown age", f)
+	}
+	restart := time.Unix(100, 0)
+	n.channels.Mark(restart)
+	n.push("c", false, 1)
+	n.channels.Mark(restart.Add(time.Second))
+	for left := 4; left > 0; left-- {
+		want := restart
+		if left == 1 {
+			want = restart.Add(time.Second)
+		}
+		if got := n.channels.Figures()[0].Oldest; !got.Equal(want) {
+			t.Errorf("with %d records left: the oldest is from %v, want %v", left, got, want)
+		}
+		n.pop("c")
+		n.deliver(0)
+	}
+	if got := n.channels.Figures()[0]; !got.Oldest.IsZero() || got.Delivered.Records != 4 {
+		t.Errorf("drained: got %+v, want 4 delivered, and no oldest record", got)
+	}
+}

@@ -64,6 +64,7 @@ const (
 type Server struct {
 	options Options
 	started time.Time
+	address net.Addr
 	http    *http.Server
 
 	mu     sync.Mutex
@@ -84,7 +85,7 @@ func Listen(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("[Http] address, port: %w", err)
 	}
-	s := &Server{options: o, started: time.Now()}
+	s := &Server{options: o, started: time.Now(), address: socket.Addr()}
 	errorLog, err := zap.NewStdLogAt(o.Log, zap.WarnLevel)
 	if err != nil {
 		socket.Close()
@@ -104,7 +105,7 @@ func Listen(o Options) (*Server, error) {
 			o.Log.Error("no more HTTP: status page and metrics have ended", zap.Error(err))
 		}
 	})
-	o.Log.Info("listening for HTTP clients", zap.Stringer("address", socket.Addr()))
+	o.Log.Info("listening for HTTP clients", zap.Stringer("address", s.address))
 	return s, nil
 }
 
@@ -136,6 +137,7 @@ func (s *Server) Close() {
 	}
 	s.done.Wait()
 	s.sampler.stop()
+	s.sampler = nil
 }
 
 func (s *Server) routes() http.Handler {
