@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
 )
 
 // conn is one connection with its buffers. One goroutine uses it at a time.
@@ -16,8 +18,9 @@ type conn struct {
 	net.Conn
 	r      *bufio.Reader
 	w      *bufio.Writer
-	unbind func() bool // ends the bond with a context; false if that ended first
-	reused bool        // it was idle once, so the node may have closed it meanwhile
+	ctx    context.Context // what the connection is used for
+	unbind func() bool     // ends the bond with ctx; false if that ended first
+	reused bool            // it was idle once, so the node may have closed it meanwhile
 }
 
 func newConn(nc net.Conn) *conn {
@@ -26,12 +29,46 @@ func newConn(nc net.Conn) *conn {
 
 // bind makes all I/O fail once ctx has ended.
 func (c *conn) bind(ctx context.Context) {
-	c.unbind = context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	c.ctx = ctx
+	c.unbind = context.AfterFunc(ctx, c.interrupt)
 }
 
+// interrupt makes all I/O fail.
+func (c *conn) interrupt() { c.SetDeadline(time.Unix(1, 0)) }
+
+// allow gives the I/O that follows so much time; 0 means any.
+func (c *conn) allow(limit time.Duration) {
+	var deadline time.Time
+	if limit > 0 {
+		deadline = time.Now().Add(limit)
+	}
+	c.SetDeadline(deadline)
+	if c.ctx.Err() != nil { // and the interruption was perhaps undone
+		c.interrupt()
+	}
+}
+
+// close ends the bond with the context and closes the connection.
 func (c *conn) close() {
 	c.unbind()
 	c.Close()
+}
+
+// prove finds out whether a node serves the new connection. One at its limit of
+// connections closes it without a word (§1.3), and one that hangs is connected to by its
+// kernel. Here that does no harm; of a Push it would leave the outcome uncertain.
+func (c *conn) prove() error {
+	status, _, err := c.exchange(request{head: wire.AppendCommand(nil, wire.GetNumConnections)})
+	switch {
+	case err != nil:
+		return err
+	case status == statusOK:
+		_, err := c.readNumConnections()
+		return err
+	case !status.known():
+		return fmt.Errorf("the node answers with an %v", status)
+	}
+	return nil
 }
 
 // exchange sends a request and reads its status. sent tells, in case of an error, whether
@@ -47,29 +84,62 @@ func (c *conn) exchange(req request) (status Status, sent bool, err error) {
 }
 
 func (c *conn) readStatus() (Status, error) {
-	var b [4]byte
-	if err := c.readFull(b[:]); err != nil {
+	b, err := c.next(wire.CodeSize)
+	if err != nil {
 		return 0, err
 	}
-	return Status(binary.LittleEndian.Uint32(b[:])), nil
+	return Status(binary.LittleEndian.Uint32(b)), nil
 }
 
 // readArray returns an array of at most [MaxValue] bytes, in memory of its own.
 func (c *conn) readArray() ([]byte, error) {
-	var b [8]byte
-	if err := c.readFull(b[:]); err != nil {
+	b, err := c.next(wire.LengthSize)
+	if err != nil {
 		return nil, err
 	}
-	n := binary.LittleEndian.Uint64(b[:])
+	n := binary.LittleEndian.Uint64(b)
 	if n > MaxValue {
 		return nil, fmt.Errorf("%w: the node sent a record of %d bytes, accepted are %d", ErrValueTooBig, n, MaxValue)
 	}
 	value := make([]byte, n)
-	return value, c.readFull(value)
+	_, err = io.ReadFull(c.r, value)
+	return value, inWords(err)
 }
 
-func (c *conn) readFull(b []byte) error {
-	_, err := io.ReadFull(c.r, b)
+// arrayIsHere reports whether readArray would not have to wait.
+func (c *conn) arrayIsHere() bool {
+	if c.r.Buffered() < wire.LengthSize {
+		return false
+	}
+	b, _ := c.r.Peek(wire.LengthSize)
+	return binary.LittleEndian.Uint64(b) <= uint64(c.r.Buffered()-wire.LengthSize)
+}
+
+// readNumConnections reads what follows a status of 200 (§6.4): an address, a port of 2
+// bytes, and the number.
+func (c *conn) readNumConnections() (uint64, error) {
+	if _, err := c.readArray(); err != nil {
+		return 0, err
+	}
+	b, err := c.next(2 + 8)
+	if err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint64(b[2:]), nil
+}
+
+// next returns the next few bytes, until anything else is read.
+func (c *conn) next(size int) ([]byte, error) {
+	b, err := c.r.Peek(size)
+	if err != nil {
+		return nil, inWords(err)
+	}
+	c.r.Discard(size) // they are there
+	return b, nil
+}
+
+// inWords says that the node has closed the connection.
+func inWords(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errNodeClosed
 	}

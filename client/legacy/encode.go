@@ -2,7 +2,9 @@ package legacy
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/names"
 	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
@@ -24,6 +26,27 @@ type request struct {
 func newRequest(command wire.Command, channel string) request {
 	head := wire.AppendCommand(nil, command)
 	return request{command: command, channel: channel, head: wire.AppendArray(head, channel)}
+}
+
+// newMultiRequest begins a request for a list of channels, or tells what is wrong with it.
+func newMultiRequest(command wire.Command, channels []string) (request, error) {
+	req := request{command: command, channel: strings.Join(channels, ",")}
+	if len(channels) == 0 {
+		return req, req.fail(nil, errors.New("no channel given"))
+	}
+	if len(channels) > wire.MaxNames {
+		req.channel = "" // would be a long message
+		return req, req.fail(nil, fmt.Errorf("%d channels, allowed are %d", len(channels), wire.MaxNames))
+	}
+	req.head = wire.AppendCommand(nil, command)
+	for _, channel := range channels {
+		if err := checkName(channel); err != nil {
+			return req, req.fail(nil, fmt.Errorf("%q: %w", channel, err))
+		}
+		req.head = wire.AppendArray(req.head, channel)
+	}
+	req.head = append(req.head, wire.EndMark...)
+	return req, nil
 }
 
 // setValue ends a request with a value, which is not copied.

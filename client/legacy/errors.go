@@ -1,10 +1,11 @@
 package legacy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"strings"
 
 	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
 )
@@ -54,15 +55,24 @@ func (s Status) known() bool {
 }
 
 var (
-	// ErrEmpty is the answer to a Pop of a channel without records.
+	// ErrNotConnected means that there is no connection to a node, so nothing was sent to
+	// it. The reason why comes with it.
+	ErrNotConnected = errors.New("not connected")
+
+	// ErrClosed means that the client was closed. It is [net.ErrClosed].
+	ErrClosed = net.ErrClosed
+
+	// ErrEmpty is the outcome of a Pop if every node that could be asked was asked, and none
+	// has a record in the channel.
 	ErrEmpty = errors.New("the channel is empty")
 
-	// ErrNoSuchChannelOrSubscribed is the answer to a Pop of a channel that nothing was
-	// ever pushed to, or that has subscribers. A node can't tell them apart for a
-	// client. After its first Consume a channel stays subscribed until it is removed.
+	// ErrNoSuchChannelOrSubscribed is the answer of all nodes to a Pop of a channel that
+	// nothing was ever pushed to, or that has subscribers. A node can't tell them apart for
+	// a client. After its first Consume a channel stays subscribed until it is removed.
 	ErrNoSuchChannelOrSubscribed = errors.New("no such channel, or it has subscribers")
 
-	// ErrChannelRemoved ends a Consume whose channel was removed.
+	// ErrChannelRemoved ends the part of a node in a Consume: the channel was removed
+	// there.
 	ErrChannelRemoved = errors.New("the channel was removed")
 
 	// ErrUncertain means that the node may have executed the request, or a part of a
@@ -74,34 +84,70 @@ var (
 
 // Error tells what failed where. Use errors.Is to find out why.
 type Error struct {
-	Request string // as the protocol calls it: "Push", "Consume", … or "Dial"
-	Channel string // for PushMulti the names with commas between
-	Node    string // address given to Dial
+	Request string // as the protocol calls it: "Push", "Consume", … or "Dial", "New", …
+	Channel string // for PushMulti and ProduceMulti the names with commas between
+	Node    string // address; empty if it is about no node, or about several
 	Err     error
 }
 
 func (e *Error) Error() string {
-	if e.Channel == "" {
-		return fmt.Sprintf("%s %s: %v", e.Request, e.Node, e.Err)
+	text := e.Request
+	if e.Channel != "" {
+		text = fmt.Sprintf("%s %q", text, e.Channel)
 	}
-	return fmt.Sprintf("%s %q at %s: %v", e.Request, e.Channel, e.Node, e.Err)
+	switch {
+	case e.Node == "":
+	case e.Channel == "":
+		text += " " + e.Node
+	default:
+		text += " at " + e.Node
+	}
+	return fmt.Sprintf("%s: %v", text, e.Err)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// fail wraps the reason why a request failed.
-func (c *Client) fail(req request, err error) error {
-	return &Error{Request: req.command.String(), Channel: req.channel, Node: c.node, Err: err}
+// failures are the reasons why a request has failed at several nodes.
+type failures []failure
+
+type failure struct {
+	node *node
+	err  error
 }
 
-// broken wraps an error of I/O. If ctx has ended that is the reason, and the time-out of
-// the connection only its consequence.
-func (c *Client) broken(ctx context.Context, req request, err error) error {
-	if cause := ctx.Err(); cause != nil {
-		if errors.Is(err, ErrUncertain) {
-			cause = fmt.Errorf("%w: %w", ErrUncertain, cause)
+func (f *failures) add(n *node, err error) { *f = append(*f, failure{n, err}) }
+
+func (f failures) Error() string {
+	var text strings.Builder
+	for i, at := range f {
+		if i > 0 {
+			text.WriteString("; ")
 		}
-		err = cause
+		fmt.Fprintf(&text, "%s: %v", at.node.address, at.err)
 	}
-	return c.fail(req, err)
+	return text.String()
+}
+
+func (f failures) Unwrap() (all []error) {
+	for _, at := range f {
+		all = append(all, at.err)
+	}
+	return all
+}
+
+// fail wraps the reason why a request failed at a node; n is nil if it has to do with none.
+func (r *request) fail(n *node, err error) error {
+	e := &Error{Request: r.command.String(), Channel: r.channel, Err: err}
+	if n != nil {
+		e.Node = n.address
+	}
+	return e
+}
+
+// failAt wraps the reasons why a request has failed at one node or several.
+func (r *request) failAt(f failures) error {
+	if len(f) == 1 {
+		return r.fail(f[0].node, f[0].err)
+	}
+	return r.fail(nil, f)
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -31,7 +30,7 @@ func TestIdleConnectionClosedByTheNodeIsReplaced(t *testing.T) {
 	if err := client.Push(t.Context(), "test", []byte("abc")); err != nil {
 		t.Fatal(err)
 	}
-	for giveUp := time.Now().Add(10 * time.Second); alive(client.idle[0].Conn); { // until the FIN is here
+	for giveUp := time.Now().Add(10 * time.Second); alive(client.nodes[0].idle[0].Conn); { // until the FIN is here
 		if time.Now().After(giveUp) {
 			t.Fatal("the end of the idle connection was not noticed")
 		}
@@ -67,16 +66,12 @@ func serve(t testing.TB, answer func(*bufio.Reader, io.Writer) error) (addr stri
 func TestConcurrentRequestsGetTheirOwnAnswers(t *testing.T) {
 	// A node that returns the name of the channel from every Pop.
 	addr := serve(t, func(r *bufio.Reader, w io.Writer) error {
-		head := make([]byte, 12)
-		if _, err := io.ReadFull(r, head); err != nil {
+		arrays, err := readRequest(r, w)
+		if err != nil || arrays == nil {
 			return err
 		}
-		name := make([]byte, binary.LittleEndian.Uint64(head[4:]))
-		if _, err := io.ReadFull(r, name); err != nil {
-			return err
-		}
-		answer := wire.AppendArray([]byte{0xc8, 0, 0, 0}, name)
-		_, err := w.Write(answer)
+		answer := wire.AppendArray([]byte{0xc8, 0, 0, 0}, arrays[0])
+		_, err = w.Write(answer)
 		return err
 	})
 	client, err := Dial(t.Context(), addr)
@@ -97,8 +92,8 @@ func TestConcurrentRequestsGetTheirOwnAnswers(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := len(client.idle); n < 1 || n > maxIdle {
-		t.Errorf("idle connections: got %d, want 1 to %d", n, maxIdle)
+	if n := client.Nodes()[0].Idle; n < 1 || n > DefaultMaxIdle {
+		t.Errorf("idle connections: got %d, want 1 to %d", n, DefaultMaxIdle)
 	}
 	client.Close()
 	if _, err := client.Pop(t.Context(), "a"); !errors.Is(err, net.ErrClosed) {
@@ -139,7 +134,7 @@ func (s stream) Close() error                  { return nil }
 func TestProducerWriteAllocatesNothing(t *testing.T) {
 	cn := newConn(stream{})
 	cn.bind(t.Context())
-	p := &Producer{client: &Client{}, ctx: t.Context(), cn: cn}
+	p := &Producer{client: &Client{options: Options{MaxUnconfirmed: 1}}, ctx: t.Context(), cn: cn}
 	record := bytes.Repeat([]byte("x"), 100)
 	n := testing.AllocsPerRun(10000, func() {
 		if err := p.Write(record); err != nil {

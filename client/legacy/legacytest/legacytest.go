@@ -11,6 +11,9 @@
 // It expects the bytes behind "1>" from the client, and sends those behind "1<". Steps
 // are played in order; connections are numbered in the order in which they come. "1<EOF"
 // closes a connection, "1>CLOSE" waits for the client to do so.
+//
+// A client begins each connection with a GetNumConnections to see whether it is served. The
+// node answers it; it does not belong to the dialogue.
 package legacytest
 
 import (
@@ -24,6 +27,7 @@ import (
 	"testing"
 	"time"
 
+	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
 	"github.com/sociomantic-tsunami/dmqnode/test/vectors"
 )
 
@@ -103,8 +107,21 @@ func (n *Node) conn(i int) (*net.TCPConn, error) {
 			return nil, err
 		}
 		n.conns = append(n.conns, conn.(*net.TCPConn))
+		if err := greet(conn); err != nil {
+			return nil, fmt.Errorf("the GetNumConnections of a new connection: %w", err)
+		}
 	}
 	return n.conns[i-1], nil
+}
+
+// greet answers the first request of a connection.
+func greet(conn net.Conn) error {
+	conn.SetDeadline(time.Now().Add(patience))
+	if err := expect(conn, wire.AppendCommand(nil, wire.GetNumConnections)); err != nil {
+		return err
+	}
+	_, err := conn.Write(wire.AppendStatus(nil, wire.NotSupported))
+	return err
 }
 
 func playStep(conn *net.TCPConn, step vectors.Step) error {

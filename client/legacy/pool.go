@@ -1,0 +1,204 @@
+package legacy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+// As existing clients set it (§11.1): the death of a node's machine is noticed in 14 s.
+var dialer = net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+	Enable: true, Idle: 5 * time.Second, Interval: 3 * time.Second, Count: 3,
+}}
+
+// take returns a connection bound to ctx: an idle one that is still alive, else a new one.
+// If it fails nothing was sent, and unless ctx or the client has ended the error is
+// [ErrNotConnected].
+func (n *node) take(ctx context.Context) (*conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for {
+		cn, err := n.takeIdle()
+		if err != nil {
+			return nil, err
+		}
+		if cn == nil {
+			return n.takeNew(ctx)
+		}
+		cn.bind(ctx)
+		if alive(cn.Conn) {
+			return cn, nil
+		}
+		n.drop(cn)
+	}
+}
+
+// takeIdle returns the idle connection that was used last; nil if there is none but a new
+// one may be made.
+func (n *node) takeIdle() (*conn, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last := len(n.idle) - 1
+	switch {
+	case n.state == Closed:
+		return nil, ErrClosed
+	case last < 0 && n.state == Disconnected:
+		return nil, fmt.Errorf("%w: %w", ErrNotConnected, n.err)
+	case last < 0:
+		return nil, nil
+	}
+	cn := n.idle[last]
+	n.idle = n.idle[:last]
+	n.busy[cn] = struct{}{}
+	cn.reused = true
+	return cn, nil
+}
+
+// takeNew returns a new connection bound to ctx.
+func (n *node) takeNew(ctx context.Context) (*conn, error) {
+	cn, err := n.connect(ctx)
+	if err != nil {
+		if ended(ctx) != nil || errors.Is(err, ErrClosed) {
+			n.broken(ctx, err)
+			return nil, err
+		}
+		n.disconnected(err) // but idle connections, if there are any by now, may be good
+		return nil, fmt.Errorf("%w: %w", ErrNotConnected, err)
+	}
+	n.mu.Lock()
+	closed := n.state == Closed
+	if !closed {
+		n.busy[cn] = struct{}{}
+	}
+	n.mu.Unlock()
+	if closed {
+		cn.Close()
+		return nil, ErrClosed
+	}
+	cn.bind(ctx)
+	return cn, nil
+}
+
+// connect makes a connection on which the node has answered. It is not yet in the pool.
+func (n *node) connect(ctx context.Context) (*conn, error) {
+	limit := n.client.options.ConnectTimeout
+	attempt, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	defer context.AfterFunc(n.client.ctx, cancel)()
+	nc, err := dialer.DialContext(attempt, "tcp", n.address)
+	if err != nil {
+		return nil, n.reason(ctx, limit, err)
+	}
+	cn := newConn(nc)
+	cn.bind(attempt)
+	err = cn.prove()
+	if !cn.unbind() && err == nil {
+		err = attempt.Err()
+	}
+	if err != nil {
+		nc.Close()
+		return nil, n.reason(ctx, limit, err)
+	}
+	n.connects.Add(1)
+	return cn, nil
+}
+
+// release takes back a connection on which no answer is outstanding.
+func (n *node) release(cn *conn) {
+	if !cn.unbind() {
+		n.drop(cn)
+		return
+	}
+	n.keep(cn)
+}
+
+// keep makes a connection idle, or closes it if there are enough.
+func (n *node) keep(cn *conn) {
+	n.mu.Lock()
+	delete(n.busy, cn)
+	keep := n.state != Closed && len(n.idle) < n.client.options.MaxIdle
+	if keep {
+		n.idle = append(n.idle, cn)
+	}
+	revived := keep && len(n.idle) == 1 && n.state == Disconnected
+	n.mu.Unlock()
+	switch {
+	case !keep:
+		cn.Close()
+	case revived:
+		n.client.notify()
+	}
+}
+
+// drop closes a connection in use.
+func (n *node) drop(cn *conn) {
+	n.mu.Lock()
+	delete(n.busy, cn)
+	n.mu.Unlock()
+	cn.close()
+}
+
+// closeIdle closes the idle connections.
+func (n *node) closeIdle() {
+	n.mu.Lock()
+	idle := n.idle
+	n.idle = nil
+	n.mu.Unlock()
+	for _, cn := range idle {
+		cn.Close()
+	}
+}
+
+// do sends a request to the node and returns its connection if the status is 200, for the
+// caller to read on and to release or drop.
+func (n *node) do(ctx context.Context, req request) (*conn, error) {
+	cn, err := n.try(ctx, req)
+	if err != nil {
+		n.failures.Add(1)
+	}
+	return cn, err
+}
+
+func (n *node) try(ctx context.Context, req request) (*conn, error) {
+	limit := n.client.options.RequestTimeout
+	for {
+		cn, err := n.take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		cn.allow(limit)
+		status, sent, err := cn.exchange(req)
+		if err == nil {
+			return n.judge(cn, req, status)
+		}
+		n.drop(cn)
+		hangs := errors.Is(err, os.ErrDeadlineExceeded)
+		if cn.reused && !hangs && (!sent || req.repeatable) {
+			continue // ends at the latest with a connection that is not reused
+		}
+		n.broken(ctx, err)
+		err = n.reason(ctx, limit, err)
+		if sent && !req.repeatable {
+			err = fmt.Errorf("%w: %w", ErrUncertain, err)
+		}
+		return nil, err
+	}
+}
+
+// judge turns every status but 200 into an error. After a known status the connection
+// stays good, after another number it may be anything (§11.1).
+func (n *node) judge(cn *conn, req request, status Status) (*conn, error) {
+	if status == statusOK {
+		return cn, nil
+	}
+	if status.known() {
+		n.release(cn)
+	} else {
+		n.drop(cn)
+	}
+	return nil, req.refusal(status)
+}
