@@ -20,6 +20,7 @@ type conn struct {
 	w      *bufio.Writer
 	ctx    context.Context // what the connection is used for
 	unbind func() bool     // ends the bond with ctx; false if that ended first
+	slot   bool            // it has one of those of the node
 	reused bool            // it was idle once, so the node may have closed it meanwhile
 }
 

@@ -39,7 +39,7 @@ const maxBatch = 64 << 10
 func (c *Client) Consume(ctx context.Context, channel string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		req := newRequest(wire.Consume, channel)
-		req.repeatable = true // until the status
+		req.stream, req.repeatable = true, true // the latter until the status
 		if err := checkName(channel); err != nil {
 			yield(nil, req.fail(nil, err))
 			return

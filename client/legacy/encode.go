@@ -20,6 +20,8 @@ type request struct {
 	// repeatable: if the connection breaks before the status, sending it again does no
 	// harm (§11.10).
 	repeatable bool
+
+	stream bool // it keeps its connection until somebody ends it
 }
 
 // newRequest begins a request for one channel.

@@ -28,9 +28,9 @@
 // # Connections
 //
 // A connection carries one request at a time. A [Client] keeps a few idle connections to
-// each node and opens another whenever all are in use, so its methods may be called from any
-// number of goroutines. Each [Producer], and each Consume at each node, has a connection to
-// itself until it ends.
+// each node and opens another whenever all are in use, up to [Options.MaxConnections]; so its
+// methods may be called from any number of goroutines. Each [Producer], and each Consume at
+// each node, has a connection to itself until it ends.
 //
 //	          take                 status                 release
 //	idle ───────────────▶ request ─────────▶ known status ─────────▶ idle

@@ -56,6 +56,7 @@ type node struct {
 	address string
 	failed  chan struct{} // one token: the node became Disconnected
 	suspect chan struct{} // one token: the node may hang
+	slots   chan struct{} // a token for each request that is not a stream, at most Options.MaxConnections
 
 	connects, pushed, popped, consumed, produced, failures atomic.Uint64
 
@@ -70,7 +71,8 @@ type node struct {
 func newNode(c *Client, address string) *node {
 	return &node{
 		client: c, address: address, failed: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
-		busy: make(map[*conn]struct{}), state: Connecting, since: time.Now(),
+		slots: make(chan struct{}, c.options.MaxConnections),
+		busy:  make(map[*conn]struct{}), state: Connecting, since: time.Now(),
 	}
 }
 

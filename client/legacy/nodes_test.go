@@ -223,13 +223,20 @@ func TestKillUnderLoad(t *testing.T) {
 	}
 }
 
+// hang makes a node hang in a moment, until SIGCONT.
+func hang(t testing.TB, node *nodetest.Node) {
+	t.Helper()
+	node.Signal(syscall.SIGSTOP)
+	t.Cleanup(func() { node.Signal(syscall.SIGCONT) })
+}
+
 func TestHangingNodeIsPassedBy(t *testing.T) {
 	nodes := startNodes(t, 2)
 	t.Parallel() // it waits for the limit
 	limit := 2 * time.Second
 	client := newClient(t, legacy.Options{ConnectTimeout: limit, RequestTimeout: limit}, nodes...)
 	push(t, client, "a", "before")
-	nodes[0].Signal(syscall.SIGSTOP)
+	hang(t, nodes[0])
 	var stored, uncertain []string
 	for i := 0; state(client, nodes[0].Legacy()).State != legacy.Disconnected; i++ {
 		value := fmt.Sprint(i)
@@ -261,14 +268,14 @@ func TestHangingNodeIsPassedBy(t *testing.T) {
 func TestHangingNodeIsNoticedByDeadlinesOfCallers(t *testing.T) {
 	nodes := startNodes(t, 1)
 	client := newClient(t, legacy.Options{ConnectTimeout: 100 * time.Millisecond}, nodes...)
-	nodes[0].Signal(syscall.SIGSTOP)
+	hang(t, nodes[0])
 	for patience := patient(t); state(client, nodes[0].Legacy()).State != legacy.Disconnected; {
 		if patience.Err() != nil {
 			t.Fatal("the client does not notice that the node hangs")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		err := client.Push(ctx, "a", []byte("x"))
-		if cancel(); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, legacy.ErrNotConnected) {
+		if cancel(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, legacy.ErrNotConnected) {
 			t.Fatalf("Push to a node that hangs: %v", err)
 		}
 	}
@@ -302,6 +309,33 @@ func TestConnectionLimit(t *testing.T) {
 	push(t, client, "a", numbered("s", 10)...)
 	if n := state(client, nodes[0].Legacy()); n.Pushed != 5 {
 		t.Errorf("the node with room again: got %+v, want 5 of 10 records", n)
+	}
+}
+
+// Requests beyond MaxConnections wait, here because the node has room for no more.
+func TestMaxConnections(t *testing.T) {
+	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "2"))
+	client := newClient(t, legacy.Options{MaxConnections: 2}, node)
+	var group sync.WaitGroup
+	for _, prefix := range []string{"p", "q", "r", "s", "t", "u"} {
+		group.Go(func() {
+			for _, value := range numbered(prefix, 20) {
+				if err := client.Push(patient(t), "a", []byte(value)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := client.Nodes()[0]; n.Pushed != 120 || n.Connects > 2 {
+		t.Errorf("got %+v, want 120 records over 2 connections", n)
+	}
+	for range 2 { // both are in use now
+		p, err := client.Produce(patient(t), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
 	}
 }
 

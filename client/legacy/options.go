@@ -10,6 +10,7 @@ import (
 const (
 	DefaultConnectTimeout = 10 * time.Second
 	DefaultRequestTimeout = 30 * time.Second
+	DefaultMaxConnections = 64
 	DefaultMaxIdle        = 5 // the pool size of existing clients (§11.2)
 	DefaultMaxUnconfirmed = 4 << 20
 )
@@ -35,6 +36,11 @@ type Options struct {
 	// single requests use their contexts.
 	RequestTimeout time.Duration
 
+	// MaxConnections is how many requests may be sent to a node at the same time, each over
+	// a connection of its own; more wait for one of them to end. Streams do not count:
+	// Consume and producers. Default 64.
+	MaxConnections int
+
 	// MaxIdle is how many connections to each node are kept for the next requests.
 	// Default 5.
 	MaxIdle int
@@ -58,7 +64,7 @@ type Options struct {
 
 // fill checks the options and fills in defaults.
 func (o *Options) fill() error {
-	if o.ConnectTimeout < 0 || o.RequestTimeout < 0 || o.MaxIdle < 0 || o.MaxUnconfirmed < 0 {
+	if o.ConnectTimeout < 0 || o.RequestTimeout < 0 || o.MaxConnections < 0 || o.MaxIdle < 0 || o.MaxUnconfirmed < 0 {
 		return errors.New("a negative time-out or limit")
 	}
 	if o.ConnectTimeout == 0 {
@@ -66,6 +72,9 @@ func (o *Options) fill() error {
 	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = DefaultRequestTimeout
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = DefaultMaxConnections
 	}
 	if o.MaxIdle == 0 {
 		o.MaxIdle = DefaultMaxIdle

@@ -113,7 +113,12 @@ func (n *node) release(cn *conn) {
 		n.drop(cn)
 		return
 	}
+	slot := cn.slot
+	cn.slot = false
 	n.keep(cn)
+	if slot {
+		<-n.slots // only now, so that who waits for it finds the connection
+	}
 }
 
 // keep makes a connection idle, or closes it if there are enough.
@@ -140,6 +145,27 @@ func (n *node) drop(cn *conn) {
 	delete(n.busy, cn)
 	n.mu.Unlock()
 	cn.close()
+	if cn.slot {
+		cn.slot = false
+		<-n.slots
+	}
+}
+
+// enter waits until there is a slot for a request, and takes it.
+func (n *node) enter(ctx context.Context) error {
+	select {
+	case n.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case n.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-n.client.ctx.Done():
+		return ErrClosed
+	}
 }
 
 // closeIdle closes the idle connections.
@@ -163,7 +189,25 @@ func (n *node) do(ctx context.Context, req request) (*conn, error) {
 	return cn, err
 }
 
+// try is do without the count of failures.
 func (n *node) try(ctx context.Context, req request) (*conn, error) {
+	if req.stream {
+		return n.send(ctx, req)
+	}
+	if err := n.enter(ctx); err != nil {
+		return nil, err
+	}
+	cn, err := n.send(ctx, req)
+	if err != nil {
+		<-n.slots
+		return nil, err
+	}
+	cn.slot = true
+	return cn, nil
+}
+
+// send is do for who has a slot or needs none.
+func (n *node) send(ctx context.Context, req request) (*conn, error) {
 	limit := n.client.options.RequestTimeout
 	for {
 		cn, err := n.take(ctx)

@@ -65,7 +65,7 @@ func (c *Client) ProduceMulti(ctx context.Context, channels []string) (*Producer
 }
 
 func (c *Client) newProducer(ctx context.Context, req request) (*Producer, error) {
-	req.repeatable = true // the start of a stream
+	req.stream, req.repeatable = true, true // the latter at its start
 	p := &Producer{client: c, ctx: ctx, req: req}
 	if err := p.begin(); err != nil {
 		return nil, err
