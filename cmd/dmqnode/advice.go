@@ -26,7 +26,7 @@ func advice(err error) string {
 	case is(unix.EADDRINUSE):
 		return "another process listens on that port, perhaps another node: end it, or configure another port (ss -ltnp tells who listens)"
 	case is(unix.EADDRNOTAVAIL):
-		return "this machine does not have that address: set [Server] address to one that it has, or to 0.0.0.0 for all"
+		return "this machine does not have that address: configure one that it has, or 0.0.0.0 for all"
 	case is(unix.EMFILE, unix.ENFILE):
 		return "too few files may be open at once: raise the limit (ulimit -n, LimitNOFILE=); a node needs 2 × connection_limit + 30"
 	case is(unix.ENOSPC, unix.EDQUOT):

@@ -74,7 +74,7 @@ func openEvery(period time.Duration, out *os.File) *Console {
 	c := &Console{
 		terminal: &tty{file: out},
 		style:    styleOf(os.Getenv),
-		signals:  make(chan os.Signal, 1),
+		signals:  make(chan os.Signal, 16),
 		wake:     make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		stopped:  make(chan struct{}),

@@ -137,11 +137,16 @@ func TestStoppedTerminal(t *testing.T) {
 	c.Close()
 
 	c, term = open(t, 80, 24)
+	c.Show(figures(3))
+	term.Wait("display", patience, func(lines []string) bool { return len(lines) > 5 })
 	term.Hold()
 	for range 4 * maxWaiting / len(line) { // one batch is on its way, one waits
 		c.Write([]byte(line))
 	}
 	c.Close() // ends, though the terminal never takes it all
+	if !term.Echoes() {
+		t.Error("the terminal does not echo after Close")
+	}
 	term.Resume()
 }
 

@@ -2,13 +2,16 @@ package console
 
 import (
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // tty is the terminal of the process.
 type tty struct {
-	file  *os.File
+	file *os.File
+
+	mu    sync.Mutex
 	saved *unix.Termios // the modes before silence; nil = nothing to restore
 }
 
@@ -54,6 +57,8 @@ func (t *tty) foreground() bool {
 
 // silence turns the echo of input off, if it is on. Only a process in the foreground may.
 func (t *tty) silence() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	modes, err := unix.IoctlGetTermios(int(t.file.Fd()), unix.TCGETS)
 	if err != nil || modes.Lflag&unix.ECHO == 0 {
 		return
@@ -68,6 +73,8 @@ func (t *tty) silence() {
 // restore turns the echo on again, and forgets what was typed without being seen: no shell is
 // to execute it.
 func (t *tty) restore() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.saved == nil || !t.foreground() {
 		return
 	}

@@ -22,8 +22,9 @@
 // a message twice.
 //
 // Everything here may be called from any goroutine. A call to a logger blocks as long as
-// the write of its line does: a terminal that is stopped, or a syslog daemon that does not
-// read, holds its callers up. A destination that fails is reported when it begins to, to
+// the write of its line does: a terminal that is stopped (without the display of
+// internal/console, which waits for none), or a syslog daemon that does not read, holds its
+// callers up. A destination that fails is reported when it begins to, to
 // Root's other outputs or else to stderr, and tried again with every message; what it
 // should have received meanwhile is lost.
 //
