@@ -87,12 +87,11 @@ type queueView struct {
 	Level               string // class: calm, high or full
 	Trend, TrendArea    string // SVG path data of the fullness
 	Records             string
-	Bytes               string
+	Bytes               string // "" for none
 	Overflow            string // records; "" for none
 	In, Out             string // a second
 	Oldest              string // age; "" if there is none
 	Waiting, Consumers  int
-	Redelivered         string // "" for none
 }
 
 // requestView is a kind of requests as it is shown.
@@ -232,17 +231,16 @@ func (s *sampler) viewQueue(f *storage.Figures) queueView {
 		Percent: shown(f),
 		Level:   "calm",
 		Records: formatCount(f.MemoryRecords + f.OverflowRecords),
-		Bytes:   formatBytes(float64(f.MemoryBytes + f.OverflowBytes)),
 		Waiting: f.Waiting, Consumers: f.Consumers,
+	}
+	if f.MemoryRecords+f.OverflowRecords > 0 {
+		q.Bytes = formatBytes(float64(f.MemoryBytes + f.OverflowBytes))
 	}
 	switch {
 	case f.OverflowRecords > 0:
 		q.Level, q.Overflow = "full", formatCount(f.OverflowRecords)
 	case q.Percent >= 75:
 		q.Level = "high"
-	}
-	if f.Redelivered.Records > 0 {
-		q.Redelivered = formatCount(f.Redelivered.Records)
 	}
 	if !f.Oldest.IsZero() {
 		q.Oldest = formatDuration(s.now.At.Sub(f.Oldest))

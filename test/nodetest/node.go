@@ -21,7 +21,6 @@ const Patience = 20 * time.Second
 // The lines of logger dmqnode.main that say where the node listens.
 var (
 	legacyLine = regexp.MustCompile(`listening for legacy clients address=(\S+)`)
-	httpLine   = regexp.MustCompile(`listening for HTTP clients address=(\S+)`)
 	neoLine    = regexp.MustCompile(`listening for neo clients address=(\S+)`)
 )
 
@@ -279,11 +278,7 @@ func (n *Node) Neo() string {
 // line that tells it.
 func (n *Node) HTTP() string {
 	n.t.Helper()
-	match, err := n.console.wait(httpLine, Patience)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return match[1]
+	return n.WaitLog(`listening for HTTP clients address=(\S+)`)[1]
 }
 
 // Path returns the path of a file of the instance directory.
