@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -275,6 +276,9 @@ func TestDashboardAndAlertsNameMetrics(t *testing.T) {
 		text, err := os.ReadFile("../deploy/monitoring/" + file)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, ".json") && !json.Valid(text) {
+			t.Errorf("%s is not JSON", file)
 		}
 		names := regexp.MustCompile(`\b(?:dmqnode|process|go)_[a-z0-9_]+\b`).FindAllString(string(text), -1)
 		if len(names) == 0 {
