@@ -250,10 +250,10 @@ func (f *File) finish() error {
 	return f.data.Sync()
 }
 
-// remove deletes both files.
+// remove deletes both files, and an index that was never completed.
 func (f *File) remove() error {
 	err := f.data.Close()
-	for _, name := range []string{f.names.data, f.names.index} {
+	for _, name := range []string{f.names.data, f.names.index, newIndexName} {
 		if removeErr := f.dir.Remove(name); !errors.Is(removeErr, fs.ErrNotExist) {
 			err = errors.Join(err, removeErr)
 		}

@@ -49,6 +49,7 @@ func (f *File) writeIndex(entries []Entry) error {
 		}
 	}
 	if err := writeFile(f.dir, newIndexName, text); err != nil {
+		f.dir.Remove(newIndexName) // it takes space, which is what there may be too little of
 		return err
 	}
 	if err := f.dir.Rename(newIndexName, f.names.index); err != nil {

@@ -1,9 +1,13 @@
 package overflow
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The files are emptied when the last record has gone, but not before every State says so.
@@ -212,5 +216,37 @@ func TestIndexDoesNotOutliveTheRecords(t *testing.T) {
 	}
 	if got := string(dir.files[indexName].data); got != "" {
 		t.Errorf("index %q of an empty data file", got)
+	}
+}
+
+// An index that was never completed, because there was no room or because of a kill, does not
+// stay for ever.
+func TestAnUnfinishedIndexIsDeleted(t *testing.T) {
+	dir := newMemDir()
+	f, q := newQueueIn(t, dir)
+	if err := q.Push([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	dir.fault = func(operation, name string) error {
+		if operation == "write" && name == newIndexName {
+			return pathError(operation, name, unix.ENOSPC)
+		}
+		return nil
+	}
+	if err := f.WriteIndex([]Entry{{"q", q.State()}}); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("WriteIndex: got error %v, want %v", err, unix.ENOSPC)
+	}
+	if _, ok := dir.files[newIndexName]; ok {
+		t.Errorf("%s has stayed after an error", newIndexName)
+	}
+	dir.fault = nil
+	dir.put(newIndexName, []byte("left by a kill"), time.Now())
+	mustDrain(t, q)
+	q.Published()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := dir.names(); len(got) > 0 {
+		t.Errorf("after a clean stop there are %q", got)
 	}
 }
