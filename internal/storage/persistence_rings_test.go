@@ -329,25 +329,36 @@ func TestADamagedOverflowFile(t *testing.T) {
 				n.dir.Put("overflow.dat", b)
 			}
 			damaged := string(b)
-			for range 2 {
-				cs, err := n.load(n.dir)
+			start := func(dir *disktest.Dir, when string) {
+				cs, err := n.load(dir)
 				if err != nil {
-					t.Fatalf("the node does not start: %v", err)
+					t.Fatalf("%s, the node does not start: %v", when, err)
 				}
 				found := contents(n, cs)
 				if len(found["ring"]) != 1 {
-					t.Errorf("got %.10q, want the record of the ring", found)
+					t.Errorf("%s: got %.10q, want the record of the ring", when, found)
 				}
 				switch name {
 				case "the first of a", "all of a":
 					if len(found["b"]) != 2 {
-						t.Errorf("got %.10q, want the two records of b, which are intact", found)
+						t.Errorf("%s: got %.10q, want the two records of b, which are intact", when, found)
 					}
 				}
-				if aside, _ := n.dir.Content("overflow-aside-1.dat"); aside == nil && damaged != "" || string(aside) != damaged {
-					t.Errorf("the damaged file is not kept aside as it was; there are %q", n.dir.Names())
+				if aside, _ := dir.Content("overflow-aside-1.dat"); aside == nil && damaged != "" || string(aside) != damaged {
+					t.Errorf("%s: the damaged file is not kept aside as it was; there are %q", when, dir.Names())
 				}
-				n.dir = n.dir.Clone()
+			}
+			kills := make(map[string]*disktest.Dir)
+			n.dir.After = func(c disktest.Call) {
+				if interesting(c) {
+					kills["killed after "+c.String()] = n.dir.Clone()
+				}
+			}
+			start(n.dir, "at first")
+			n.dir.After = nil
+			start(n.dir.Clone(), "after a kill")
+			for when, dir := range kills {
+				start(dir, when)
 			}
 			if logs.FilterLevelExact(zapcore.ErrorLevel).Len() == 0 {
 				t.Error("nothing was logged as an error")
