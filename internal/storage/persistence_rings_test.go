@@ -231,26 +231,41 @@ func TestADamagedRingFileIsKeptAside(t *testing.T) {
 			file, _ := n.dir.Content("ring-000001.dat")
 			damaged := test.damage(file)
 			n.dir.Put("ring-000001.dat", damaged)
-			for _, life := range []string{"first", "second, after a kill"} {
-				cs, err := n.load(n.dir)
+			start := func(dir *disktest.Dir, when string) {
+				cs, err := n.load(dir)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if got := contents(n, cs); !reflect.DeepEqual(got["c"], test.want) || len(got["overflows"]) != 1 {
-					t.Errorf("%s start: got %.20q, want %q and a record that overflowed", life, got, test.want)
+					t.Errorf("%s: got %.20q, want %q and a record that overflowed", when, got, test.want)
 				}
-				n.dir = n.dir.Clone()
+				for _, name := range dir.Names() {
+					if b, _ := dir.Content(name); string(b) == string(damaged) {
+						return
+					}
+				}
+				t.Errorf("%s: the damaged file is gone: there are %q", when, dir.Names())
 			}
+			kills := make(map[string]*disktest.Dir)
+			n.dir.Before = func(c disktest.Call) error {
+				if c.Op == "rename" {
+					kills["killed before "+c.String()] = n.dir.Clone()
+				}
+				return nil
+			}
+			n.dir.After = func(c disktest.Call) {
+				if interesting(c) {
+					kills["killed after "+c.String()] = n.dir.Clone()
+				}
+			}
+			start(n.dir, "at first")
+			n.dir.Before, n.dir.After = nil, nil
 			if logs.FilterLevelExact(zapcore.ErrorLevel).Len() == 0 {
 				t.Error("nothing was logged as an error")
 			}
-			kept := false
-			for _, name := range n.dir.Names() {
-				b, _ := n.dir.Content(name)
-				kept = kept || string(b) == string(damaged)
-			}
-			if !kept {
-				t.Errorf("the damaged file is gone: there are %q", n.dir.Names())
+			for when, dir := range kills {
+				start(dir, when)
+				start(dir.Clone(), when+", and again")
 			}
 		})
 	}

@@ -58,6 +58,9 @@ func (l *loader) removeStrays(slots []*state.Slot) error {
 		return err
 	}
 	for _, e := range entries {
+		if number, ok := numbered(e.Name(), asideFormat); ok {
+			st.lastRing = max(st.lastRing, number)
+		}
 		if number, ok := numbered(e.Name(), ringFormat); ok && !known[number] {
 			st.lastRing = max(st.lastRing, number)
 			st.removeStrayRing(e.Name())
@@ -257,7 +260,7 @@ func (s *Storage) resume() error {
 func (l *loader) openRing(s *Storage) error {
 	st, k, at := l.store, s.kept, s.kept.slot.Positions()
 	k.ringFile = at.RingFile
-	found, err := ring.Open(st.rings, ringFile(at.RingFile), st.owner(at.RingFile), at.Capacity,
+	found, err := ring.Open(st.rings, st.ringName(at.RingFile), st.owner(at.RingFile), at.Capacity,
 		ring.Positions{Read: at.Read, Write: at.Write, Gap: at.Gap, Held: at.Held})
 	var damage *ring.DamageError
 	switch {
@@ -289,36 +292,41 @@ func (l *loader) replaceRing(s *Storage, found *ring.Ring, reason error) (err er
 			return err
 		}
 	}
-	s.save()
 	if at.Held > 0 {
 		st.options.Logs("storage:"+s.name).Error("records of a ring are lost",
 			zap.Uint64("expected", at.Held), zap.Int("found", s.ring.Held()), zap.Error(reason),
 			zap.String("file kept as", st.keepRing(at.RingFile)))
 	}
+	s.save()
 	return nil
 }
 
-// keepRing renames a damaged ring file, so that what is in it can be examined.
-func (st *Store) keepRing(number uint64) string {
+// ringName returns the name of a ring file. A start that was killed may have set it aside
+// already.
+func (st *Store) ringName(number uint64) string {
 	name := ringFile(number)
+	if _, err := st.rings.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		if _, err := st.rings.Stat(asideRing(number)); err == nil {
+			return asideRing(number)
+		}
+	}
+	return name
+}
+
+// keepRing renames a damaged ring file, so that what is in it can be examined, and returns
+// where it is. No other ring file gets its number.
+func (st *Store) keepRing(number uint64) string {
+	name, aside := st.ringName(number), asideRing(number)
 	if owner, ok, err := ring.OwnerOf(st.rings, name); err != nil || !ok || owner != st.owner(number) {
 		return "" // it is not there, or another one's
 	}
-	for i := 1; ; i++ {
-		aside := fmt.Sprintf("ring-%06d-aside-%d.dat", number, i)
-		_, err := st.rings.Stat(aside)
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			err = st.rings.Rename(name, aside)
-		}
-		if err != nil {
+	if name != aside {
+		if err := st.rings.Rename(name, aside); err != nil {
 			st.log.Error("a damaged ring file could not be set aside", zap.Error(err))
 			return ""
 		}
-		return st.rings.Path(aside)
 	}
+	return st.rings.Path(aside)
 }
 
 var errMixed = errors.New("a channel has storages with and without a subscriber, which no node leaves behind")

@@ -79,11 +79,15 @@ func lockDir(path string) (io.Closer, error) {
 }
 
 const (
-	ringFormat = "ring-%06d.dat"
-	dumpFormat = "dump-%06d.dat"
+	ringFormat  = "ring-%06d.dat"
+	asideFormat = "ring-%06d-aside.dat"
+	dumpFormat  = "dump-%06d.dat"
 )
 
 func ringFile(number uint64) string { return fmt.Sprintf(ringFormat, number) }
+
+// asideRing is a ring file that is damaged.
+func asideRing(number uint64) string { return fmt.Sprintf(asideFormat, number) }
 
 // temporaryDump is a dump until it is complete.
 func temporaryDump(slot *state.Slot) string { return fmt.Sprintf(dumpFormat, slot.Index()) }
