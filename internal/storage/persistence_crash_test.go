@@ -198,6 +198,7 @@ func TestAKillAfterAnyOperationLosesAndRepeatsNothing(t *testing.T) {
 	for _, h := range histories {
 		t.Run(h.name, func(t *testing.T) {
 			n := newTrial(t)
+			n.silent = true
 			points := 0
 			n.at = func(where string) {
 				depth := 1

@@ -19,6 +19,7 @@ func TestRandomHistoriesWithKillsAndStops(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			n := newTrial(t)
+			n.silent = true
 			defer func() { n.dir.Release() }()
 			rng := rand.New(rand.NewPCG(seed, 0x73746f72))
 			n.start()

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
@@ -34,6 +36,7 @@ type trial struct {
 	readers  []*keptReader
 	popped   []*handedOut
 	clean    bool // the node has stopped, and nothing failed
+	silent   bool // there is no reason for an error in the log of a start
 	serial   int
 
 	// at is called, if set, wherever the node might be killed.
@@ -550,9 +553,18 @@ func (n *trial) examine(dir *disktest.Dir, where string, depth int) map[string][
 			}
 		}
 	}
+	var logs *observer.ObservedLogs
+	usual := n.options.Logs
+	if n.silent {
+		logs = logged(&n.options)
+	}
 	cs, err := n.load(dir)
+	n.options.Logs = usual
 	if err != nil {
 		n.fatalf("killed %s: load: %v", where, err)
+	}
+	if n.silent && logs.FilterLevelExact(zapcore.ErrorLevel).Len() > 0 {
+		n.fatalf("killed %s: errors were logged: %v", where, logs.FilterLevelExact(zapcore.ErrorLevel).All())
 	}
 	cs.Commit()
 	found := contents(n, cs)
