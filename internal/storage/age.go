@@ -43,10 +43,23 @@ func (s *Storage) oldest() time.Time {
 	return time.Time{}
 }
 
+// keepAge is to be called before the oldest records of the overflow are moved to the ring
+// without being pushed: they keep their age. If there are older ones in the ring, they count
+// as part of these.
+func (s *Storage) keepAge() {
+	seen := s.oldest()
+	if s.ring.Held() > 0 || seen.IsZero() {
+		return
+	}
+	inRing, _ := s.passed()
+	s.ringMarks = append(s.ringMarks[:0], mark{seen, inRing})
+}
+
 // passed is how many records have been pushed to the ring, and to the overflow. Each lets
 // them go in the order in which they came, so a record has a number in its place: that of
-// the oldest is the number of those pushed, less those that are there. It is negative for
-// what a start has found.
+// the oldest is the number of those pushed, less those that are there. What was there without
+// being pushed, because a start has found it, or because it was moved there, has the numbers
+// below.
 func (s *Storage) passed() (ring, overflow int64) {
 	overflowed := int64(s.counters.Overflowed.Records)
 	return int64(s.counters.Pushed.Records) - overflowed, overflowed

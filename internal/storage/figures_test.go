@@ -160,3 +160,30 @@ func TestFiguresAfterARestart(t *testing.T) {
 		t.Errorf("drained: got %+v, want 4 delivered, and no oldest record", got)
 	}
 }
+
+// A record that a reader keeps for long does not look younger because it was moved out of the
+// way of the overflow.
+func TestAgeOfARecordThatIsMovedToTheRing(t *testing.T) {
+	n := newTrial(t)
+	n.sizes["c"] = 100
+	n.start()
+	n.subscribe("c", "")
+	reader, slow := n.attach("c", ""), n.attach("c", "")
+	n.push("c", false, 60, 60) // one in the ring, one in the overflow
+	start := time.Unix(1, 0)
+	n.channels.Mark(start)
+	n.next(reader, 1)
+	n.next(slow, 1)                              // keeps the one in the overflow
+	for step, moved := 1, 0; moved < 2; step++ { // once more after it was moved
+		n.push("c", false, 20)
+		n.next(reader, 1) // the first time, this empties the ring
+		n.channels.Mark(start.Add(time.Duration(step) * time.Second))
+		f := n.channels.Figures()[0]
+		if f.MemoryRecords > 0 {
+			moved++
+		}
+		if !f.Oldest.Equal(start) || step > 100 {
+			t.Fatalf("step %d: the oldest record is from %v, want %v; %+v", step, f.Oldest, start, f)
+		}
+	}
+}

@@ -48,6 +48,7 @@ func (s *Storage) moveToRing(r *Run) bool {
 	if !s.ring.Fits(r.size) || !s.ring.InFile() && s.kept.store.options.RingInFile {
 		return false
 	}
+	s.keepAge()
 	if !s.ring.PushRun(r.bytes, r.records) {
 		for rest := r.bytes; len(rest) > 0; {
 			record, _ := ring.Cut(rest, 1, 1)
