@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
 )
 
 func TestADirectoryBelongsToOneProcess(t *testing.T) {
@@ -379,5 +380,39 @@ func TestADamagedOverflowFile(t *testing.T) {
 				t.Error("nothing was logged as an error")
 			}
 		})
+	}
+}
+
+// The head of the overflow was just being cut off when the node was killed, and then somebody
+// changed the size of the file: the node starts, and keeps it aside.
+func TestAnOverflowFileOfAnotherSizeThanACutLeaves(t *testing.T) {
+	n := newTrial(t)
+	logs := logged(&n.options)
+	n.sizes["a"] = 0
+	n.start()
+	n.push("ring", false, 10)
+	n.push("a", false, 200)
+	n.tick()
+	n.crash()
+	f, err := state.Open(n.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := f.Header()
+	h.OverflowCut, h.OverflowSize = 1<<20, 10<<20
+	f.SetHeader(h)
+	cs, err := n.load(n.dir)
+	if err != nil {
+		t.Fatalf("the node does not start: %v", err)
+	}
+	found := contents(n, cs)
+	if len(found["ring"]) != 1 {
+		t.Errorf("got %.10q, want the record of the ring", found)
+	}
+	if _, aside := n.dir.Content("overflow-aside-1.dat"); !aside && len(found["a"]) != 1 {
+		t.Errorf("the record in the overflow is neither in its queue nor kept aside: there are %q", n.dir.Names())
+	}
+	if logs.FilterLevelExact(zapcore.ErrorLevel).Len() == 0 {
+		t.Error("nothing was logged as an error")
 	}
 }

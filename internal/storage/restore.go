@@ -110,11 +110,16 @@ func (l *loader) openOverflow(slots []*state.Slot) (chains []chain, err error) {
 	if h := st.state.Header(); h.Phase == state.Running {
 		at := overflow.Global{Base: h.OverflowBase, Cut: h.OverflowCut, CutSize: h.OverflowSize}
 		chains, lost, err := l.attach(chainsOf(slots), at)
-		if err != nil || lost == nil {
+		switch {
+		case errors.Is(err, overflow.ErrResized):
+			st.log.Error("what "+state.FileName+" tells about the overflow is worth nothing; its index counts", zap.Error(err))
+			st.stopRunning()
+		case err != nil || lost == nil:
 			return chains, err
-		}
-		if err := l.leaveOverflow(chains, lost); err != nil {
-			return nil, err
+		default:
+			if err := l.leaveOverflow(chains, lost); err != nil {
+				return nil, err
+			}
 		}
 	}
 	entries, err := overflow.Recover(st.dir, st.options.Logs)

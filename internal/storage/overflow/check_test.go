@@ -59,7 +59,7 @@ func TestCheckOfStates(t *testing.T) {
 			[]string{"storage other: none of its 2 records is in overflow.dat", "storage q: none of its 3 records"}},
 		{"a head truncation of another file", func(_ *memDir, owner *published, _ []int) {
 			owner.global = Global{Cut: 5, CutSize: 10}
-		}, []string{"it was changed since"}},
+		}, []string{"size of the file was changed"}},
 		{"an interrupted recovery", func(dir *memDir, _ *published, _ []int) {
 			dir.files[rebuilt.data] = dir.files[indexName]
 		}, []string{"the next start finishes it"}},

@@ -62,7 +62,7 @@ type fileNames struct{ data, index string }
 
 // Open opens the data file, creates it and an empty index if necessary, and finishes an
 // interrupted CutHead. g is what was last given to publish, or zero for files that
-// [Recover] has checked; publish is called whenever that changes, once by Open itself,
+// [Recover] has checked; if the file does not fit it, the error is ErrResized. publish is called whenever that changes, once by Open itself,
 // and must store it before it returns. It is called with locks held and must not call
 // back.
 //

@@ -130,6 +130,10 @@ func (f *File) cut(n, first int64) error {
 	return err
 }
 
+// ErrResized says that a data file whose head was just being cut off has neither its old size
+// nor the new one, so that nobody knows what lies where.
+var ErrResized = errors.New("the size of the file was changed while nobody used it")
+
 // finishCut returns the base after a crash: whether the head was cut off before it, the
 // size of the file tells.
 func finishCut(g Global, size int64) (base int64, err error) {
@@ -139,6 +143,6 @@ func finishCut(g Global, size int64) (base int64, err error) {
 	case size == g.CutSize-g.Cut:
 		return g.Base + g.Cut, nil
 	}
-	return 0, fmt.Errorf("%d bytes of %d were being cut off its head, but now it has %d bytes: "+
-		"it was changed since", g.Cut, g.CutSize, size)
+	return 0, fmt.Errorf("%w: %d bytes of %d were being cut off its head, and now it has %d",
+		ErrResized, g.Cut, g.CutSize, size)
 }
