@@ -172,6 +172,14 @@ func TestSituations(t *testing.T) {
 			patch(t, path, "ring-000001.dat", 4096+8+3, "\x20")
 			return path
 		}, false},
+		{"ring-set-aside", func(t *testing.T) string {
+			path := killed(t)
+			patch(t, path, "ring-000001.dat", 4096+8+3, "\x20")
+			if _, err := recovered(path); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, false},
 		{"killed-ring-missing", func(t *testing.T) string {
 			path := killed(t)
 			remove(t, path, "ring-000002.dat")

@@ -78,7 +78,7 @@ func (c *checker) checkRing(s *Storage, instance uint64, at state.Positions) {
 	s.Memory = Count{intact.Records, intact.PayloadBytes}
 	f := Fault{File: file, Offset: intact.End, Storage: s.Name,
 		Meaning: fmt.Sprintf("of its %d records, the next start goes on with the first %d; the others are lost", at.Held, intact.Records),
-		Remedy:  "keep a copy of it and of storages.dat: the next start deletes or overwrites what it cannot use"}
+		Remedy:  "keep a copy of storages.dat, which tells where its records begin and end; the next start sets the ring file aside"}
 	var damage *ring.DamageError
 	switch {
 	case err == nil, at.Held == 0:
@@ -109,13 +109,17 @@ func (c *checker) strayRings(snapshot *state.Snapshot) {
 		if !strings.HasPrefix(name, "ring-") || !strings.HasSuffix(name, ".dat") || c.ringFiles[name] {
 			continue
 		}
+		if strings.HasSuffix(name, "-aside.dat") {
+			c.note(name, "set aside by an earlier start, because it was damaged; the log of that start tells what was lost")
+			continue
+		}
 		if snapshot != nil {
 			c.note(name, "a ring file of no storage, so of a channel that was being created or removed; the next start deletes it")
 			continue
 		}
 		c.report.Situation = Killed
 		c.fault(Fault{File: name, Problem: "a ring file, and no intact storages.dat that tells what is in it",
-			Meaning: "its records cannot be told from old bytes; the next start deletes the file",
+			Meaning: "its records cannot be told from old bytes; the next start leaves the file as it is",
 			Remedy:  "get storages.dat back before the next start, or move the file away if it is needed"})
 	}
 }
