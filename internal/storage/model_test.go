@@ -14,7 +14,11 @@ var seeds = flag.Uint64("model.seeds", 400, "number of random scripts for the st
 
 // Random operations on the real thing and on the model, compared after each.
 func TestModel(t *testing.T) {
-	for seed := range *seeds {
+	count := *seeds
+	if testing.Short() {
+		count /= 4
+	}
+	for seed := range count {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { runScript(t, randomScript(seed)) })
 	}
 }
