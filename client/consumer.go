@@ -27,6 +27,7 @@ type ConsumeOptions struct {
 type Record struct {
 	Value []byte // the caller's to keep; it shares memory with the other records of a batch
 	Node  string // address
+	Left  int    // records of the same batch that follow; at 0 the next one is of another batch
 }
 
 // Consumer gets the records of a channel.
@@ -193,7 +194,7 @@ func (c *Consumer) take() (Record, *batch, error) {
 	if b.left--; b.left == 0 {
 		c.ready = slices.Delete(c.ready, 0, 1)
 	}
-	return Record{value, b.part.node.address}, b, nil
+	return Record{value, b.part.node.address, b.left}, b, nil
 }
 
 // handled notes that a record of a batch is handled. c.mu is held.

@@ -18,9 +18,8 @@ var (
 	errUnchecked = errors.New("not everything could be checked")
 )
 
-func newCheck() *cobra.Command {
+func newCheck(t *tool) *cobra.Command {
 	var ringDir string
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check DIR",
 		Short: "Verify the data directory of a node",
@@ -52,12 +51,11 @@ Exit status:
 				if err != nil {
 					return fmt.Errorf("%w: %w", errUnchecked, err)
 				}
-				return printReport(report, asJSON, cmd.OutOrStdout())
+				return printReport(report, t.json, cmd.OutOrStdout())
 			})
 		},
 	}
 	cmd.Flags().StringVar(&ringDir, "ring-dir", "", "`directory` of the ring files, if [Storage] ring_dir is set")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON, for scripts")
 	return cmd
 }
 

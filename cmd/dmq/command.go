@@ -2,50 +2,71 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
+	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
 )
 
-const (
-	defaultAddress = "127.0.0.1:10000"
-	addressEnv     = "DMQ_ADDRESS"
-)
-
-const rootHelp = `dmq pushes and pops records of a DMQ node, and produces and consumes streams. It verifies
-the data directory of a node, and recovers records that a node has set aside.
+const rootHelp = `dmq is the client tool of a DMQ, a queue made of many nodes: it pushes and pops records,
+produces and consumes streams, moves channels into files and to other DMQs, looks after
+nodes, and measures them. It also verifies the data directory of a node.
 
 Records and reports go to standard output, everything else to standard error.
-The node is asked over the legacy protocol. Its address is that of --address, else of
-the environment variable DMQ_ADDRESS, else ` + defaultAddress + `.
 
-A channel is named by 1 to 251 of the characters A-Z a-z 0-9 _ -. A record has 1 byte to
-10 MiB, any bytes. Pushing to a channel creates it.
+Nodes are spoken to over the neo protocol if there are credentials, else over the legacy
+protocol; --protocol decides otherwise. A request goes to one node after the other until one
+serves it; streams have all nodes at once. A channel is named by 1 to 250 of the characters
+A-Z a-z 0-9 _ -. Pushing to a channel creates it.
+
+Settings:
+  The options protocol, address, nodes, credentials, legacy-address, http and timeout can
+  also be set by the environment, in DMQ_PROTOCOL, DMQ_ADDRESS, …, DMQ_LEGACY_ADDRESS, and
+  by the configuration file, a line each:
+
+    credentials = credentials          # a file, beside this one
+    address     = queue-1:10001, queue-2:10001
+
+    [test]                             # with --profile test, first of all
+    address     = test-1:10001
+
+  The command line goes before the environment, and that before the file. The file is
+  ` + defaultConfigText + `, or named by --config or DMQ_CONFIG; DMQ_PROFILE is --profile.
 
 Exit status:
     0  everything asked for was done
     1  an error; what to do is said on standard error
-    2  wrong usage; of check also: not everything could be checked
+    2  wrong usage or settings; of check also: not everything could be checked
     3  there was no record, or there were fewer than asked for
+    4  no node could be reached, or none accepts the credentials; nothing was done
+    5  the outcome is uncertain: a node may have done it, but its answer did not come
   130  interrupted (Ctrl-C, SIGTERM) before the work was done`
 
-// connection is how a command reaches the node.
-type connection struct {
-	address string
-	timeout time.Duration
+// tool is what all commands have: their settings, and where they print.
+type tool struct {
+	settings
+	stdin          io.Reader
+	stdout, stderr io.Writer
 }
 
 // run executes one command line and returns its exit status. The end of ctx interrupts
 // it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	started := false // so that errors before it are errors of usage
-	root := newRoot()
-	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	t := &tool{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := newRoot(t)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		err := cmd.ValidateFlagGroups()
+		started = err == nil
+		return err
+	}
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -55,49 +76,163 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = &usageError{cmd.CommandPath(), err}
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "dmq: %v\n", describe(err))
+		t.complain(err)
 	}
 	return exitStatus(err)
 }
 
-func newRoot() *cobra.Command {
-	var conn connection
+// Groups of commands in the help.
+const (
+	groupRecords = "records"
+	groupStreams = "streams"
+	groupNodes   = "nodes"
+)
+
+func newRoot(t *tool) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "dmq",
-		Short:         "Push, pop, produce and consume records of a DMQ",
+		Short:         "Push, pop, produce and consume records of a DMQ, and look after its nodes",
 		Long:          rootHelp,
 		Version:       fmt.Sprintf("%s (built %s)", version, buildDate),
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
+		Example: `  dmq push jobs 'resize 17.png'
+  dmq pop jobs
+  dmq consume hits --follow -c credentials -a queue-1:10001,queue-2:10001
+  dmq top --http queue-1:10080,queue-2:10080`,
 	}
-	address := os.Getenv(addressEnv)
-	if address == "" {
-		address = defaultAddress
+	t.addFlags(root.PersistentFlags())
+	completeSettings(root)
+	root.AddGroup(
+		&cobra.Group{ID: groupRecords, Title: "Single records and channels:"},
+		&cobra.Group{ID: groupStreams, Title: "Streams of records:"},
+		&cobra.Group{ID: groupNodes, Title: "Nodes:"})
+	add := func(group string, commands ...*cobra.Command) {
+		for _, command := range commands {
+			command.GroupID = group
+			root.AddCommand(command)
+		}
 	}
-	flags := root.PersistentFlags()
-	flags.StringVarP(&conn.address, "address", "a", address, "`host:port` of the node's legacy protocol, env "+addressEnv)
-	flags.DurationVar(&conn.timeout, "timeout", 10*time.Second, "longest wait for connecting and for an answer")
-	root.AddCommand(newPush(&conn), newPop(&conn), newProduce(&conn), newConsume(&conn), newRemove(&conn))
-	root.AddCommand(newCheck(), newExtract())
+	add(groupRecords, newPush(t), newPop(t), newRemove(t))
+	add(groupStreams, newProduce(t), newConsume(t), newDrain(t), newLoad(t), newMirror(t))
+	add(groupNodes, newPing(t), newTop(t), newBench(t), newGenCredentials(t), newCheck(t), newExtract())
+	root.AddCommand(newMan())
 	return root
 }
 
-// dial connects to the node.
-func (c *connection) dial(ctx context.Context) (*legacy.Client, error) {
-	if c.timeout <= 0 {
-		return nil, &usageError{"dmq", fmt.Errorf("--timeout %v: want more than 0", c.timeout)}
+// connected makes a command of one that needs the DMQ.
+func (t *tool) connected(do func(ctx context.Context, dmq queue.Queue, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		dmq, err := t.connect(cmd)
+		if err != nil {
+			return err
+		}
+		defer dmq.Close()
+		return do(cmd.Context(), dmq, args)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	return legacy.Dial(ctx, c.address)
 }
 
-// request runs a request that has to be answered in time.
-func (c *connection) request(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+func (t *tool) connect(cmd *cobra.Command) (queue.Queue, error) {
+	if err := t.resolve(); err != nil {
+		return nil, &usageError{cmd.CommandPath(), err}
+	}
+	options, err := t.options()
+	if err != nil {
+		return nil, &usageError{cmd.CommandPath(), err}
+	}
+	options.Logger = t.logger()
+	return queue.Connect(cmd.Context(), options)
+}
+
+// request bounds a request that has to be answered in time.
+func (t *tool) request(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	return do(ctx)
 }
+
+// say tells a person something.
+func (t *tool) say(format string, args ...any) {
+	if !t.quiet {
+		fmt.Fprintf(t.stderr, "dmq: "+format+"\n", args...)
+	}
+}
+
+// report prints a result: as JSON to standard output, or in words to standard error.
+func (t *tool) report(result any, words string) error {
+	if !t.json {
+		t.say("%s", words)
+		return nil
+	}
+	return t.printJSON(result)
+}
+
+func (t *tool) printJSON(result any) error {
+	out := json.NewEncoder(t.stdout)
+	out.SetEscapeHTML(false)
+	if err := out.Encode(result); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	return nil
+}
+
+// complain tells why the command ends.
+func (t *tool) complain(err error) {
+	if t.json {
+		out := json.NewEncoder(t.stderr)
+		out.SetEscapeHTML(false)
+		out.Encode(struct {
+			Error  string `json:"error"`
+			Status int    `json:"status"`
+		}{describe(err), exitStatus(err)})
+		return
+	}
+	fmt.Fprintf(t.stderr, "dmq: %s\n", describe(err))
+}
+
+// logger tells what the clients log: warnings, or with --verbose all.
+func (t *tool) logger() *slog.Logger {
+	level := slog.LevelWarn
+	switch {
+	case t.verbose:
+		level = slog.LevelDebug
+	case t.quiet:
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(&logHandler{t: t, level: level})
+}
+
+// logHandler prints as the rest of dmq does.
+type logHandler struct {
+	t     *tool
+	level slog.Level
+	attrs []slog.Attr
+}
+
+func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
+
+func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+	var text strings.Builder
+	fmt.Fprintf(&text, "dmq: %s", r.Message)
+	add := func(a slog.Attr) bool {
+		fmt.Fprintf(&text, ", %s %v", a.Key, a.Value)
+		return true
+	}
+	for _, a := range h.attrs {
+		add(a)
+	}
+	r.Attrs(add)
+	_, err := fmt.Fprintln(h.t.stderr, text.String())
+	return err
+}
+
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	more := *h
+	more.attrs = append(more.attrs[:len(more.attrs):len(more.attrs)], attrs...)
+	return &more
+}
+
+func (h *logHandler) WithGroup(string) slog.Handler { return h }
 
 // exactlyChannel is the check of the arguments of commands with a CHANNEL alone.
 func exactlyChannel(cmd *cobra.Command, args []string) error {
@@ -106,3 +241,22 @@ func exactlyChannel(cmd *cobra.Command, args []string) error {
 	}
 	return nil
 }
+
+// channelList returns the channels of an argument CHANNEL[,CHANNEL…].
+func channelList(argument string) []string { return strings.Split(argument, ",") }
+
+// outlasting returns a context that ends some time after ctx, for what then has to be
+// brought to an end. release is to be called at the end of that.
+func (t *tool) outlasting(ctx context.Context) (longer context.Context, release context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-longer.Done():
+		case <-time.After(t.timeout):
+			cancel(errNoEnd)
+		}
+	})
+	return longer, func() { stop(); cancel(nil) }
+}
+
+var errNoEnd = errors.New("no answer in time after the interrupt")

@@ -1,162 +1,175 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sociomantic-tsunami/dmqnode/client"
 	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
 )
 
-// consumption says when consume is done, and how it prints.
-type consumption struct {
-	count  int
+// ending says when something that consumes is done.
+type ending struct {
 	follow bool
 	idle   time.Duration
-	raw    bool
 }
 
-func newConsume(conn *connection) *cobra.Command {
+func (e *ending) addFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&e.follow, "follow", "f", false, "wait for further records")
+	cmd.Flags().DurationVar(&e.idle, "idle", time.Second, "end when no record has come for so long")
+	cmd.MarkFlagsMutuallyExclusive("follow", "idle")
+}
+
+func (e *ending) check() error {
+	if e.idle <= 0 {
+		return fmt.Errorf("--idle %v: want more than 0", e.idle)
+	}
+	return nil
+}
+
+// consumption is the options of consume.
+type consumption struct {
+	ending
+	subscriber string
+	count      int
+	format     recordFormat
+}
+
+func newConsume(t *tool) *cobra.Command {
 	var opts consumption
 	cmd := &cobra.Command{
 		Use:   "consume CHANNEL",
 		Short: "Print the records of a channel as they come",
 		Long: `Consume subscribes to CHANNEL, which is created if needed, and prints its records as they
-come, each with a newline. It ends when none has come for the time of --idle, or with
---follow at Ctrl-C; in any case after --count records, or when the channel is removed.
+come from all nodes, each with a newline. It ends when none has come for the time of --idle,
+or with --follow at Ctrl-C; in any case after --count records, or when the channel is
+removed.
 
-Consumers of a channel share its records. Once subscribed, a channel can't be popped from
-any more, until it is removed.
+Consumers of the same --subscriber share the records of a channel; each subscriber gets all
+of them. The first subscriber gets what was in the channel before. Once subscribed, a
+channel can't be popped from any more, until it is removed.
+
+Over the neo protocol records come in batches, which a node forgets when all of a batch is
+printed. If consume ends within one, because of --count or because it is killed, the records
+of the batch come again, also those that were printed; with --count it says how many.
 
 Careful: the legacy protocol can't stop a stream, and the node sends ahead. Records that
-are on their way when consume ends are lost; with --count that can be thousands. To take
-an exact number out of a channel without consumers, use 'dmq pop --count'.
+are on their way when consume ends are lost; with --count that can be thousands. It knows
+no subscribers but the one without a name. To take an exact number out of a channel without
+consumers, use 'dmq pop --count'.
 
 The exit status is 3 if there was no record, or fewer than --count.`,
 		Example: `  dmq consume hits --follow | grep ' 500 '
+  dmq consume hits --follow --subscriber audit --json
   dmq consume jobs > backlog`,
-		Args: exactlyChannel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := opts.check(cmd.Flags().Changed("idle")); err != nil {
+		Args:              exactlyChannel,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			err := opts.check()
+			if opts.count < 0 {
+				err = fmt.Errorf("--count %d: %w", opts.count, errNegative)
+			}
+			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
-			return consume(cmd.Context(), conn, args[0], opts, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return nil
 		},
+		RunE: t.connected(func(ctx context.Context, dmq queue.Queue, args []string) error {
+			return t.consume(ctx, dmq, args[0], opts)
+		}),
 	}
 	flags := cmd.Flags()
+	addSubscriberFlag(cmd, &opts.subscriber, "")
 	flags.IntVarP(&opts.count, "count", "n", 0, "end after this many records; 0 = no such end")
-	flags.BoolVarP(&opts.follow, "follow", "f", false, "wait for further records")
-	flags.DurationVar(&opts.idle, "idle", time.Second, "end when no record has come for so long")
-	addRawFlag(cmd, &opts.raw)
+	opts.addFlags(cmd)
+	opts.format.addFlags(cmd)
 	return cmd
 }
 
-func (o *consumption) check(idleGiven bool) error {
-	switch {
-	case o.count < 0:
-		return fmt.Errorf("--count %d: want 0 or more", o.count)
-	case o.idle <= 0:
-		return fmt.Errorf("--idle %v: want more than 0", o.idle)
-	case idleGiven && o.follow:
-		return errors.New("--follow has no end that --idle could set: want one of them")
-	}
-	return nil
+func addSubscriberFlag(cmd *cobra.Command, subscriber *string, fallback string) {
+	cmd.Flags().StringVarP(subscriber, "subscriber", "s", fallback, "`name` of the subscriber, neo only")
+	cmd.RegisterFlagCompletionFunc("subscriber", cobra.NoFileCompletions)
 }
 
-func consume(ctx context.Context, conn *connection, channel string, opts consumption, stdout, stderr io.Writer) error {
-	client, err := conn.dial(ctx)
+func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opts consumption) error {
+	consumer, err := dmq.Consume(context.WithoutCancel(ctx), channel, opts.subscriber)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	stream, cancel := context.WithCancel(ctx)
-	defer cancel()
-	arriving, stop := arrivals(client.Consume(stream, channel))
-	defer stop()
-
-	out := printer{bufio.NewWriterSize(stdout, 64<<10), opts.raw}
-	printed, err := printArrivals(arriving, opts, out, cancel)
+	defer consumer.Close()
+	out := t.newPrinter(opts.format)
+	printed, again := 0, 0 // again: of the batch that is not printed completely
+	err = t.each(ctx, consumer, opts.ending, func(record queue.Record) (more bool, err error) {
+		if opts.count > 0 && printed == opts.count {
+			return false, nil // came in spite of Stop
+		}
+		out.print(record)
+		printed++
+		again++
+		if record.Last {
+			again, err = 0, out.flush()
+		}
+		if err != nil || printed != opts.count {
+			return true, err
+		}
+		if again > 0 || len(dmq.Nodes()) > 1 {
+			return false, nil
+		}
+		consumer.Stop() // go on until the batch is acknowledged
+		return true, nil
+	})
 	if err := out.flush(); err != nil {
 		return err
 	}
-	switch {
-	case errors.Is(err, legacy.ErrChannelRemoved):
-		fmt.Fprintf(stderr, "dmq: %v\n", err)
-	case errors.Is(err, context.Canceled) && opts.count == 0:
-		return nil // an interrupt is how it is meant to end
-	case err != nil:
-		return err
+	if again > 0 && t.protocol == string(queue.Neo) {
+		t.say("of the records printed, the last %d come again: their batch has more", again)
 	}
-	if printed == 0 || printed < opts.count {
+	switch {
+	case err != nil && (printed == 0 || printed < opts.count || !errors.Is(err, context.Canceled)):
+		return t.unlessFollowed(err, opts)
+	case printed == 0 || printed < opts.count:
 		return fmt.Errorf("consume %q: %w, printed: %d", channel, errTooFew, printed)
 	}
 	return nil
 }
 
-// arrival is a record, or the error that ends the stream.
-type arrival struct {
-	record []byte
-	err    error
-}
-
-// arrivals receives a stream in a goroutine of its own, so that its reader can see when
-// it would have to wait. stop ends the goroutine once the stream gives way.
-func arrivals(stream iter.Seq2[[]byte, error]) (arriving <-chan arrival, stop func()) {
-	arrived, stopped := make(chan arrival, 256), make(chan struct{})
-	go func() {
-		for record, err := range stream {
-			select {
-			case arrived <- arrival{record, err}:
-			case <-stopped:
-				return
-			}
-		}
-	}()
-	return arrived, func() { close(stopped) }
-}
-
-// printArrivals prints records until it has enough of them or the stream ends. When none
-// has come for a while it cancels the stream, and prints what is still there; that is no
-// error.
-func printArrivals(arriving <-chan arrival, opts consumption, out printer, cancel func()) (printed int, err error) {
-	idle := time.NewTimer(opts.idle) // each wait for a record sets it anew
-	defer idle.Stop()
-	idled := false
-	for opts.count == 0 || printed < opts.count {
-		var a arrival
-		select {
-		case a = <-arriving:
-		default:
-			if err := out.flush(); err != nil {
-				return printed, err
-			}
-			if opts.follow || idled {
-				idle.Stop()
-			} else {
-				idle.Reset(opts.idle)
-			}
-			select {
-			case a = <-arriving:
-			case <-idle.C:
-				cancel()
-				idled = true
-				continue
-			}
-		}
-		if errors.Is(a.err, context.Canceled) && idled {
-			return printed, nil
-		}
-		if a.err != nil {
-			return printed, a.err
-		}
-		out.print(a.record)
-		printed++
+// unlessFollowed returns err, but not an interrupt that is how it is meant to end.
+func (t *tool) unlessFollowed(err error, opts consumption) error {
+	if opts.count == 0 && errors.Is(err, context.Canceled) {
+		return nil
 	}
-	return printed, nil
+	return err
+}
+
+// each handles the records of a consumer until it is done: handle wants no more, no record
+// came for some time, the channel was removed, or ctx has ended, which is the error then. In
+// all but the first case everything that was received is handled and acknowledged.
+func (t *tool) each(ctx context.Context, consumer queue.Consumer, end ending, handle func(queue.Record) (more bool, err error)) error {
+	defer context.AfterFunc(ctx, consumer.Stop)()
+	var idle *time.Timer
+	if !end.follow {
+		idle = time.AfterFunc(end.idle, consumer.Stop)
+		defer idle.Stop()
+	}
+	for record, err := range consumer.Records() {
+		switch {
+		case errors.Is(err, client.ErrChannelRemoved), errors.Is(err, legacy.ErrChannelRemoved):
+			t.say("%v", err)
+			continue
+		case err != nil:
+			return err
+		}
+		if idle != nil {
+			idle.Reset(end.idle)
+		}
+		if more, err := handle(record); !more || err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }

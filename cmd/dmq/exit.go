@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
 
+	"github.com/sociomantic-tsunami/dmqnode/client"
 	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
 )
 
 // Exit statuses, described in the help.
@@ -16,12 +19,17 @@ const (
 	exitError       = 1
 	exitUsage       = 2
 	exitNoRecord    = 3
+	exitUnreached   = 4
+	exitUncertain   = 5
 	exitInterrupted = 130
 )
 
-var errTooFew = errors.New("no more records")
+var (
+	errTooFew    = errors.New("no more records")
+	errUnreached = errors.New("not all nodes could be reached")
+)
 
-// usageError is a command line that can't be meant.
+// usageError is a command line, or settings, that can't be meant.
 type usageError struct {
 	command string
 	err     error
@@ -31,17 +39,39 @@ func (e *usageError) Error() string {
 	return fmt.Sprintf("%v\nType '%s --help' for help.", e.err, e.command)
 }
 
+func (e *usageError) Unwrap() error { return e.err }
+
+// statuses are the exit statuses of errors; the first that applies is used.
+var statuses = []struct {
+	err    error
+	status int
+}{
+	{errUnchecked, exitUsage},
+	{client.ErrBadName, exitUsage},
+	{legacy.ErrBadChannelName, exitUsage},
+	{queue.ErrNeedsNeo, exitUsage},
+	{client.ErrUncertain, exitUncertain},
+	{legacy.ErrUncertain, exitUncertain},
+	{errTooFew, exitNoRecord},
+	{client.ErrEmpty, exitNoRecord},
+	{legacy.ErrEmpty, exitNoRecord},
+	{client.ErrNotConnected, exitUnreached},
+	{client.ErrRejected, exitUnreached},
+	{errUnreached, exitUnreached},
+	{context.Canceled, exitInterrupted},
+}
+
 func exitStatus(err error) int {
-	var usage *usageError
-	switch {
-	case err == nil:
+	if err == nil {
 		return exitOK
-	case errors.As(err, &usage), errors.Is(err, errUnchecked):
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
-	case errors.Is(err, errTooFew), errors.Is(err, legacy.ErrEmpty):
-		return exitNoRecord
-	case errors.Is(err, context.Canceled):
-		return exitInterrupted
+	}
+	for _, s := range statuses {
+		if errors.Is(err, s.err) {
+			return s.status
+		}
 	}
 	return exitError
 }
@@ -51,23 +81,35 @@ var hints = []struct {
 	err  error
 	hint string
 }{
-	{legacy.ErrUncertain, "the node may have done it or not; look before doing it again"},
+	{legacy.ErrUncertain, "a node may have done it or not; look before doing it again"},
+	{client.ErrUncertain, "a node may have done it or not; look before doing it again"},
+	{client.ErrHasSubscribers, "it has or had consumers: use 'dmq consume'"},
 	{legacy.ErrNoSuchChannelOrSubscribed, "nothing was pushed to it yet, or it has consumers: then use 'dmq consume'"},
 	{legacy.ErrOutOfMemory, "see the log of the node, and try again later"},
-	{syscall.ECONNREFUSED, "nothing listens there; start the node, or name another with --address or " + addressEnv},
-	{context.DeadlineExceeded, "no answer in time; is this the legacy port of a node? --timeout allows more time"},
-	{io.ErrUnexpectedEOF, "the node stopped, has too many connections, or this is not its legacy port; see its log"},
+	{client.ErrNodeError, "see the log of the node"},
+	{client.ErrRejected, "is the client's name:key in etc/credentials of the node, and were these reloaded? do the clocks agree?"},
+	{syscall.ECONNREFUSED, "nothing listens there; start the node, or name others with --address or DMQ_ADDRESS"},
+	{context.DeadlineExceeded, "no answer in time; is the protocol that of the port? --timeout allows more time"},
+	{io.ErrUnexpectedEOF, "the node stopped, has too many connections, or this is not the port of that protocol; see its log"},
 }
 
 // describe adds what to do to an error.
 func describe(err error) string {
-	if errors.Is(err, context.Canceled) && !errors.Is(err, legacy.ErrUncertain) {
+	if exitStatus(err) == exitInterrupted {
 		return "interrupted"
 	}
 	for _, h := range hints {
 		if errors.Is(err, h.err) {
-			return fmt.Sprintf("%v\n     %s", err, h.hint)
+			return fmt.Sprintf("%s\n     %s", indented(err), h.hint)
 		}
 	}
-	return err.Error()
+	return indented(err)
+}
+
+// indented returns the text of an error, further lines below the first.
+func indented(err error) string {
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "\n     ")
 }

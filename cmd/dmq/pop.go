@@ -1,64 +1,72 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sociomantic-tsunami/dmqnode/client"
 	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
 )
 
-func newPop(conn *connection) *cobra.Command {
+func newPop(t *tool) *cobra.Command {
 	var count int
-	var raw bool
+	var format recordFormat
 	cmd := &cobra.Command{
 		Use:   "pop CHANNEL",
 		Short: "Take the oldest records out of a channel",
-		Long: `Pop takes the oldest records out of CHANNEL and prints each with a newline.
+		Long: `Pop takes the oldest records out of CHANNEL and prints each with a newline. With several
+nodes it asks one after the other, until one has a record.
 
-The exit status is 3 if the channel became empty before --count records were popped. A
-channel with consumers, now or earlier, can't be popped from.`,
+The exit status is 3 if the channel became empty on all nodes before --count records were
+popped. A channel with consumers, now or earlier, can't be popped from.
+
+On a terminal, bytes that it would not show are escaped; --raw prints them as they are.`,
 		Example: `  dmq pop jobs
   dmq pop jobs --count 0 > all-jobs
-  dmq pop pictures --raw > 17.png`,
-		Args: exactlyChannel,
-		RunE: func(cmd *cobra.Command, args []string) error {
+  dmq pop pictures --raw > 17.png
+  dmq pop jobs --json | jq -r .value`,
+		Args:              exactlyChannel,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if count < 0 {
-				return &usageError{cmd.CommandPath(), fmt.Errorf("--count %d: want 0 or more", count)}
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--count %d: %w", count, errNegative)}
 			}
-			return pop(cmd.Context(), conn, args[0], count, printer{bufio.NewWriter(cmd.OutOrStdout()), raw})
+			return nil
 		},
+		RunE: t.connected(func(ctx context.Context, dmq queue.Queue, args []string) error {
+			return t.pop(ctx, dmq, args[0], count, t.newPrinter(format))
+		}),
 	}
 	cmd.Flags().IntVarP(&count, "count", "n", 1, "records to pop; 0 = until the channel is empty")
-	addRawFlag(cmd, &raw)
+	format.addFlags(cmd)
 	return cmd
 }
 
-func pop(ctx context.Context, conn *connection, channel string, count int, out printer) error {
-	client, err := conn.dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
+func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count int, out *printer) error {
 	for popped := 0; count == 0 || popped < count; popped++ {
 		var record []byte
-		err := conn.request(ctx, func(ctx context.Context) (err error) {
-			record, err = client.Pop(ctx, channel)
+		err := t.request(ctx, func(ctx context.Context) (err error) {
+			record, err = dmq.Pop(ctx, channel)
 			return err
 		})
 		switch {
-		case errors.Is(err, legacy.ErrEmpty) && count == 0:
+		case isEmpty(err) && count == 0:
 			return nil
 		case err != nil:
 			return err
 		}
-		out.print(record)
+		out.print(queue.Record{Value: record})
 		if err := out.flush(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func isEmpty(err error) bool {
+	return errors.Is(err, client.ErrEmpty) || errors.Is(err, legacy.ErrEmpty)
 }

@@ -3,130 +3,179 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"time"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
 )
 
-func newProduce(conn *connection) *cobra.Command {
-	var whole bool
+func newProduce(t *tool) *cobra.Command {
+	var whole, prefixed bool
 	cmd := &cobra.Command{
-		Use:   "produce CHANNEL",
-		Short: "Append the lines of standard input to a channel",
-		Long: `Produce appends each line of standard input, without its newline, as a record to CHANNEL.
-Lines are sent when the input pauses, if not earlier. At its end, or at Ctrl-C, produce
-waits until the node has stored all records, and says how many.
+		Use:   "produce CHANNEL[,CHANNEL...] [FILE...]",
+		Short: "Append lines, records or files to a channel",
+		Long: `Produce appends each line of the FILEs, or of standard input, without its newline, as a
+record to CHANNEL, or to several channels at once. The records are spread over all nodes,
+many on their way at once. At the end, or at Ctrl-C, produce waits until all are stored, and
+says how many.
 
-Empty lines are skipped, since the legacy protocol has no empty records.`,
+Instead of lines, records can have their length in front, 8 bytes little-endian
+(--length-prefixed, as 'dmq consume' prints it), or be whole FILEs (--whole). The FILE - is
+standard input, which is sent when it pauses, if not earlier.
+
+Empty lines are skipped. So are empty records if the protocol is legacy, which has none.`,
 		Example: `  tail -f access.log | dmq produce hits
-  dmq produce jobs < jobs.txt
-  dmq produce pictures --whole < 17.png`,
-		Args: exactlyChannel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return produce(cmd.Context(), conn, args[0], whole, cmd.InOrStdin(), cmd.ErrOrStderr())
+  dmq produce jobs jobs.txt
+  dmq produce pictures --whole *.png
+  dmq consume a --length-prefixed --follow | dmq produce b --length-prefixed`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("produce needs a CHANNEL")
+			}
+			return nil
 		},
+		ValidArgsFunction: filesAfterChannel,
+		RunE: t.connected(func(ctx context.Context, dmq queue.Queue, args []string) error {
+			read := t.readLines
+			switch {
+			case whole:
+				read = t.readWhole
+			case prefixed:
+				read = t.readPrefixed
+			}
+			return t.produce(ctx, dmq, channelList(args[0]), args[1:], read)
+		}),
 	}
-	cmd.Flags().BoolVar(&whole, "whole", false, "all of standard input is one record")
+	cmd.Flags().BoolVar(&whole, "whole", false, "each FILE, or all of standard input, is one record")
+	cmd.Flags().BoolVar(&prefixed, "length-prefixed", false, "each record has its length in front")
+	cmd.MarkFlagsMutuallyExclusive("whole", "length-prefixed")
 	return cmd
 }
 
-func produce(ctx context.Context, conn *connection, channel string, whole bool, stdin io.Reader, stderr io.Writer) error {
-	client, err := conn.dial(ctx)
-	if err != nil {
-		return err
+// filesAfterChannel completes the arguments CHANNEL FILE….
+func filesAfterChannel(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	defer client.Close()
-	stream, cancel := outlasting(ctx, conn.timeout)
-	defer cancel()
-	producer, err := client.Produce(stream, channel)
-	if err != nil {
-		return err
-	}
+	return nil, cobra.ShellCompDirectiveDefault
+}
 
-	var done produced
-	if whole {
-		done, err = produceWhole(ctx, producer, stdin)
-	} else {
-		done, err = produceLines(ctx, producer, stdin)
+// readRecords gives every record of an input to take, until its error.
+type readRecords func(ctx context.Context, in io.Reader, take func(record []byte) error) error
+
+func (t *tool) produce(ctx context.Context, dmq queue.Queue, channels, files []string, read readRecords) error {
+	longer, release := t.outlasting(ctx)
+	defer release()
+	producer, err := dmq.Produce(longer, channels...)
+	if err != nil {
+		return err
 	}
-	if unconfirmed := producer.Close(); unconfirmed != nil {
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	var done stored
+	for _, file := range files {
+		if err = t.produceFile(ctx, file, producer, read, &done); err != nil {
+			break
+		}
+	}
+	if unconfirmed := producer.Close(longer); unconfirmed != nil {
 		return unconfirmed
 	}
-	fmt.Fprintf(stderr, "dmq: %v\n", done)
+	words := fmt.Sprintf("records stored: %d", done.Stored)
+	if done.Skipped > 0 {
+		words += fmt.Sprintf(", empty ones skipped: %d", done.Skipped)
+	}
+	return errors.Join(err, t.report(done, words))
+}
+
+func (t *tool) produceFile(ctx context.Context, name string, producer queue.Producer, read readRecords, done *stored) error {
+	in := t.stdin
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		in = file
+	}
+	bar := t.newProgress("producing", sizeOf(in))
+	defer bar.end()
+	number := 0
+	err := read(ctx, &sendBeforeRead{producer, interruptible(ctx, in)}, func(record []byte) error {
+		number++
+		bar.add(len(record) + 1)
+		if len(record) == 0 && (t.protocol == string(queue.Legacy) || name == "") {
+			done.Skipped++
+			return nil
+		}
+		if err := producer.Push(ctx, record); err != nil {
+			return fmt.Errorf("record %d: %w", number, err)
+		}
+		done.Stored++
+		return nil
+	})
+	if err != nil && name != "-" {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	return err
 }
 
-// outlasting returns a context that ends some time after ctx, for what then has to be
-// brought to an end.
-func outlasting(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(ctx, func() { time.AfterFunc(by, cancel) })
-	return longer, cancel
-}
-
-// produced counts what happened to the lines.
-type produced struct{ records, empty int }
-
-func (p produced) String() string {
-	if p.empty == 0 {
-		return fmt.Sprintf("records stored: %d", p.records)
-	}
-	return fmt.Sprintf("records stored: %d, empty lines skipped: %d", p.records, p.empty)
-}
-
-func produceWhole(ctx context.Context, producer *legacy.Producer, stdin io.Reader) (done produced, err error) {
-	record, err := readRecord(ctx, stdin)
-	if err != nil {
-		return done, err
-	}
-	if err := producer.Write(record); err != nil {
-		return done, err
-	}
-	done.records = 1
-	return done, nil
-}
-
-func produceLines(ctx context.Context, producer *legacy.Producer, stdin io.Reader) (done produced, err error) {
-	input := lineReader{Reader: bufio.NewReader(&flushBeforeRead{producer, interruptible(ctx, stdin)})}
-	for {
-		line, err := input.next()
-		switch {
-		case err == io.EOF:
-			return done, nil
-		case err != nil:
-			return done, fmt.Errorf("standard input: %w", err)
-		case len(line) == 0:
-			done.empty++
-			continue
-		}
-		if err := producer.Write(line); err != nil {
-			return done, fmt.Errorf("line %d: %w", done.records+done.empty+1, err)
-		}
-		done.records++
-	}
-}
-
-// flushBeforeRead sends what has been produced before it waits for more input.
-type flushBeforeRead struct {
-	producer *legacy.Producer
+// sendBeforeRead sends what has been produced before it waits for more input.
+type sendBeforeRead struct {
+	producer queue.Producer
 	io.Reader
 }
 
-func (f *flushBeforeRead) Read(b []byte) (int, error) {
-	if err := f.producer.Flush(); err != nil {
+func (s *sendBeforeRead) Read(b []byte) (int, error) {
+	if err := s.producer.Send(); err != nil {
 		return 0, err
 	}
-	return f.Reader.Read(b)
+	return s.Reader.Read(b)
+}
+
+// maxRecord is the largest record in bytes that is read from an input.
+func (t *tool) maxRecord() int {
+	if t.protocol == string(queue.Legacy) {
+		return legacy.MaxValue
+	}
+	return 60 << 20 // what a producer of package client may hold, and a little less
+}
+
+func (t *tool) readWhole(ctx context.Context, in io.Reader, take func([]byte) error) error {
+	record, err := t.readRecord(ctx, in)
+	if err != nil {
+		return err
+	}
+	return take(record)
+}
+
+func (t *tool) readLines(_ context.Context, in io.Reader, take func([]byte) error) error {
+	lines := lineReader{Reader: bufio.NewReader(in), max: t.maxRecord()}
+	for {
+		line, err := lines.next()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return fmt.Errorf("input: %w", err)
+		}
+		if err := take(line); err != nil {
+			return err
+		}
+	}
 }
 
 // lineReader reads lines of any length up to that of a record.
 type lineReader struct {
 	*bufio.Reader
+	max  int
 	long []byte // of a line that does not fit into the buffer, what is out of it
 }
 
@@ -144,11 +193,40 @@ func (r *lineReader) next() ([]byte, error) {
 		switch {
 		case err == nil:
 			return line[:len(line)-1], nil
-		case errors.Is(err, bufio.ErrBufferFull) && len(line) <= legacy.MaxValue:
+		case errors.Is(err, bufio.ErrBufferFull) && len(line) <= r.max:
 			continue
 		case errors.Is(err, bufio.ErrBufferFull), err == io.EOF && len(line) > 0:
 			return line, nil
 		}
 		return nil, err
+	}
+}
+
+func (t *tool) readPrefixed(_ context.Context, in io.Reader, take func([]byte) error) error {
+	input := bufio.NewReaderSize(in, 64<<10)
+	var record []byte
+	for number := 1; ; number++ {
+		var head [8]byte
+		_, err := io.ReadFull(input, head[:])
+		if err == io.EOF {
+			return nil
+		}
+		length := binary.LittleEndian.Uint64(head[:])
+		if err == nil && length > uint64(t.maxRecord()) {
+			return fmt.Errorf("record %d: %w: %d bytes, allowed are %d", number, queue.ErrRecord, length, t.maxRecord())
+		}
+		if err == nil {
+			record = append(record[:0], make([]byte, length)...)
+			_, err = io.ReadFull(input, record)
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return fmt.Errorf("record %d: the input ends within it", number)
+		}
+		if err != nil {
+			return fmt.Errorf("input: %w", err)
+		}
+		if err := take(record); err != nil {
+			return err
+		}
 	}
 }

@@ -9,20 +9,22 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
 )
 
-func newPush(conn *connection) *cobra.Command {
+func newPush(t *tool) *cobra.Command {
 	return &cobra.Command{
-		Use:   "push CHANNEL [VALUE...]",
+		Use:   "push CHANNEL[,CHANNEL...] [VALUE...]",
 		Short: "Append records to a channel",
-		Long: `Push appends each VALUE as a record to CHANNEL, in order, and ends when the node has
-stored all of them. The VALUE -, or none at all, stands for everything on standard input,
-as one record with any final newline.
+		Long: `Push appends each VALUE as a record to CHANNEL, or to several channels at once, in order, and
+ends when a node has stored all of them. The VALUE -, or none at all, stands for everything
+on standard input, as one record with any final newline.
 
-For many records use 'dmq produce', which is faster.`,
+A record goes to the next node if one can't take it. For many records use 'dmq produce',
+which is faster.`,
 		Example: `  dmq push jobs 'resize 17.png' 'resize 18.png'
-  dmq push pictures - < 17.png`,
+  dmq push pictures - < 17.png
+  dmq push jobs,audit 'resize 19.png'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("push needs a CHANNEL")
@@ -32,30 +34,33 @@ For many records use 'dmq produce', which is faster.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			channel, values := args[0], args[1:]
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: t.connected(func(ctx context.Context, dmq queue.Queue, args []string) error {
+			channels, values := channelList(args[0]), args[1:]
 			if len(values) == 0 {
 				values = []string{"-"}
 			}
-			return push(cmd.Context(), conn, channel, values, cmd.InOrStdin())
-		},
+			return t.push(ctx, dmq, channels, values)
+		}),
 	}
 }
 
-func push(ctx context.Context, conn *connection, channel string, values []string, stdin io.Reader) error {
-	client, err := conn.dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
+// stored is the result of push, produce, load and mirror.
+type stored struct {
+	Stored  int64 `json:"stored"`                  // records
+	Skipped int64 `json:"skipped_empty,omitempty"` // empty records and lines
+}
+
+func (t *tool) push(ctx context.Context, dmq queue.Queue, channels, values []string) error {
 	for i, value := range values {
 		record := []byte(value)
 		if value == "-" {
-			if record, err = readRecord(ctx, stdin); err != nil {
+			var err error
+			if record, err = t.readRecord(ctx, t.stdin); err != nil {
 				return err
 			}
 		}
-		err := conn.request(ctx, func(ctx context.Context) error { return client.Push(ctx, channel, record) })
+		err := t.request(ctx, func(ctx context.Context) error { return dmq.Push(ctx, record, channels...) })
 		if err != nil && len(values) > 1 {
 			return fmt.Errorf("value %d of %d (those before it are stored): %w", i+1, len(values), err)
 		}
@@ -63,17 +68,21 @@ func push(ctx context.Context, conn *connection, channel string, values []string
 			return err
 		}
 	}
+	if t.json {
+		return t.printJSON(stored{Stored: int64(len(values))})
+	}
 	return nil
 }
 
-// readRecord reads all of standard input, or a byte more than a record may have.
-func readRecord(ctx context.Context, stdin io.Reader) ([]byte, error) {
-	record, err := io.ReadAll(io.LimitReader(interruptible(ctx, stdin), legacy.MaxValue+1))
+// readRecord reads all of the input as one record.
+func (t *tool) readRecord(ctx context.Context, in io.Reader) ([]byte, error) {
+	limit := t.maxRecord()
+	record, err := io.ReadAll(io.LimitReader(interruptible(ctx, in), int64(limit)+1))
 	if err != nil {
-		return nil, fmt.Errorf("standard input: %w", err)
+		return nil, fmt.Errorf("input: %w", err)
 	}
-	if len(record) > legacy.MaxValue {
-		return nil, fmt.Errorf("standard input: %w: more than %d bytes", legacy.ErrValueTooBig, legacy.MaxValue)
+	if len(record) > limit {
+		return nil, fmt.Errorf("input: %w: more than %d bytes", queue.ErrRecord, limit)
 	}
 	return record, nil
 }

@@ -2,27 +2,68 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
 )
 
-func newRemove(conn *connection) *cobra.Command {
+var errNoLegacy = errors.New("only the legacy protocol can remove channels: name the nodes' legacy listeners with --legacy-address")
+
+func newRemove(t *tool) *cobra.Command {
 	return &cobra.Command{
-		Use:   "remove CHANNEL",
-		Short: "Remove a channel with all its records",
-		Long: `Remove removes CHANNEL with all its records, for all subscribers, and ends its consumers.
-Nothing asks for confirmation. It is no error if there is no such channel.`,
-		Example: `  dmq remove jobs`,
-		Args:    exactlyChannel,
+		Use:   "remove CHANNEL...",
+		Short: "Remove channels with all their records",
+		Long: `Remove removes each CHANNEL with all its records, for all subscribers, from all nodes, and
+ends its consumers. Nothing asks for confirmation. It is no error if there is no such
+channel.
+
+The neo protocol can't do this, so it is always done over the legacy one: at --address if
+the protocol is legacy, else at --legacy-address.`,
+		Example: `  dmq remove jobs
+  dmq remove jobs hits --legacy-address queue-1:10000,queue-2:10000`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("remove needs a CHANNEL")
+			}
+			return nil
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := conn.dial(cmd.Context())
-			if err != nil {
+			if err := t.resolve(); err != nil {
+				return &usageError{cmd.CommandPath(), err}
+			}
+			options, ok := t.legacyOptions()
+			if !ok {
+				return &usageError{cmd.CommandPath(), errNoLegacy}
+			}
+			options.Logger = t.logger()
+			if err := queue.Remove(cmd.Context(), options, args...); err != nil {
 				return err
 			}
-			defer client.Close()
-			return conn.request(cmd.Context(), func(ctx context.Context) error {
-				return client.RemoveChannel(ctx, args[0])
-			})
+			if t.json {
+				return t.printJSON(struct {
+					Removed []string `json:"removed"`
+				}{args})
+			}
+			return nil
 		},
+	}
+}
+
+// remover returns what removes channels, nil if it is not known how.
+func (t *tool) remover() func(ctx context.Context, channels ...string) error {
+	options, ok := t.legacyOptions()
+	if !ok {
+		return nil
+	}
+	options.Logger = t.logger()
+	return func(ctx context.Context, channels ...string) error {
+		if err := queue.Remove(ctx, options, channels...); err != nil {
+			return fmt.Errorf("removing %v: %w", channels, err)
+		}
+		return nil
 	}
 }

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sociomantic-tsunami/dmqnode/client"
+)
+
+func newGenCredentials(t *tool) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "gen-credentials NAME",
+		Short: "Make a key for a client of the neo protocol",
+		Long: `Gen-credentials makes a new random key for the client NAME, and prints the line NAME:KEY that
+belongs into etc/credentials of each node. Tell a running node to read that file again by
+sending the line "update-credentials" to its control socket.
+
+With --file the same line is also written to a new file that only its owner can read, for
+--credentials of the client. A file that exists is not touched.
+
+NAME is 1 to 100 visible ASCII characters without a colon.`,
+		Example: `  dmq gen-credentials billing --file billing.credentials >> node/etc/credentials
+  dmq ping -c billing.credentials -a queue-1:10001`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("gen-credentials needs exactly a NAME, but has %d arguments", len(args))
+			}
+			return nil
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var key [client.KeySize]byte
+			rand.Read(key[:]) // never fails
+			line := fmt.Sprintf("%s:%x", args[0], key)
+			if _, err := client.ParseCredentials(line); err != nil {
+				return &usageError{cmd.CommandPath(), err}
+			}
+			if file != "" {
+				if err := writeSecret(file, line+"\n"); err != nil {
+					return err
+				}
+			}
+			if t.json {
+				return t.printJSON(struct {
+					Name string `json:"name"`
+					Key  string `json:"key"`
+					File string `json:"file,omitempty"`
+				}{args[0], fmt.Sprintf("%x", key), file})
+			}
+			if _, err := fmt.Fprintln(t.stdout, line); err != nil {
+				return fmt.Errorf("standard output: %w", err)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&file, "file", "", "`file` to write for the client, too; it must not exist")
+	return cmd
+}
+
+// writeSecret makes a file that only its owner can read.
+func writeSecret(name, content string) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(content)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		os.Remove(name)
+	}
+	return err
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
+)
+
+// mirroring is the options of mirror.
+type mirroring struct {
+	to         target
+	subscriber string
+	end        ending
+}
+
+func newMirror(t *tool) *cobra.Command {
+	var opts mirroring
+	cmd := &cobra.Command{
+		Use:   "mirror CHANNEL [TO-CHANNEL]",
+		Short: "Copy a channel from one DMQ to another, as records come",
+		Long: `Mirror consumes CHANNEL and pushes its records to TO-CHANNEL, or a channel of the same name,
+of another DMQ, as they come, until Ctrl-C, or with --idle until none has come for so long.
+The source is the DMQ of the options in common; the target is that of the options --to-….
+
+Mirror has a subscriber name of its own, "mirror" if --subscriber doesn't say another, so
+that it gets a copy of all records and takes nothing away from other subscribers. (If it is
+the first one, it gets what was in the channel before.) The subscriber collects records also
+while mirror does not run, which is how it goes on where it was.
+
+A record is acknowledged at the source only after the target has stored it, so none is lost,
+whatever is killed or breaks; what was not acknowledged yet comes again, and can be in the
+target twice. When the target can't be reached, mirror tries for 30 seconds, and then ends
+with an error.
+
+The source needs the neo protocol, since the legacy one acknowledges nothing.`,
+		Example: `  dmq mirror hits --profile prod --to-profile test
+  dmq mirror hits -c credentials -a queue-1:10001 --to-address copy-1:10001 --to-credentials copy
+  dmq mirror hits hits-copy -c credentials --to-protocol legacy --to-address copy-1:10000`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 && len(args) != 2 {
+				return fmt.Errorf("mirror needs a CHANNEL, and a TO-CHANNEL at most, but has %d arguments", len(args))
+			}
+			return nil
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := opts.end.check(); err != nil {
+				return &usageError{cmd.CommandPath(), err}
+			}
+			opts.end.follow = !cmd.Flags().Changed("idle")
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			from, err := t.connect(cmd)
+			if err != nil {
+				return err
+			}
+			defer from.Close()
+			to, err := t.connectTarget(cmd, &opts.to)
+			if err != nil {
+				return fmt.Errorf("target: %w", err)
+			}
+			defer to.Close()
+			return t.mirror(cmd.Context(), from, to, args[0], args[len(args)-1], opts)
+		},
+	}
+	addSubscriberFlag(cmd, &opts.subscriber, "mirror")
+	cmd.Flags().DurationVar(&opts.end.idle, "idle", opts.end.idle, "end when no record has come for so long")
+	opts.to.addFlags(cmd)
+	return cmd
+}
+
+func (t *tool) mirror(ctx context.Context, from, to queue.Queue, channel, toChannel string, opts mirroring) error {
+	if t.protocol != string(queue.Neo) {
+		return fmt.Errorf("mirror from %v: %w", from.Nodes(), queue.ErrNeedsNeo)
+	}
+	for _, node := range to.Nodes() {
+		if channel == toChannel && slices.Contains(from.Nodes(), node) {
+			return fmt.Errorf("source and target are the same: %q at %s", channel, node)
+		}
+	}
+	longer, release := t.outlasting(ctx)
+	defer release()
+	producer, err := to.Produce(longer, toChannel)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	done, err := t.mirrorTo(ctx, longer, from, channel, opts, producer)
+	err = errors.Join(err, producer.Close(longer))
+	if opts.end.follow && exitStatus(err) == exitInterrupted {
+		err = nil // an interrupt is how it is meant to end
+	}
+	return errors.Join(err, t.report(stored{Stored: done}, fmt.Sprintf("records mirrored: %d", done)))
+}
+
+// mirrorTo returns how many records are stored at the target.
+func (t *tool) mirrorTo(ctx, longer context.Context, from queue.Queue, channel string, opts mirroring, to queue.Producer) (safe int64, err error) {
+	consumer, err := from.Consume(context.WithoutCancel(ctx), channel, opts.subscriber)
+	if err != nil {
+		return 0, err
+	}
+	defer consumer.Close()
+	bar := t.newProgress("mirroring", -1)
+	defer bar.end()
+	err = t.each(ctx, consumer, opts.end, func(record queue.Record) (bool, error) {
+		if err := to.Push(longer, record.Value); err != nil {
+			return false, fmt.Errorf("target: %w", err)
+		}
+		bar.add(len(record.Value))
+		if !record.Last {
+			return true, nil
+		}
+		if err := to.Flush(longer); err != nil {
+			return false, fmt.Errorf("target: %w", err)
+		}
+		safe = bar.records
+		return true, nil
+	})
+	return safe, err
+}
