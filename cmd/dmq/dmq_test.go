@@ -134,8 +134,6 @@ func TestCommands(t *testing.T) {
 			consumeC1 + "1< 0100000000000000 61\n1>CLOSE", 3, "a\n", "no more records, printed: 1"},
 		{"consume until removed", "consume c1 --follow", "",
 			consumeC1 + "1< 0100000000000000 61 0000000000000000", 0, "a\n", "the channel was removed"},
-		{"consume until the node stops", "consume c1 --follow", "",
-			consumeC1 + "1< 0100000000000000 61\n1<EOF", 1, "a\n", "the node closed the connection"},
 
 		{"remove", "remove test", "", "1> 0c000000 0400000000000000 74657374\n1< c8000000", 0, "", ""},
 	} {

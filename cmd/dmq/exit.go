@@ -56,6 +56,8 @@ var statuses = []struct {
 	{client.ErrEmpty, exitNoRecord},
 	{legacy.ErrEmpty, exitNoRecord},
 	{client.ErrNotConnected, exitUnreached},
+	{legacy.ErrNotConnected, exitUnreached},
+	{queue.ErrUnreached, exitUnreached},
 	{client.ErrRejected, exitUnreached},
 	{errUnreached, exitUnreached},
 	{context.Canceled, exitInterrupted},

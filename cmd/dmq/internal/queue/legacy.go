@@ -5,86 +5,61 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sync"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
 	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
 )
 
 // legacyQueue is a DMQ over the legacy protocol.
 type legacyQueue struct {
-	options  Options
-	nodes    []string // that can be reached
-	clients  []*legacy.Client
-	rotation *nodes.Rotation
+	*legacy.Client
 }
 
 func connectLegacy(ctx context.Context, options Options) (Queue, error) {
-	addresses, err := nodes.Load(options.Nodes, options.NodesFile)
+	q, err := dialLegacy(ctx, options)
 	if err != nil {
 		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, options.Timeout)
-	defer cancel()
-	q := &legacyQueue{options: options, rotation: nodes.NewRotation()}
-	var failed []error
-	for _, address := range addresses {
-		c, err := legacy.Dial(ctx, address)
-		if err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		q.nodes, q.clients = append(q.nodes, address), append(q.clients, c)
-	}
-	if len(q.clients) == 0 {
-		return nil, fmt.Errorf("%w: %w", client.ErrNotConnected, errors.Join(failed...))
-	}
-	for _, err := range failed {
-		options.Logger.Warn(err.Error())
 	}
 	return q, nil
 }
 
-func (q *legacyQueue) Nodes() []string { return q.nodes }
-
-func (q *legacyQueue) Close() error {
-	for _, c := range q.clients {
-		c.Close()
+func dialLegacy(ctx context.Context, options Options) (*legacyQueue, error) {
+	c, err := legacy.New(legacy.Options{
+		Nodes:          options.Nodes,
+		NodesFile:      options.NodesFile,
+		ConnectTimeout: options.Timeout,
+		RequestTimeout: options.Timeout,
+		MaxIdle:        options.Connections,
+		Logger:         options.Logger,
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	q := &legacyQueue{c}
+	err = settle(ctx, options, func() (states []nodeState) {
+		for _, node := range c.Nodes() {
+			states = append(states, nodeState{node.Address, node.State == legacy.Connected, node.Err})
+		}
+		return states
+	})
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return q, nil
 }
 
-// each asks one node after the other, until one is done with it.
-func (q *legacyQueue) each(ask func(*legacy.Client) (done bool, err error)) error {
-	start := q.rotation.Start(len(q.clients))
-	var failed []error
-	for i := range q.clients {
-		done, err := ask(q.clients[(start+i)%len(q.clients)])
-		if done {
-			return err
-		}
-		failed = append(failed, err)
+func (q *legacyQueue) Nodes() (addresses []string) {
+	for _, node := range q.Client.Nodes() {
+		addresses = append(addresses, node.Address)
 	}
-	return errors.Join(failed...)
+	return addresses
 }
 
 func (q *legacyQueue) Push(ctx context.Context, value []byte, channels ...string) error {
-	if len(channels) != 1 {
-		return errors.New("one channel at a time")
+	if len(channels) == 1 {
+		return q.Client.Push(ctx, channels[0], value)
 	}
-	return q.each(func(c *legacy.Client) (bool, error) {
-		err := c.Push(ctx, channels[0], value)
-		return err == nil || errors.Is(err, legacy.ErrUncertain) || errors.Is(err, legacy.ErrEmptyValue), err
-	})
-}
-
-func (q *legacyQueue) Pop(ctx context.Context, channel string) (value []byte, err error) {
-	err = q.each(func(c *legacy.Client) (bool, error) {
-		value, err = c.Pop(ctx, channel)
-		return err == nil || errors.Is(err, legacy.ErrUncertain), err
-	})
-	return value, err
+	return q.PushMulti(ctx, channels, value)
 }
 
 func (q *legacyQueue) Consume(ctx context.Context, channel, subscriber string) (Consumer, error) {
@@ -92,86 +67,81 @@ func (q *legacyQueue) Consume(ctx context.Context, channel, subscriber string) (
 		return nil, fmt.Errorf("subscriber %q: %w", subscriber, ErrNeedsNeo)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return &legacyConsumer{q, ctx, cancel, channel}, nil
+	return &legacyConsumer{ctx, cancel, q.Client.Consume(ctx, channel)}, nil
 }
 
 type legacyConsumer struct {
-	queue   *legacyQueue
-	ctx     context.Context
-	cancel  context.CancelFunc
-	channel string
+	ctx    context.Context
+	cancel context.CancelFunc
+	stream iter.Seq2[[]byte, error]
 }
 
+// arrival is what a stream yields.
+type arrival struct {
+	value []byte
+	err   error
+}
+
+// Records receives the stream in a goroutine of its own, so that it can tell when it would
+// have to wait.
 func (c *legacyConsumer) Records() iter.Seq2[Record, error] {
-	type arrival struct {
-		Record
-		error
-	}
 	return func(yield func(Record, error) bool) {
 		arrivals, left := make(chan arrival, 256), make(chan struct{})
 		defer close(left)
-		var group sync.WaitGroup
-		for i, node := range c.queue.clients {
-			group.Go(func() {
-				for value, err := range node.Consume(c.ctx, c.channel) {
-					select {
-					case arrivals <- arrival{Record{Value: value, Node: c.queue.nodes[i]}, err}:
-					case <-left:
-						return
-					}
+		go func() {
+			defer close(arrivals)
+			for value, err := range c.stream {
+				select {
+				case arrivals <- arrival{value, err}:
+				case <-left:
+					return
 				}
-			})
-		}
-		go func() { group.Wait(); close(arrivals) }()
-		for a := range arrivals {
-			if a.error != nil && c.ctx.Err() != nil {
-				continue
 			}
-			a.Last = len(arrivals) == 0
-			if !yield(a.Record, a.error) {
+		}()
+		for a := range arrivals {
+			if a.err != nil && c.ctx.Err() != nil {
+				continue // it was stopped, which is no error
+			}
+			if !yield(Record{Value: a.value, Last: len(arrivals) == 0}, a.err) {
 				return
 			}
 		}
 	}
 }
 
-func (c *legacyConsumer) Stop()        { c.cancel() }
-func (c *legacyConsumer) Close() error { c.cancel(); return nil }
+func (c *legacyConsumer) Stop() { c.cancel() }
 
-func (q *legacyQueue) Produce(ctx context.Context, channels ...string) (Producer, error) {
-	if len(channels) != 1 {
-		return nil, errors.New("one channel at a time")
-	}
-	p := &legacyProducer{queue: q, ctx: ctx, channel: channels[0]}
-	return p, p.open()
+func (c *legacyConsumer) Close() error {
+	c.cancel()
+	return nil
 }
 
-// legacyProducer is a Produce stream to each node, filled by turns.
+// Produce opens as many streams as there are nodes: each goes to the next node.
+func (q *legacyQueue) Produce(ctx context.Context, channels ...string) (Producer, error) {
+	p := &legacyProducer{}
+	for range q.Client.Nodes() {
+		var stream *legacy.Producer
+		var err error
+		if len(channels) == 1 {
+			stream, err = q.Client.Produce(ctx, channels[0])
+		} else {
+			stream, err = q.ProduceMulti(ctx, channels)
+		}
+		if err != nil {
+			return nil, errors.Join(err, p.Close(ctx))
+		}
+		p.streams = append(p.streams, stream)
+	}
+	return p, nil
+}
+
+// legacyProducer is a stream to each node, filled by turns.
 type legacyProducer struct {
-	queue   *legacyQueue
-	ctx     context.Context
-	channel string
 	streams []*legacy.Producer
 	next    int
 }
 
-func (p *legacyProducer) open() error {
-	for _, c := range p.queue.clients {
-		stream, err := c.Produce(p.ctx, p.channel)
-		if err != nil {
-			return err
-		}
-		p.streams = append(p.streams, stream)
-	}
-	return nil
-}
-
 func (p *legacyProducer) Push(_ context.Context, value []byte) error {
-	if len(p.streams) == 0 {
-		if err := p.open(); err != nil {
-			return err
-		}
-	}
 	p.next = (p.next + 1) % len(p.streams)
 	err := p.streams[p.next].Write(value)
 	if errors.Is(err, legacy.ErrEmptyValue) || errors.Is(err, legacy.ErrValueTooBig) {
@@ -180,42 +150,32 @@ func (p *legacyProducer) Push(_ context.Context, value []byte) error {
 	return err
 }
 
-func (p *legacyProducer) Send() error {
-	for _, stream := range p.streams {
-		if err := stream.Flush(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Flush ends the streams, which is the only way to be sure. The next Push begins new ones.
-func (p *legacyProducer) Flush(ctx context.Context) error {
+// all does something to every stream.
+func (p *legacyProducer) all(do func(*legacy.Producer) error) error {
 	var failed []error
 	for _, stream := range p.streams {
-		failed = append(failed, stream.Close())
+		failed = append(failed, do(stream))
 	}
-	p.streams = nil
 	return errors.Join(failed...)
 }
 
-func (p *legacyProducer) Close(ctx context.Context) error { return p.Flush(ctx) }
+func (p *legacyProducer) Send() error                 { return p.all((*legacy.Producer).Flush) }
+func (p *legacyProducer) Flush(context.Context) error { return p.all((*legacy.Producer).Confirm) }
+func (p *legacyProducer) Close(context.Context) error { return p.all((*legacy.Producer).Close) }
 
 // Remove removes channels with all their records from all nodes. Only the legacy protocol
 // can do this, so that is what options have to be for.
 func Remove(ctx context.Context, options Options, channels ...string) error {
-	dmq, err := connectLegacy(ctx, options)
+	q, err := dialLegacy(ctx, options)
 	if err != nil {
 		return err
 	}
-	defer dmq.Close()
+	defer q.Close()
 	ctx, cancel := context.WithTimeout(ctx, options.Timeout)
 	defer cancel()
 	var failed []error
 	for _, channel := range channels {
-		for _, c := range dmq.(*legacyQueue).clients {
-			failed = append(failed, c.RemoveChannel(ctx, channel))
-		}
+		failed = append(failed, q.RemoveChannel(ctx, channel))
 	}
 	return errors.Join(failed...)
 }

@@ -15,7 +15,6 @@ type neoQueue struct {
 }
 
 func connectNeo(ctx context.Context, options Options) (Queue, error) {
-	changed := make(chan struct{}, 1)
 	c, err := client.New(client.Options{
 		Nodes:          options.Nodes,
 		NodesFile:      options.NodesFile,
@@ -23,57 +22,21 @@ func connectNeo(ctx context.Context, options Options) (Queue, error) {
 		ConnectTimeout: options.Timeout,
 		RequestTimeout: options.Timeout,
 		Logger:         options.Logger,
-		OnStateChange: func(client.NodeState) {
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	q := &neoQueue{c}
-	if err := q.settle(ctx, options, changed); err != nil {
+	err = settle(ctx, options, func() (states []nodeState) {
+		for _, node := range c.Nodes() {
+			states = append(states, nodeState{node.Address, node.State == client.Connected, node.Err})
+		}
+		return states
+	})
+	if err != nil {
 		c.Close()
 		return nil, err
 	}
-	return q, nil
-}
-
-// settle waits until each node is connected or has failed to, so that a channel is called
-// empty only by all that can be asked.
-func (q *neoQueue) settle(ctx context.Context, options Options, changed <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(ctx, options.Timeout)
-	defer cancel()
-	for {
-		connected, pending := 0, 0
-		var failed []error
-		for _, node := range q.Client.Nodes() {
-			switch {
-			case node.State == client.Connected:
-				connected++
-			case node.Err != nil:
-				failed = append(failed, &client.Error{Request: "connecting", Node: node.Address, Err: node.Err})
-			default:
-				pending++
-			}
-		}
-		switch {
-		case pending == 0 && connected == 0:
-			return fmt.Errorf("%w: %w", client.ErrNotConnected, errors.Join(failed...))
-		case pending == 0:
-			for _, err := range failed {
-				options.Logger.Warn(err.Error())
-			}
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return q.WaitConnected(ctx, 0) // says who is missing
-		}
-	}
+	return &neoQueue{c}, nil
 }
 
 func (q *neoQueue) Nodes() (addresses []string) {

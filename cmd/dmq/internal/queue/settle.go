@@ -1,0 +1,61 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrUnreached means that there is no connection to any node.
+var ErrUnreached = errors.New("no node is connected")
+
+// nodeState is how a client is doing with a node.
+type nodeState struct {
+	address   string
+	connected bool
+	err       error // why not; nil while the first attempt goes on
+}
+
+// settle waits until each node is connected or has failed to, so that a channel is called
+// empty only by all that can be asked. It fails if none is connected.
+func settle(ctx context.Context, options Options, states func() []nodeState) error {
+	ctx, cancel := context.WithTimeout(ctx, options.Timeout)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		connected, pending := 0, 0
+		var failed []error
+		for _, node := range states() {
+			switch {
+			case node.connected:
+				connected++
+				continue
+			case node.err == nil:
+				pending++
+				node.err = errNoAnswer
+			}
+			failed = append(failed, fmt.Errorf("%s: %w", node.address, node.err))
+		}
+		over := ctx.Err()
+		switch {
+		case errors.Is(over, context.Canceled):
+			return over
+		case pending > 0 && over == nil:
+		case connected == 0:
+			return fmt.Errorf("%w: %w", ErrUnreached, errors.Join(failed...))
+		default:
+			for _, err := range failed {
+				options.Logger.Warn("not connected to " + err.Error())
+			}
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+var errNoAnswer = fmt.Errorf("no answer: %w", context.DeadlineExceeded)
