@@ -2,6 +2,5 @@ package main
 
 import "github.com/spf13/cobra"
 
-func newMan() *cobra.Command        { return &cobra.Command{Use: "man", Hidden: true} }
-func newTop(*tool) *cobra.Command   { return &cobra.Command{Use: "top"} }
-func newBench(*tool) *cobra.Command { return &cobra.Command{Use: "bench"} }
+func newMan() *cobra.Command      { return &cobra.Command{Use: "man", Hidden: true} }
+func newTop(*tool) *cobra.Command { return &cobra.Command{Use: "top"} }
