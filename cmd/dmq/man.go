@@ -2,5 +2,4 @@ package main
 
 import "github.com/spf13/cobra"
 
-func newMan() *cobra.Command      { return &cobra.Command{Use: "man", Hidden: true} }
-func newTop(*tool) *cobra.Command { return &cobra.Command{Use: "top"} }
+func newMan() *cobra.Command { return &cobra.Command{Use: "man", Hidden: true} }
