@@ -1,5 +1,27 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
 
-func newMan() *cobra.Command { return &cobra.Command{Use: "man", Hidden: true} }
+	"github.com/spf13/cobra"
+
+	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/manpage"
+)
+
+//go:generate sh -c "go run . man > ../../deploy/man/dmq.1"
+
+// newMan prints the manual page, which is in the repository as deploy/man/dmq.1.
+func newMan() *cobra.Command {
+	return &cobra.Command{
+		Use:    "man",
+		Short:  "Print the manual page",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := cmd.OutOrStdout().Write(manpage.Page(cmd.Root())); err != nil {
+				return fmt.Errorf("standard output: %w", err)
+			}
+			return nil
+		},
+	}
+}

@@ -53,7 +53,7 @@ var exclusive = []string{"address", "nodes"}
 
 func (s *settings) addFlags(flags *pflag.FlagSet) {
 	s.flags = flags
-	flags.StringVarP(&s.protocol, "protocol", "p", "", "`neo` or legacy; if not given neo with credentials, else legacy")
+	flags.StringVarP(&s.protocol, "protocol", "p", "", "`name` of the protocol, neo or legacy; if not given neo with credentials, else legacy")
 	flags.StringSliceVarP(&s.address, "address", "a", nil,
 		"`host:port,…` of the nodes, may be repeated (default legacy "+defaultLegacy+", neo "+defaultNeo+")")
 	flags.StringVarP(&s.nodes, "nodes", "N", "", "`file` with the nodes, host:port one a line")
