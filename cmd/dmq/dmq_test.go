@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"testing"
 
@@ -44,15 +43,6 @@ func check(t *testing.T, got outcome, status int, stdout, stderr string) {
 	if !strings.Contains(got.stderr, stderr) || (stderr == "") != (got.stderr == "") {
 		t.Errorf("standard error: got %.300q, want it to contain %q", got.stderr, stderr)
 	}
-}
-
-// TestMain keeps what the user of this machine has configured out of the tests.
-func TestMain(m *testing.M) {
-	for _, name := range append(settable, "config", "profile") {
-		os.Unsetenv(environment(name))
-	}
-	os.Setenv("XDG_CONFIG_HOME", "/nonexistent")
-	os.Exit(m.Run())
 }
 
 func TestCommands(t *testing.T) {

@@ -49,10 +49,12 @@ The source needs the neo protocol, since the legacy one acknowledges nothing.`,
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if opts.end.follow = !cmd.Flags().Changed("idle"); opts.end.follow {
+				return nil
+			}
 			if err := opts.end.check(); err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
-			opts.end.follow = !cmd.Flags().Changed("idle")
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,6 +63,9 @@ The source needs the neo protocol, since the legacy one acknowledges nothing.`,
 				return err
 			}
 			defer from.Close()
+			if t.protocol != string(queue.Neo) {
+				return fmt.Errorf("mirror from %v: %w", from.Nodes(), queue.ErrNeedsNeo)
+			}
 			to, err := t.connectTarget(cmd, &opts.to)
 			if err != nil {
 				return fmt.Errorf("target: %w", err)
@@ -70,15 +75,12 @@ The source needs the neo protocol, since the legacy one acknowledges nothing.`,
 		},
 	}
 	addSubscriberFlag(cmd, &opts.subscriber, "mirror")
-	cmd.Flags().DurationVar(&opts.end.idle, "idle", opts.end.idle, "end when no record has come for so long")
+	cmd.Flags().DurationVar(&opts.end.idle, "idle", 0, "end when no record has come for so long (default: at Ctrl-C)")
 	opts.to.addFlags(cmd)
 	return cmd
 }
 
 func (t *tool) mirror(ctx context.Context, from, to queue.Queue, channel, toChannel string, opts mirroring) error {
-	if t.protocol != string(queue.Neo) {
-		return fmt.Errorf("mirror from %v: %w", from.Nodes(), queue.ErrNeedsNeo)
-	}
 	for _, node := range to.Nodes() {
 		if channel == toChannel && slices.Contains(from.Nodes(), node) {
 			return fmt.Errorf("source and target are the same: %q at %s", channel, node)

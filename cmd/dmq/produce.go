@@ -29,7 +29,7 @@ Instead of lines, records can have their length in front, 8 bytes little-endian
 (--length-prefixed, as 'dmq consume' prints it), or be whole FILEs (--whole). The FILE - is
 standard input, which is sent when it pauses, if not earlier.
 
-Empty lines are skipped. So are empty records if the protocol is legacy, which has none.`,
+If the protocol is legacy, which has no empty records, empty lines and records are skipped.`,
 		Example: `  tail -f access.log | dmq produce hits
   dmq produce jobs jobs.txt
   dmq produce pictures --whole *.png
@@ -111,7 +111,7 @@ func (t *tool) produceFile(ctx context.Context, name string, producer queue.Prod
 	err := read(ctx, &sendBeforeRead{producer, interruptible(ctx, in)}, func(record []byte) error {
 		number++
 		bar.add(len(record) + 1)
-		if len(record) == 0 && (t.protocol == string(queue.Legacy) || name == "") {
+		if len(record) == 0 && t.protocol == string(queue.Legacy) {
 			done.Skipped++
 			return nil
 		}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+)
+
+// What a user sees of both protocols alike.
+func TestToolWithBothProtocols(t *testing.T) {
+	node := nodetest.Start(t)
+	for protocol, options := range map[string][]string{"legacy": legacyArgs(node), "neo": neoArgs(t, node)} {
+		t.Run(protocol, func(t *testing.T) {
+			for _, tc := range []struct {
+				args   string
+				stdin  string
+				status int
+				stdout string
+				stderr string // a part of it; "" = nothing
+			}{
+				{"push CH a b", "", 0, "", ""},
+				{"push CH --json", "c", 0, `{"stored":1}` + "\n", ""},
+				{"pop CH", "", 0, "a\n", ""},
+				{"pop CH --json", "", 0, `{"value":"b"}` + "\n", ""},
+				{"pop CH --raw", "", 0, "c", ""},
+				{"pop CH", "", 3, "", "the channel is empty"},
+				{"pop CH -n 0", "", 0, "", ""},
+				{"pop CH --json", "", 3, "", `"status":3`},
+				{"push CH,CH2 both", "", 0, "", ""},
+				{"pop CH2 --length-prefixed", "", 0, "\x04\x00\x00\x00\x00\x00\x00\x00both", ""},
+				{"pop CH", "", 0, "both\n", ""},
+				{"push CH", "\xff\x00", 0, "", ""},
+				{"pop CH --json", "", 0, `{"base64":"/wA="}` + "\n", ""},
+				{"push no.name x", "", 2, "", "bad"},
+				{"produce CH", "x\n\ny", 0, "", "records stored: "},
+				{"produce CH --length-prefixed --json", "\x01\x00\x00\x00\x00\x00\x00\x00z", 0, `{"stored":1}` + "\n", ""},
+				{"produce CH --length-prefixed", "\x02\x00\x00\x00\x00\x00\x00\x00z", 1, "", "record 1: the input ends within it"},
+				{"consume CH --idle 100ms", "", 0, "x\nLINE\ny\nz\n", ""},
+				{"consume CH --idle 100ms", "", 3, "", "no more records, printed: 0"},
+				{"pop CH", "", 1, "", "consume"},
+			} {
+				args := with(strings.ReplaceAll(tc.args, "CH", protocol), options)
+				// Only neo has empty records.
+				want := strings.ReplaceAll(tc.stdout, "LINE\n", map[string]string{"neo": "\n", "legacy": ""}[protocol])
+				t.Log(args)
+				check(t, runTool(t, tc.stdin, args...), tc.status, want, tc.stderr)
+			}
+		})
+	}
+}
+
+func TestToolAsksAllNodes(t *testing.T) {
+	a, b := nodetest.Start(t), nodetest.Start(t)
+	mustTool(t, "", with("push jobs there", legacyArgs(b))...)
+	if got := mustTool(t, "", with("pop jobs", neoArgs(t, a, b))...); got != "there\n" {
+		t.Errorf("pop from two nodes, the second of which has a record: got %q", got)
+	}
+	check(t, runTool(t, "", with("pop jobs", neoArgs(t, a, b))...), 3, "", "empty")
+
+	list := filepath.Join(t.TempDir(), "nodes")
+	if err := os.WriteFile(list, []byte("# both\n"+a.Legacy()+"\n"+b.Legacy()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustTool(t, strings.Repeat("x\n", 20), "produce", "hits", "--nodes", list)
+	for _, node := range []*nodetest.Node{a, b} {
+		if got := mustTool(t, "", with("pop hits -n 10", legacyArgs(node))...); got != strings.Repeat("x\n", 10) {
+			t.Errorf("one of two nodes has %q of 20 records, want 10", got)
+		}
+	}
+}
+
+func TestToolExitStatusWithoutNodes(t *testing.T) {
+	node := nodetest.Start(t, nodetest.Credentials("other:"+strings.Repeat("1", 256)+"\n"))
+	neo := neoArgs(t, node)
+	check(t, runTool(t, "", with("push jobs x", neo)...), 4, "", "rejects the credentials")
+	for _, command := range []string{"push jobs x", "pop jobs", "consume jobs", "remove jobs", "ping"} {
+		got := runTool(t, "", with(command+" -a 127.0.0.1:1 --json")...)
+		var said struct {
+			Error  string
+			Status int
+		}
+		if err := json.Unmarshal([]byte(got.stderr[strings.LastIndex(strings.TrimSpace(got.stderr), "\n")+1:]), &said); err != nil {
+			t.Errorf("dmq %s: standard error is not JSON: %v in %q", command, err, got.stderr)
+		}
+		if got.status != 4 || said.Status != 4 || !strings.Contains(said.Error, "127.0.0.1:1") {
+			t.Errorf("dmq %s without a node: got %+v, want status 4 and an error that names it", command, got)
+		}
+	}
+	// One of two is enough, and the other is named.
+	check(t, runTool(t, "", with("push jobs x -a 127.0.0.1:1", legacyArgs(node))...), 0, "", "not connected to 127.0.0.1:1")
+}
+
+func TestToolConsumeCount(t *testing.T) {
+	node := nodetest.Start(t)
+	neo := neoArgs(t, node)
+	mustTool(t, "1\n2\n3\n4\n5\n", with("produce jobs", neo)...)
+	check(t, runTool(t, "", with("consume jobs -n 2", neo)...), 0, "1\n2\n", "the last 2 come again")
+	check(t, runTool(t, "", with("consume jobs -n 5", neo)...), 0, "1\n2\n3\n4\n5\n", "")
+	check(t, runTool(t, "", with("consume jobs -n 1 --idle 100ms", neo)...), 3, "", "no more records, printed: 0")
+}
+
+func TestToolSubscribers(t *testing.T) {
+	node := nodetest.Start(t)
+	neo := neoArgs(t, node)
+	for _, subscriber := range []string{"a", "b"} {
+		check(t, runTool(t, "", with("consume jobs --idle 10ms -s "+subscriber, neo)...), 3, "", "no more records")
+	}
+	mustTool(t, "", with("push jobs x", neo)...)
+	for _, subscriber := range []string{"a", "b"} {
+		check(t, runTool(t, "", with("consume jobs --idle 100ms -s "+subscriber, neo)...), 0, "x\n", "")
+	}
+	check(t, runTool(t, "", with("consume jobs -s a", legacyArgs(node))...), 2, "", "--protocol neo can")
+}
+
+func TestToolRemove(t *testing.T) {
+	node := nodetest.Start(t)
+	neo := neoArgs(t, node)
+	mustTool(t, "", with("push jobs x", neo)...)
+	check(t, runTool(t, "", with("remove jobs", neo)...), 2, "", "--legacy-address")
+	mustTool(t, "", with("remove jobs --legacy-address "+node.Legacy(), neo)...)
+	check(t, runTool(t, "", with("pop jobs", neo)...), 3, "", "empty")
+}
+
+func TestToolPing(t *testing.T) {
+	node := nodetest.Start(t)
+	for protocol, options := range map[string][]string{"legacy": legacyArgs(node), "neo": neoArgs(t, node)} {
+		var got pinged
+		if err := json.Unmarshal([]byte(mustTool(t, "", with("ping --json", options)...)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Protocol != protocol || got.Connect == nil || got.RoundTrip == nil || (got.Handshake != nil) != (protocol == "neo") || got.Error != "" {
+			t.Errorf("ping over %s: got %+v", protocol, got)
+		}
+	}
+	got := runTool(t, "", with("ping -a 127.0.0.1:1", legacyArgs(node))...)
+	if got.status != 4 || !strings.Contains(got.stdout, " ok\n") || !strings.Contains(got.stdout, "refused") {
+		t.Errorf("ping of a node and none: got %+v, want status 4, one ok and one refused", got)
+	}
+}
+
+func TestToolGenCredentials(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "new")
+	line := mustTool(t, "", "gen-credentials", "billing", "--file", file)
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("the file: got %v, %v, want mode 600", info, err)
+	}
+	check(t, runTool(t, "", "gen-credentials", "billing", "--file", file), 1, "", "file exists")
+	check(t, runTool(t, "", "gen-credentials", "no name"), 2, "", "gen-credentials --help")
+	if other := mustTool(t, "", "gen-credentials", "billing"); other == line || len(other) != len("billing:")+256+1 {
+		t.Errorf("a second key: got %q", other)
+	}
+	node := nodetest.Start(t, nodetest.Credentials(line))
+	mustTool(t, "", "push", "jobs", "x", "-c", file, "-a", node.Neo())
+}
