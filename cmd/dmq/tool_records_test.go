@@ -157,3 +157,10 @@ func TestToolGenCredentials(t *testing.T) {
 	node := nodetest.Start(t, nodetest.Credentials(line))
 	mustTool(t, "", "push", "jobs", "x", "-c", file, "-a", node.Neo())
 }
+
+func TestToolTop(t *testing.T) {
+	check(t, runTool(t, "", "top", "--once"), 2, "", "want --http")
+	check(t, runTool(t, "", "top", "--once", "--interval", "10ms", "--json", "--http", "127.0.0.1:1"), 4,
+		`{"nodes":[{"node":"127.0.0.1:1","error":"dial tcp 127.0.0.1:1: connect: connection refused","connections":0,"records":0,"bytes":0}],"queues":[]}`+"\n",
+		"127.0.0.1:1")
+}

@@ -9,9 +9,11 @@ package top
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -81,19 +83,22 @@ func fetch(ctx context.Context, node string) (map[string]*dto.MetricFamily, erro
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // the address is known
+		}
 		return nil, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("http://%s/metrics: %s", node, response.Status)
+		return nil, fmt.Errorf("/metrics: %s", response.Status)
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(io.LimitReader(response.Body, maxPage))
 	if err != nil {
-		return nil, fmt.Errorf("http://%s/metrics: %w", node, err)
+		return nil, fmt.Errorf("/metrics: %w", err)
 	}
 	if families["dmqnode_records"] == nil {
-		return nil, fmt.Errorf("http://%s/metrics: not the metrics of a node", node)
+		return nil, errors.New("/metrics: not those of a node")
 	}
 	return families, nil
 }

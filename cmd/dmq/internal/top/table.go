@@ -108,10 +108,10 @@ func (q *Queue) cell(title string) string {
 // line is the line of a node.
 func (n *Node) line() string {
 	if n.Error != "" {
-		return n.Node + "  " + n.Error
+		return n.Node + "  " + printable(n.Error)
 	}
-	return fmt.Sprintf("%s  %s connections, %s records, %s bytes, in %s/s, out %s/s",
-		n.Node, number(n.Connections), number(n.Records), number(n.Bytes), rate(n.In), rate(n.Out))
+	return fmt.Sprintf("%s  %s records, in %s/s, out %s/s, %s connections",
+		n.Node, number(n.Records), rate(n.In), rate(n.Out), number(n.Connections))
 }
 
 // Write prints the state as a table of that width.
