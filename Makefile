@@ -27,10 +27,10 @@ SOAK     := 10m
 BENCH    :=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run instance test race soak lint fuzz bench deb check-deploy clean
+.PHONY: help build run instance test race soak lint fuzz bench bench-ceiling deb check-deploy clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the node and the client tool: build/dmqnode, build/dmq
 	go build -ldflags "$(LDFLAGS)" -o $(BUILD)/ ./cmd/dmqnode ./cmd/dmq
@@ -71,7 +71,12 @@ fuzz: ## run each fuzz target for FUZZTIME=20s
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime $(MINIMIZE) "./$$(dirname "$$file")" || exit 1; \
 	done
 
-bench: build ## measure the built node against the machine's ceiling; options in BENCH='--only …'
+bench: build ## measure the built node with dmq bench over both protocols; options in BENCH='push --size 10'
+	@test/temporary-node $(BUILD)/dmqnode sh -ec '\
+		$(BUILD)/dmq bench --protocol legacy -a $$LEGACY $(BENCH); echo; \
+		$(BUILD)/dmq bench --protocol neo -a $$NEO -c $$CREDENTIALS --legacy-address $$LEGACY $(BENCH)'
+
+bench-ceiling: build ## measure the built node against the machine's ceiling; options in BENCH='--only …'
 	go run ./test/bench $(BENCH)
 
 deb: ## build Debian packages of the node and of its services: build/*.deb
