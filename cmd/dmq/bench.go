@@ -25,7 +25,8 @@ func newBench(t *tool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [MODE...]",
 		Short: "Measure how fast the nodes are",
-		Long: `Bench puts a load on the nodes and measures it, in each MODE for --duration, or in all:
+		Long: `Bench puts a load on the nodes and measures it, in each MODE for --duration, or
+in all:
 
   push     many single requests at once            latency of a request
   pop      the same, of records stored before      latency of a request
@@ -34,19 +35,20 @@ func newBench(t *tool) *cobra.Command {
   stream   produce and consume at the same time
   latency  one record at a time, from before its push until a consumer has it
 
---connections clients run at once, each with a connection to every node. Over neo each of
-them has --in-flight requests under way in push and pop; over legacy a connection has one.
-Push and produce end before --duration when they have stored --records; pop and consume get
-that many stored before, which is not measured, and end when all are out.
+--connections clients run at once, each with a connection to every node. Over
+neo each of them has --in-flight requests under way in push and pop; over
+legacy a connection has one. Push and produce end before --duration when they
+have stored --records; pop and consume get that many stored before, which is
+not measured, and end when all are out.
 
-Every record is verified: a push is confirmed, and what was stored has to come out. The
-channels, dmq-bench-…, are removed afterwards, which takes the legacy protocol: over neo,
---legacy-address says where.
+Every record is verified: a push is confirmed, and what was stored has to come
+out. The channels, dmq-bench-…, are removed afterwards, which takes the legacy
+protocol: over neo, --legacy-address says where.
 
-The client tool takes a part of the machine. To see what the nodes can do, run it on another
-one, or several of it.`,
+The client tool takes a part of the machine. To see what the nodes can do, run
+it on another one, or several of it.`,
 		Example: `  dmq bench
-  dmq bench push latency -c credentials -a queue-1:10001 --legacy-address queue-1:10000
+  dmq bench push latency -c me.key -a queue-1:10001 --legacy-address queue-1:10000
   dmq bench stream --size 1000 --duration 30s --json | jq .records_per_second`,
 		Args: func(_ *cobra.Command, args []string) error {
 			for _, mode := range args {
@@ -178,12 +180,12 @@ func (t *tool) benchTable(results []bench.Result, o bench.Options) error {
 	fmt.Fprintf(t.stdout, "%s protocol, %s%s, records of %s\n\n", t.protocol,
 		counted(o.Connections, "client", "clients"), inFlight, counted(o.Size, "byte", "bytes"))
 	table := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "mode\trecords\tseconds\trecords/s\tMB/s\tp50\tp90\tp99\tp99.9\tmax\t")
+	fmt.Fprintln(table, "mode\trecords\trecords/s\tMB/s\tp50\tp99\tp99.9\tmax\t")
 	for _, r := range results {
 		rate := float64(r.Records) / r.Time.Seconds()
 		l := r.Latency
-		fmt.Fprintf(table, "%s\t%d\t%.2f\t%.0f\t%.2f\t%s\t%s\t%s\t%s\t%s\t\n", r.Mode, r.Records, r.Time.Seconds(),
-			rate, rate*float64(o.Size)/1e6, short(l.P50), short(l.P90), short(l.P99), short(l.P999), short(l.Max))
+		fmt.Fprintf(table, "%s\t%d\t%.0f\t%.2f\t%s\t%s\t%s\t%s\t\n", r.Mode, r.Records,
+			rate, rate*float64(o.Size)/1e6, short(l.P50), short(l.P99), short(l.P999), short(l.Max))
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("standard output: %w", err)
@@ -201,11 +203,8 @@ func (t *tool) newBenchBar(duration time.Duration) *benchBar {
 	if t.quiet || t.json || !isTerminal(t.stderr) {
 		return &benchBar{}
 	}
-	return &benchBar{duration: duration, bar: progressbar.NewOptions64(int64(duration/time.Millisecond),
-		progressbar.OptionSetWriter(t.stderr),
-		progressbar.OptionSetWidth(20),
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionClearOnFinish())}
+	bar := newBar(t.stderr, int64(duration/time.Millisecond), progressbar.OptionSetPredictTime(false))
+	return &benchBar{duration: duration, bar: bar}
 }
 
 func (b *benchBar) show(p bench.Progress) {

@@ -23,14 +23,15 @@ func newCheck(t *tool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check DIR",
 		Short: "Verify the data directory of a node",
-		Long: `Check verifies DIR, the data directory of a node of this version or of an original one, and
-changes nothing in it. It prints the storages with their records, and every fault that it
-finds: where, what it means for the next start, and what to do. It says whether the node
-was stopped cleanly, was killed, or is running. Bytes are those of payloads; "memory" is
-what is in dumps and ring files.
+		Long: `Check verifies DIR, the data directory of a node of this version or of an
+original one, and changes nothing in it. It prints the storages with their
+records, and every fault that it finds: where, what it means for the next
+start, and what to do. It says whether the node was stopped cleanly, was
+killed, or is running. Bytes are those of payloads; "memory" is what is in
+dumps and ring files.
 
-Of a running node of this version the numbers are a snapshot, and the files it is writing
-are not verified. An original node must not be running.
+Of a running node of this version the numbers are a snapshot, and the files it
+is writing are not verified. An original node must not be running.
 
 Exit status:
     0  all is well

@@ -15,21 +15,23 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
 )
 
-const rootHelp = `dmq is the client tool of a DMQ, a queue made of many nodes: it pushes and pops records,
-produces and consumes streams, moves channels into files and to other DMQs, looks after
-nodes, and measures them. It also verifies the data directory of a node.
+const rootHelp = `dmq is the client tool of a DMQ, a queue made of many nodes: it pushes and pops
+records, produces and consumes streams, moves channels into files and to other
+DMQs, looks after nodes, and measures them. It also verifies the data directory
+of a node.
 
 Records and reports go to standard output, everything else to standard error.
 
-Nodes are spoken to over the neo protocol if there are credentials, else over the legacy
-protocol; --protocol decides otherwise. A request goes to one node after the other until one
-serves it; streams have all nodes at once. A channel is named by 1 to 250 of the characters
-A-Z a-z 0-9 _ -. Pushing to a channel creates it.
+Nodes are spoken to over the neo protocol if there are credentials, else over
+the legacy protocol; --protocol decides otherwise. A request goes to one node
+after the other until one serves it; streams have all nodes at once. A channel
+is named by 1 to 250 of the characters A-Z a-z 0-9 _ -. Pushing to a channel
+creates it.
 
 Settings:
-  The options protocol, address, nodes, credentials, legacy-address, http and timeout can
-  also be set by the environment, in DMQ_PROTOCOL, DMQ_ADDRESS, …, DMQ_LEGACY_ADDRESS, and
-  by the configuration file, a line each:
+  The options protocol, address, nodes, credentials, legacy-address, http and
+  timeout can also be set by the environment, in DMQ_PROTOCOL, DMQ_ADDRESS, …,
+  DMQ_LEGACY_ADDRESS, and by the configuration file, a line each:
 
     credentials = credentials          # a file, beside this one
     address     = queue-1:10001, queue-2:10001
@@ -37,16 +39,17 @@ Settings:
     [test]                             # with --profile test, first of all
     address     = test-1:10001
 
-  The command line goes before the environment, and that before the file. The file is
-  ` + defaultConfigText + `, or named by --config or DMQ_CONFIG; DMQ_PROFILE is --profile.
+  The command line goes before the environment, and that before the file. The
+  file is ` + defaultConfigText + `, or named by --config or DMQ_CONFIG;
+  DMQ_PROFILE is --profile.
 
 Exit status:
     0  everything asked for was done
     1  an error; what to do is said on standard error
-    2  wrong usage or settings; of check also: not everything could be checked
+    2  wrong usage or settings; of check also: not everything was checked
     3  there was no record, or there were fewer than asked for
-    4  no node could be reached, or none accepts the credentials; nothing was done
-    5  the outcome is uncertain: a node may have done it, but its answer did not come
+    4  no node could be reached, or none accepts the credentials
+    5  uncertain: a node may have done it, but its answer did not come
   130  interrupted (Ctrl-C, SIGTERM) before the work was done`
 
 // tool is what all commands have: their settings, and where they print.
@@ -103,6 +106,8 @@ func newRoot(t *tool) *cobra.Command {
 	}
 	t.addFlags(root.PersistentFlags())
 	completeSettings(root)
+	cobra.AddTemplateFunc("withoutTrueFalse", withoutTrueFalse)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 | withoutTrueFalse "))
 	root.AddGroup(
 		&cobra.Group{ID: groupRecords, Title: "Single records and channels:"},
 		&cobra.Group{ID: groupStreams, Title: "Streams of records:"},
@@ -118,6 +123,12 @@ func newRoot(t *tool) *cobra.Command {
 	add(groupNodes, newPing(t), newTop(t), newBench(t), newGenCredentials(t), newCheck(t), newExtract())
 	root.AddCommand(newMan())
 	return root
+}
+
+// withoutTrueFalse removes from the help of options what it says of every switch.
+func withoutTrueFalse(usages string) string {
+	const noise = "[=true|false]"
+	return strings.ReplaceAll(usages, noise, strings.Repeat(" ", len(noise)))
 }
 
 // connected makes a command of one that needs the DMQ.

@@ -45,23 +45,25 @@ func newConsume(t *tool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "consume CHANNEL",
 		Short: "Print the records of a channel as they come",
-		Long: `Consume subscribes to CHANNEL, which is created if needed, and prints its records as they
-come from all nodes, each with a newline. It ends when none has come for the time of --idle,
-or with --follow at Ctrl-C; in any case after --count records, or when the channel is
+		Long: `Consume subscribes to CHANNEL, which is created if needed, and prints its
+records as they come from all nodes, each with a newline. It ends when none has
+come for the time of --idle, or with --follow at Ctrl-C; in any case after
+--count records, or when the channel is removed.
+
+Consumers of the same --subscriber share the records of a channel; each
+subscriber gets all of them. The first subscriber gets what was in the channel
+before. Once subscribed, a channel can't be popped from any more, until it is
 removed.
 
-Consumers of the same --subscriber share the records of a channel; each subscriber gets all
-of them. The first subscriber gets what was in the channel before. Once subscribed, a
-channel can't be popped from any more, until it is removed.
+Over the neo protocol records come in batches, which a node forgets when all of
+a batch is printed. If consume ends within one, because of --count or because
+it is killed, the records of the batch come again, also those that were
+printed; with --count it says how many.
 
-Over the neo protocol records come in batches, which a node forgets when all of a batch is
-printed. If consume ends within one, because of --count or because it is killed, the records
-of the batch come again, also those that were printed; with --count it says how many.
-
-Careful: the legacy protocol can't stop a stream, and the node sends ahead. Records that
-are on their way when consume ends are lost; with --count that can be thousands. It knows
-no subscribers but the one without a name. To take an exact number out of a channel without
-consumers, use 'dmq pop --count'.
+Careful: the legacy protocol can't stop a stream, and the node sends ahead.
+Records that are on their way when consume ends are lost; with --count that can
+be thousands. It knows no subscribers but the one without a name. To take an
+exact number out of a channel without consumers, use 'dmq pop --count'.
 
 The exit status is 3 if there was no record, or fewer than --count.`,
 		Example: `  dmq consume hits --follow | grep ' 500 '

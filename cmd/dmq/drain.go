@@ -17,19 +17,20 @@ func newDrain(t *tool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drain CHANNEL FILE",
 		Short: "Move the records of a channel into a file",
-		Long: `Drain takes the records of CHANNEL out of all nodes and appends them to FILE, until none has
-come for the time of --idle, or with --follow until Ctrl-C. 'dmq load' brings them back.
+		Long: `Drain takes the records of CHANNEL out of all nodes and appends them to FILE,
+until none has come for the time of --idle, or with --follow until Ctrl-C. 'dmq
+load' brings them back.
 
-A record is acknowledged only after it is in FILE and the disk has it, so none is lost,
-whatever is killed or breaks. What was not acknowledged yet then comes again, and can be in
-FILE twice.
+A record is acknowledged only after it is in FILE and the disk has it, so none
+is lost, whatever is killed or breaks. What was not acknowledged yet then comes
+again, and can be in FILE twice.
 
-FILE is made if there is none; drain goes on behind the records that are there. An
-incomplete one at its end, from a drain that was killed, is cut off: it was not
-acknowledged. The format is described in docs/dmq.md.
+FILE is made if there is none; drain goes on behind the records that are there.
+An incomplete one at its end, from a drain that was killed, is cut off: it was
+not acknowledged. The format is described in docs/dmq.md.
 
-Drain is a consumer, see 'dmq consume --help' about --subscriber. It needs the neo protocol,
-since the legacy one acknowledges nothing.`,
+Drain is a consumer, see 'dmq consume --help' about --subscriber. It needs the
+neo protocol, since the legacy one acknowledges nothing.`,
 		Example: `  dmq drain jobs jobs.records
   dmq drain hits archive.records --subscriber archive --follow`,
 		Args:              exactlyTwo("a CHANNEL and a FILE"),

@@ -23,14 +23,17 @@ func newLoad(t *tool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load FILE CHANNEL[,CHANNEL...]",
 		Short: "Push the records of a file that drain has written",
-		Long: `Load pushes the records of FILE, which 'dmq drain' has written, to CHANNEL, spread over all
-nodes. FILE stays as it is. The channel need not be the one they came from.
+		Long: `Load pushes the records of FILE, which 'dmq drain' has written, to CHANNEL,
+spread over all nodes. FILE stays as it is. The channel need not be the one
+they came from.
 
-When load is interrupted or fails, it says how many records from the begin of FILE are
-stored for sure; --skip goes on behind them. Some of those that follow may be stored, too.
+When load is interrupted or fails, it says how many records from the begin of
+FILE are stored for sure; --skip goes on behind them. Some of those that follow
+may be stored, too.
 
-An incomplete record at the end of FILE, from a drain that was killed, is left out. So are
-empty records if the protocol is legacy, which has none. At a damaged record load stops.`,
+An incomplete record at the end of FILE, from a drain that was killed, is left
+out. So are empty records if the protocol is legacy, which has none. At a
+damaged record load stops.`,
 		Example: `  dmq load jobs.records jobs
   dmq load jobs.records jobs --skip 120000`,
 		Args: exactlyTwo("a FILE and a CHANNEL"),

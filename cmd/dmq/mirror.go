@@ -23,24 +23,26 @@ func newMirror(t *tool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mirror CHANNEL [TO-CHANNEL]",
 		Short: "Copy a channel from one DMQ to another, as records come",
-		Long: `Mirror consumes CHANNEL and pushes its records to TO-CHANNEL, or a channel of the same name,
-of another DMQ, as they come, until Ctrl-C, or with --idle until none has come for so long.
-The source is the DMQ of the options in common; the target is that of the options --to-….
+		Long: `Mirror consumes CHANNEL and pushes its records to TO-CHANNEL, or a channel of
+the same name, of another DMQ, as they come, until Ctrl-C, or with --idle until
+none has come for so long. The source is the DMQ of the options in common; the
+target is that of the options --to-….
 
-Mirror has a subscriber name of its own, "mirror" if --subscriber doesn't say another, so
-that it gets a copy of all records and takes nothing away from other subscribers. (If it is
-the first one, it gets what was in the channel before.) The subscriber collects records also
-while mirror does not run, which is how it goes on where it was.
+Mirror has a subscriber name of its own, "mirror" if --subscriber doesn't say
+another, so that it gets a copy of all records and takes nothing away from
+other subscribers. (If it is the first one, it gets what was in the channel
+before.) The subscriber collects records also while mirror does not run, which
+is how it goes on where it was.
 
-A record is acknowledged at the source only after the target has stored it, so none is lost,
-whatever is killed or breaks; what was not acknowledged yet comes again, and can be in the
-target twice. When the target can't be reached, mirror tries for 30 seconds, and then ends
-with an error.
+A record is acknowledged at the source only after the target has stored it, so
+none is lost, whatever is killed or breaks; what was not acknowledged yet comes
+again, and can be in the target twice. When the target can't be reached, mirror
+tries for 30 seconds, and then ends with an error.
 
 The source needs the neo protocol, since the legacy one acknowledges nothing.`,
 		Example: `  dmq mirror hits --profile prod --to-profile test
-  dmq mirror hits -c credentials -a queue-1:10001 --to-address copy-1:10001 --to-credentials copy
-  dmq mirror hits hits-copy -c credentials --to-protocol legacy --to-address copy-1:10000`,
+  dmq mirror hits -c me.key -a queue-1:10001 --to-address copy-1:10001
+  dmq mirror hits hits-copy --to-protocol legacy --to-address copy-1:10000`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 && len(args) != 2 {
 				return fmt.Errorf("mirror needs a CHANNEL, and a TO-CHANNEL at most, but has %d arguments", len(args))

@@ -19,9 +19,9 @@ func newPing(t *tool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ping",
 		Short: "Find out which nodes answer, and how fast",
-		Long: `Ping connects to every node at the same time, authenticates if the protocol is neo, asks it
---count times for something that changes nothing, and prints how long each took. The round
-trip is the shortest of all.
+		Long: `Ping connects to every node at the same time, authenticates if the protocol is
+neo, asks it --count times for something that changes nothing, and prints how
+long each took. The round trip is the shortest of all.
 
 The exit status is 4 if a node did not answer.`,
 		Example: `  dmq ping -a queue-1:10000,queue-2:10000
@@ -83,9 +83,9 @@ func (t *tool) ping(ctx context.Context, options queue.Options, count int) error
 		return fmt.Errorf("standard output: %w", err)
 	}
 	failed, cause := 0, error(nil)
-	for _, err := range errs {
+	for i, err := range errs {
 		if err != nil {
-			failed, cause = failed+1, err
+			failed, cause = failed+1, fmt.Errorf("%s: %w", options.Nodes[i], err)
 		}
 	}
 	if failed > 0 {

@@ -18,13 +18,15 @@ func newPop(t *tool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pop CHANNEL",
 		Short: "Take the oldest records out of a channel",
-		Long: `Pop takes the oldest records out of CHANNEL and prints each with a newline. With several
-nodes it asks one after the other, until one has a record.
+		Long: `Pop takes the oldest records out of CHANNEL and prints each with a newline.
+With several nodes it asks one after the other, until one has a record.
 
-The exit status is 3 if the channel became empty on all nodes before --count records were
-popped. A channel with consumers, now or earlier, can't be popped from.
+The exit status is 3 if the channel became empty on all nodes before --count
+records were popped. A channel with consumers, now or earlier, can't be popped
+from.
 
-On a terminal, bytes that it would not show are escaped; --raw prints them as they are.`,
+On a terminal, bytes that it would not show are escaped; --raw prints them as
+they are.`,
 		Example: `  dmq pop jobs
   dmq pop jobs --count 0 > all-jobs
   dmq pop pictures --raw > 17.png

@@ -20,16 +20,17 @@ func newProduce(t *tool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "produce CHANNEL[,CHANNEL...] [FILE...]",
 		Short: "Append lines, records or files to a channel",
-		Long: `Produce appends each line of the FILEs, or of standard input, without its newline, as a
-record to CHANNEL, or to several channels at once. The records are spread over all nodes,
-many on their way at once. At the end, or at Ctrl-C, produce waits until all are stored, and
-says how many.
+		Long: `Produce appends each line of the FILEs, or of standard input, without its
+newline, as a record to CHANNEL, or to several channels at once. The records
+are spread over all nodes, many on their way at once. At the end, or at Ctrl-C,
+produce waits until all are stored, and says how many.
 
 Instead of lines, records can have their length in front, 8 bytes little-endian
-(--length-prefixed, as 'dmq consume' prints it), or be whole FILEs (--whole). The FILE - is
-standard input, which is sent when it pauses, if not earlier.
+(--length-prefixed, as 'dmq consume' prints it), or be whole FILEs (--whole).
+The FILE - is standard input, which is sent when it pauses, if not earlier.
 
-If the protocol is legacy, which has no empty records, empty lines and records are skipped.`,
+If the protocol is legacy, which has no empty records, empty lines and records
+are skipped.`,
 		Example: `  tail -f access.log | dmq produce hits
   dmq produce jobs jobs.txt
   dmq produce pictures --whole *.png

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 )
 
 // progress shows a person how far something is that takes long; without a terminal it shows
@@ -23,15 +24,33 @@ func (t *tool) newProgress(what string, total int64) *progress {
 	if t.quiet || t.json || !isTerminal(t.stderr) {
 		return p
 	}
-	p.bar = progressbar.NewOptions64(total,
-		progressbar.OptionSetWriter(t.stderr),
-		progressbar.OptionSetDescription(what),
-		progressbar.OptionShowBytes(true),
+	p.bar = newBar(t.stderr, total, progressbar.OptionSetDescription(what), progressbar.OptionShowBytes(!isNarrow(t.stderr)))
+	return p
+}
+
+// newBar returns a bar that fits the terminal.
+func newBar(terminal io.Writer, total int64, options ...progressbar.Option) *progressbar.ProgressBar {
+	options = append(options,
+		progressbar.OptionSetWriter(terminal),
 		progressbar.OptionSetWidth(20),
 		progressbar.OptionSpinnerType(14),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish())
-	return p
+	if isNarrow(terminal) {
+		options = append(options, progressbar.OptionSetWidth(4),
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false))
+	}
+	return progressbar.NewOptions64(total, options...)
+}
+
+// isNarrow tells that a terminal has no room for a line with everything.
+func isNarrow(terminal io.Writer) bool {
+	file, ok := terminal.(*os.File)
+	if !ok {
+		return false
+	}
+	columns, _, err := term.GetSize(int(file.Fd()))
+	return err == nil && columns < 78
 }
 
 // add counts a record that took so many bytes of the whole.

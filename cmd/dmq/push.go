@@ -16,12 +16,13 @@ func newPush(t *tool) *cobra.Command {
 	return &cobra.Command{
 		Use:   "push CHANNEL[,CHANNEL...] [VALUE...]",
 		Short: "Append records to a channel",
-		Long: `Push appends each VALUE as a record to CHANNEL, or to several channels at once, in order, and
-ends when a node has stored all of them. The VALUE -, or none at all, stands for everything
-on standard input, as one record with any final newline.
+		Long: `Push appends each VALUE as a record to CHANNEL, or to several channels at once,
+in order, and ends when a node has stored all of them. The VALUE -, or none at
+all, stands for everything on standard input, as one record with any final
+newline.
 
-A record goes to the next node if one can't take it. For many records use 'dmq produce',
-which is faster.`,
+A record goes to the next node if one can't take it. For many records use 'dmq
+produce', which is faster.`,
 		Example: `  dmq push jobs 'resize 17.png' 'resize 18.png'
   dmq push pictures - < 17.png
   dmq push jobs,audit 'resize 19.png'`,

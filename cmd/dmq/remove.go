@@ -16,12 +16,12 @@ func newRemove(t *tool) *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove CHANNEL...",
 		Short: "Remove channels with all their records",
-		Long: `Remove removes each CHANNEL with all its records, for all subscribers, from all nodes, and
-ends its consumers. Nothing asks for confirmation. It is no error if there is no such
-channel.
+		Long: `Remove removes each CHANNEL with all its records, for all subscribers, from all
+nodes, and ends its consumers. Nothing asks for confirmation. It is no error if
+there is no such channel.
 
-The neo protocol can't do this, so it is always done over the legacy one: at --address if
-the protocol is legacy, else at --legacy-address.`,
+The neo protocol can't do this, so it is always done over the legacy one: at
+--address if the protocol is legacy, else at --legacy-address.`,
 		Example: `  dmq remove jobs
   dmq remove jobs hits --legacy-address queue-1:10000,queue-2:10000`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -55,12 +55,12 @@ func (s *settings) addFlags(flags *pflag.FlagSet) {
 	s.flags = flags
 	flags.StringVarP(&s.protocol, "protocol", "p", "", "`name` of the protocol, neo or legacy; if not given neo with credentials, else legacy")
 	flags.StringSliceVarP(&s.address, "address", "a", nil,
-		"`host:port,…` of the nodes, may be repeated (default legacy "+defaultLegacy+", neo "+defaultNeo+")")
+		"`host:port,...` of the nodes, may be repeated (default legacy "+defaultLegacy+", neo "+defaultNeo+")")
 	flags.StringVarP(&s.nodes, "nodes", "N", "", "`file` with the nodes, host:port one a line")
 	flags.StringVarP(&s.credentials, "credentials", "c", "", "`file` with the line name:key to authenticate with over neo")
 	flags.StringSliceVar(&s.legacyAddress, "legacy-address", nil,
-		"`host:port,…` of the nodes' legacy listeners, to remove channels while --protocol is neo")
-	flags.StringSliceVar(&s.http, "http", nil, "`host:port,…` of the nodes' HTTP pages, for top")
+		"`host:port,...` of the nodes' legacy listeners, to remove channels while --protocol is neo")
+	flags.StringSliceVar(&s.http, "http", nil, "`host:port,...` of the nodes' HTTP pages, for top")
 	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "longest wait for connecting and for an answer")
 	flags.StringVar(&s.config, "config", "", "configuration `file` (default "+defaultConfigText+")")
 	flags.StringVar(&s.profile, "profile", "", "`section` of the configuration file to prefer")

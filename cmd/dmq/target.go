@@ -24,7 +24,7 @@ func (to *target) addFlags(cmd *cobra.Command) {
 		flag := *to.flags.Lookup(name)
 		flag.Name, flag.Shorthand = "to-"+name, ""
 		if name == "address" {
-			flag.Usage = "`host:port,…` of the target's nodes, may be repeated"
+			flag.Usage = "`host:port,...` of the target's nodes, may be repeated"
 		} else {
 			flag.Usage += ", of the target"
 		}

@@ -25,17 +25,18 @@ func newTop(t *tool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "top",
 		Short: "Watch the queues of all nodes",
-		Long: `Top shows every queue of the nodes, summed up over all of them: the records in it and how
-many of those are on disk, their size, how full the memory of the fullest node is, how many
-records go in and out a second, how old the oldest one is, and the consumers. A queue is
-named as in the log of a node, SUBSCRIBER@CHANNEL, or CHANNEL.
+		Long: `Top shows every queue of the nodes, summed up over all of them: the records in
+it and how many of those are on disk, their size, how full the memory of the
+fullest node is, how many records go in and out a second, how old the oldest
+one is, and the consumers. A queue is named as in the log of a node,
+SUBSCRIBER@CHANNEL, or CHANNEL.
 
-The figures come from /metrics of the nodes' HTTP pages, which --http names; they are there
-if [Http] port is set in the node's configuration.
+The figures come from /metrics of the nodes' HTTP pages, which --http names;
+they are there if [Http] port is set in the node's configuration.
 
-On a terminal it goes on until q: s sorts by another figure, the arrow keys scroll. With
---once, or if standard output is no terminal, it prints one table, and with --json one
-object, or without --once one after the other.`,
+On a terminal it goes on until q: s sorts by another figure, the arrow keys
+scroll. With --once, or if standard output is no terminal, it prints one table,
+and with --json one object, or without --once one after the other.`,
 		Example: `  dmq top --http queue-1:10080,queue-2:10080
   dmq top --once --json | jq '.queues[] | select(.records > 1000)'`,
 		Args:              cobra.NoArgs,
@@ -61,7 +62,7 @@ object, or without --once one after the other.`,
 	return cmd
 }
 
-var errNoHTTP = errors.New("top needs the HTTP pages of the nodes: want --http host:port,…")
+var errNoHTTP = errors.New("top needs the HTTP pages of the nodes: want --http host:port,...")
 
 // watched returns the nodes to watch.
 func (t *tool) watched(w watching) ([]string, error) {

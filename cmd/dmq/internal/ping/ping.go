@@ -88,6 +88,9 @@ func dial(ctx context.Context, node string, r *Result) (*conn, error) {
 	var dialer net.Dialer
 	nc, err := dialer.DialContext(ctx, "tcp", node)
 	if err != nil {
+		if e, ok := errors.AsType[*net.OpError](err); ok {
+			err = e.Err // the address is known
+		}
 		return nil, err
 	}
 	r.Connect = time.Since(start)
