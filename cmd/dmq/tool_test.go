@@ -70,6 +70,7 @@ type process struct {
 func startTool(t *testing.T, stdin io.Reader, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(toolBinary(t), args...), ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
