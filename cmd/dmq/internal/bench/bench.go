@@ -167,8 +167,10 @@ func (b *bench) end() { b.taken = b.elapsed() }
 
 func (b *bench) elapsed() time.Duration { return time.Since(time.Unix(0, b.started.Load())) }
 
-// over tells that the mode has run for long enough.
-func (b *bench) over(ctx context.Context) bool { return ctx.Err() != nil || b.elapsed() >= b.Duration }
+// over tells that the mode has run for long enough, and has something to show for it.
+func (b *bench) over(ctx context.Context) bool {
+	return ctx.Err() != nil || b.elapsed() >= b.Duration && b.records.Load() > 0
+}
 
 // reports calls Progress until it is stopped.
 func (b *bench) reports(mode string) (stop func()) {

@@ -17,7 +17,7 @@ import (
 const backlog = 100_000
 
 // silence is how long a consumer waits for records that must come.
-const silence = 10 * time.Second
+const silence = 30 * time.Second
 
 // name returns the channel that all clients share.
 func (b *bench) name() string { return b.channels()[0] }
@@ -183,7 +183,7 @@ func (b *bench) latency(ctx context.Context) error {
 				arrived <- err
 			}
 		}()
-		for first := true; !b.over(ctx) || first; first = false {
+		for first := true; !b.over(ctx); first = false {
 			if err := b.roundTrip(ctx, q, channels[i], arrived, first); err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/client"
 )
@@ -12,6 +13,7 @@ import (
 // neoQueue is a DMQ over the neo protocol.
 type neoQueue struct {
 	*client.Client
+	timeout time.Duration
 }
 
 func connectNeo(ctx context.Context, options Options) (Queue, error) {
@@ -36,7 +38,7 @@ func connectNeo(ctx context.Context, options Options) (Queue, error) {
 		c.Close()
 		return nil, err
 	}
-	return &neoQueue{c}, nil
+	return &neoQueue{c, options.Timeout}, nil
 }
 
 func (q *neoQueue) Nodes() (addresses []string) {
@@ -51,7 +53,26 @@ func (q *neoQueue) Consume(ctx context.Context, channel, subscriber string) (Con
 	if err != nil {
 		return nil, err
 	}
+	q.await(ctx, c)
 	return neoConsumer{c}, nil
+}
+
+// await waits until the Consume runs on the nodes that are connected, so that whoever waits
+// for records does not count the time that it takes. What is wrong with it shows in the loop
+// over records.
+func (q *neoQueue) await(ctx context.Context, c *client.Consumer) {
+	connected := 0
+	for _, node := range q.Client.Nodes() {
+		if node.State == client.Connected {
+			connected++
+		}
+	}
+	if connected == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	c.WaitStarted(ctx, connected)
 }
 
 type neoConsumer struct{ *client.Consumer }
