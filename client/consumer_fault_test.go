@@ -67,6 +67,9 @@ func TestAcknowledgement(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if want := map[string]int{"a": 1, "b": 0, "c": 0}[string(record.Value)]; record.Left != want {
+			t.Errorf("record %s: %d left of its batch, want %d", record.Value, record.Left, want)
+		}
 		switch string(record.Value) {
 		case "b":
 			close(inHand)

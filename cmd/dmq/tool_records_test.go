@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/top"
 	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
 )
 
@@ -161,6 +162,21 @@ func TestToolGenCredentials(t *testing.T) {
 }
 
 func TestToolTop(t *testing.T) {
+	node := nodetest.Start(t, nodetest.Set("Http.port", "0"))
+	mustTool(t, "", with("push jobs a b c", legacyArgs(node))...)
+	var got top.State
+	line := mustTool(t, "", "top", "--once", "--interval", "10ms", "--json", "--http", node.HTTP())
+	if err := json.Unmarshal([]byte(line), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Nodes) != 1 || len(got.Queues) != 1 || got.Queues[0].Channel != "jobs" || got.Queues[0].Records != 3 ||
+		got.Queues[0].Bytes != 3*9 || got.Queues[0].In == nil {
+		t.Errorf("got %+v, want jobs with 3 records of 9 bytes, and rates", got)
+	}
+	table := mustTool(t, "", "top", "--interval", "10ms", "--http", node.HTTP()) // no terminal: once
+	if !strings.Contains(table, "\nQUEUE ") || !strings.Contains(table, "\njobs ") {
+		t.Errorf("got %q, want a table with jobs", table)
+	}
 	check(t, runTool(t, "", "top", "--once"), 2, "", "want --http")
 	check(t, runTool(t, "", "top", "--once", "--interval", "10ms", "--json", "--http", "127.0.0.1:1"), 4,
 		`{"nodes":[{"node":"127.0.0.1:1","error":"dial tcp 127.0.0.1:1: connect: connection refused","connections":0,"records":0,"bytes":0}],"queues":[]}`+"\n",

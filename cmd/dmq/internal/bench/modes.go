@@ -307,11 +307,16 @@ func (r *reception) await(count int64) {
 	}
 }
 
-// stop ends the consumers and checks their count.
+// stop ends the consumers and checks their count. They end in order: what one of them has
+// counted and not acknowledged would else come again, to another one.
 func (r *reception) stop(stored int64) error {
 	err := r.failed() // what comes from now on is the end of the consumers
 	for _, consumer := range r.consumers {
-		consumer.Close()
+		if err == nil && r.ctx.Err() == nil {
+			consumer.Stop()
+		} else {
+			consumer.Close()
+		}
 	}
 	r.group.Wait()
 	if count := r.bench.records.Load(); err == nil && count != stored && r.ctx.Err() == nil {
