@@ -69,7 +69,8 @@ func (cs *Channels) Commit() {
 	st.mu.Lock()
 	st.serving = true
 	st.mu.Unlock()
-	if st.options.Sync > 0 {
+	// Dumps and index are durable, so what takes their place has to be, too.
+	if len(st.imported) > 0 || st.newState || st.options.Sync > 0 {
 		if err := cs.sync(); err != nil {
 			st.log.Error("dump files that have been loaded are kept, because the records could not be made durable elsewhere",
 				zap.Error(err))
@@ -121,6 +122,7 @@ func (l *loader) load() (err error) {
 		return err
 	}
 	l.fresh = st.state.Empty()
+	st.newState = l.fresh
 	slots, err := l.finishStop()
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
 )
 
 // dumpOf is a dump file of these records (storage spec §2.1).
@@ -93,6 +94,45 @@ func TestDamagedDumpsAreLoadedAsFarAsTheyProve(t *testing.T) {
 				t.Error("nothing was logged as an error")
 			}
 		})
+	}
+}
+
+// Dumps and the index are durable. What a start makes of them has to be when they are gone, so
+// that records that a clean stop has saved survive a power failure.
+func TestADumpIsDeletedWhenItsRecordsAreDurable(t *testing.T) {
+	n := newTrial(t)
+	n.options.Sync = 0
+	n.fixture("loadfiles")
+	cs, err := n.load(n.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	storages := storagesOf(cs)
+	durable, deleted := make(map[string]bool), 0
+	n.dir.Before = func(c disktest.Call) error {
+		switch {
+		case c.Op == "sync map" || c.Op == "sync" || c.Op == "sync dir":
+			durable[c.Op+" "+strings.Replace(c.Name, "-new", "", 1)] = true // the name when it was opened
+		case c.Op == "remove" && strings.HasSuffix(c.Name, ".rq"):
+			deleted++
+			for _, s := range storages {
+				if ring := "sync map " + ringFile(s.kept.ringFile); !durable[ring] {
+					t.Errorf("%s is deleted before there was: %s", c.Name, ring)
+				}
+			}
+			if !durable["sync map "+state.FileName] {
+				t.Errorf("%s is deleted before %s was made durable", c.Name, state.FileName)
+			}
+		}
+		return nil
+	}
+	cs.Commit()
+	n.dir.Before = nil
+	if deleted == 0 {
+		t.Error("no dump was deleted")
+	}
+	if err := cs.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -31,6 +31,7 @@ type Store struct {
 	state      *state.File
 	overflow   *overflow.File
 	imported   []*kept // storages with the records of a dump file that is still there
+	newState   bool    // state told nothing: dumps and index did
 
 	mu        sync.Mutex
 	lastRing  uint64 // number of a ring file
