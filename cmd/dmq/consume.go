@@ -133,19 +133,14 @@ func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opt
 	}
 	switch {
 	case err != nil && (printed == 0 || printed < opts.count || !errors.Is(err, context.Canceled)):
-		return t.unlessFollowed(err, opts)
+		if opts.count == 0 {
+			return unlessInterrupted(err)
+		}
+		return err
 	case printed == 0 || printed < opts.count:
 		return fmt.Errorf("consume %q: %w, printed: %d", channel, errTooFew, printed)
 	}
 	return nil
-}
-
-// unlessFollowed returns err, but not an interrupt that is how it is meant to end.
-func (t *tool) unlessFollowed(err error, opts consumption) error {
-	if opts.count == 0 && errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
 }
 
 // each handles the records of a consumer until it is done: handle wants no more, no record
@@ -153,6 +148,7 @@ func (t *tool) unlessFollowed(err error, opts consumption) error {
 // all but the first case everything that was received is handled and acknowledged.
 func (t *tool) each(ctx context.Context, consumer queue.Consumer, end ending, handle func(queue.Record) (more bool, err error)) error {
 	defer context.AfterFunc(ctx, consumer.Stop)()
+	consumer.Await(ctx)
 	var idle *time.Timer
 	if !end.follow {
 		idle = time.AfterFunc(end.idle, consumer.Stop)

@@ -83,8 +83,8 @@ func (t *tool) drain(ctx context.Context, dmq queue.Queue, channel, name, subscr
 		t.say("%s: going on behind %s", name, counted(found.Records, "record", "records"))
 	}
 	done, err := t.drainTo(ctx, dmq, channel, subscriber, end, file)
-	if end.follow && errors.Is(err, context.Canceled) {
-		err = nil // an interrupt is how it is meant to end
+	if end.follow {
+		err = unlessInterrupted(err)
 	}
 	result := drained{done, name, file.Size()}
 	return errors.Join(err, t.report(result, fmt.Sprintf("records drained: %d", done)))

@@ -78,6 +78,14 @@ func exitStatus(err error) int {
 	return exitError
 }
 
+// unlessInterrupted returns err, but not an interrupt if that is how it is meant to end.
+func unlessInterrupted(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
 // hints tell what to do about an error; the first that applies is used.
 var hints = []struct {
 	err  error

@@ -95,11 +95,10 @@ func (t *tool) mirror(ctx context.Context, from, to queue.Queue, channel, toChan
 		return fmt.Errorf("target: %w", err)
 	}
 	done, err := t.mirrorTo(ctx, longer, from, channel, opts, producer)
-	err = errors.Join(err, producer.Close(longer))
-	if opts.end.follow && exitStatus(err) == exitInterrupted {
-		err = nil // an interrupt is how it is meant to end
+	if opts.end.follow {
+		err = unlessInterrupted(err)
 	}
-	return errors.Join(err, t.report(stored{Stored: done}, fmt.Sprintf("records mirrored: %d", done)))
+	return errors.Join(err, producer.Close(longer), t.report(stored{Stored: done}, fmt.Sprintf("records mirrored: %d", done)))
 }
 
 // mirrorTo returns how many records are stored at the target.

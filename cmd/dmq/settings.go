@@ -38,11 +38,12 @@ type settings struct {
 	http          []string
 	timeout       time.Duration
 
-	config  string
-	profile string
-	json    bool
-	quiet   bool
-	verbose bool
+	resolved bool // once is enough
+	config   string
+	profile  string
+	json     bool
+	quiet    bool
+	verbose  bool
 }
 
 // settable are the options that don't have to be on the command line.
@@ -85,6 +86,10 @@ type source struct {
 
 // resolve fills in what is not on the command line, and checks what can be checked.
 func (s *settings) resolve() error {
+	if s.resolved {
+		return nil
+	}
+	s.resolved = true
 	profile := s.profile
 	if profile == "" {
 		profile = os.Getenv(environment("profile"))

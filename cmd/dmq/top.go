@@ -13,6 +13,9 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/top"
 )
 
+// patience is how long the live view waits for a node before it shows it as away.
+const patience = 2 * time.Second
+
 // watching is the options of top.
 type watching struct {
 	interval time.Duration
@@ -53,7 +56,7 @@ and with --json one object, or without --once one after the other.`,
 				w.once = w.once || !t.json
 				return t.printTop(cmd.Context(), w)
 			}
-			err = top.Live(cmd.Context(), w.nodes, w.interval, t.timeout, t.stdin, t.stdout)
+			err = top.Live(cmd.Context(), w.nodes, w.interval, min(t.timeout, patience), t.stdin, t.stdout)
 			return unlessInterrupted(err)
 		},
 	}
@@ -73,14 +76,6 @@ func (t *tool) watched(w watching) ([]string, error) {
 		return nil, fmt.Errorf("--interval %v: want 10ms or more", w.interval)
 	}
 	return nodes.Load(t.http, "")
-}
-
-// unlessInterrupted returns err, but not an interrupt if that is how it is meant to end.
-func unlessInterrupted(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
 }
 
 // printTop prints the state once, or until it is interrupted.

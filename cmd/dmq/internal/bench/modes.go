@@ -246,6 +246,7 @@ func (b *bench) received(ctx context.Context) *reception {
 			r.err = err
 			return r
 		}
+		consumer.Await(ctx)
 		r.consumers = append(r.consumers, consumer)
 		r.group.Go(func() { r.run(consumer) })
 	}

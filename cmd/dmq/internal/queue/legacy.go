@@ -23,18 +23,17 @@ func connectLegacy(ctx context.Context, options Options) (Queue, error) {
 }
 
 func dialLegacy(ctx context.Context, options Options) (*legacyQueue, error) {
+	logger, settled := newStartLog(options.Logger)
 	c, err := legacy.New(legacy.Options{
 		Nodes:          options.Nodes,
 		NodesFile:      options.NodesFile,
 		ConnectTimeout: options.Timeout,
 		RequestTimeout: options.Timeout,
-		MaxIdle:        options.Connections,
-		Logger:         options.Logger,
+		Logger:         logger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	q := &legacyQueue{c}
 	err = settle(ctx, options, func() (states []nodeState) {
 		for _, node := range c.Nodes() {
 			states = append(states, nodeState{node.Address, node.State == legacy.Connected, node.Err})
@@ -45,7 +44,8 @@ func dialLegacy(ctx context.Context, options Options) (*legacyQueue, error) {
 		c.Close()
 		return nil, err
 	}
-	return q, nil
+	settled()
+	return &legacyQueue{c}, nil
 }
 
 func (q *legacyQueue) Nodes() (addresses []string) {
@@ -108,6 +108,9 @@ func (c *legacyConsumer) Records() iter.Seq2[Record, error] {
 		}
 	}
 }
+
+// Await does nothing: a stream begins when it is looped over.
+func (c *legacyConsumer) Await(context.Context) {}
 
 func (c *legacyConsumer) Stop() { c.cancel() }
 

@@ -17,13 +17,14 @@ type neoQueue struct {
 }
 
 func connectNeo(ctx context.Context, options Options) (Queue, error) {
+	logger, settled := newStartLog(options.Logger)
 	c, err := client.New(client.Options{
 		Nodes:          options.Nodes,
 		NodesFile:      options.NodesFile,
 		Credentials:    options.Credentials,
 		ConnectTimeout: options.Timeout,
 		RequestTimeout: options.Timeout,
-		Logger:         options.Logger,
+		Logger:         logger,
 	})
 	if err != nil {
 		return nil, err
@@ -38,6 +39,7 @@ func connectNeo(ctx context.Context, options Options) (Queue, error) {
 		c.Close()
 		return nil, err
 	}
+	settled()
 	return &neoQueue{c, options.Timeout}, nil
 }
 
@@ -53,16 +55,17 @@ func (q *neoQueue) Consume(ctx context.Context, channel, subscriber string) (Con
 	if err != nil {
 		return nil, err
 	}
-	q.await(ctx, c)
-	return neoConsumer{c}, nil
+	return neoConsumer{c, q}, nil
 }
 
-// await waits until the Consume runs on the nodes that are connected, so that whoever waits
-// for records does not count the time that it takes. What is wrong with it shows in the loop
-// over records.
-func (q *neoQueue) await(ctx context.Context, c *client.Consumer) {
+type neoConsumer struct {
+	*client.Consumer
+	queue *neoQueue
+}
+
+func (c neoConsumer) Await(ctx context.Context) {
 	connected := 0
-	for _, node := range q.Client.Nodes() {
+	for _, node := range c.queue.Client.Nodes() {
 		if node.State == client.Connected {
 			connected++
 		}
@@ -70,12 +73,10 @@ func (q *neoQueue) await(ctx context.Context, c *client.Consumer) {
 	if connected == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.queue.timeout)
 	defer cancel()
 	c.WaitStarted(ctx, connected)
 }
-
-type neoConsumer struct{ *client.Consumer }
 
 func (c neoConsumer) Records() iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {

@@ -38,7 +38,6 @@ type Options struct {
 	NodesFile   string   // names a file with more of them; may be empty
 	Credentials client.Credentials
 	Timeout     time.Duration // for connecting, and for an answer
-	Connections int           // per node, legacy: that stay open when they are idle; 0 is some
 	Logger      *slog.Logger
 }
 
@@ -77,6 +76,11 @@ type Consumer interface {
 	// Records yields records until the consumer has ended. An error says that a node has
 	// no more part in it; the loop may go on.
 	Records() iter.Seq2[Record, error]
+
+	// Await waits until the nodes that are connected can send records, as far as that can
+	// be known; so whoever waits for records for some time does not count the time that
+	// it takes. What is wrong with it shows in the loop.
+	Await(ctx context.Context)
 
 	// Stop ends the consumer in order: the loop ends after what was received.
 	Stop()

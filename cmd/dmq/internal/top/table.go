@@ -36,19 +36,20 @@ func layout(width int) []column {
 	return nil // not reached: the last one fits all
 }
 
-// line puts cells under their columns. Names are cut if they must.
-func line(columns []column, width int, cells []string) string {
+// line puts what belongs into each column side by side. Names are cut if they must.
+func line(width int, cell func(title string) string) string {
+	columns := layout(width)
 	name := width
 	for _, c := range columns {
 		name -= c.width
 	}
 	name = max(name, minName)
 	var b strings.Builder
-	for i, c := range columns {
+	for _, c := range columns {
 		if c.width == 0 {
-			b.WriteString(pad(cells[i], name))
+			b.WriteString(pad(cell(c.title), name))
 		} else {
-			fmt.Fprintf(&b, "%*s", c.width, cells[i])
+			fmt.Fprintf(&b, "%*s", c.width, cell(c.title))
 		}
 	}
 	return b.String()
@@ -65,22 +66,12 @@ func pad(name string, width int) string {
 
 // head is the line above the queues.
 func head(width int) string {
-	columns := layout(width)
-	titles := make([]string, len(columns))
-	for i, c := range columns {
-		titles[i] = c.title
-	}
-	return line(columns, width, titles)
+	return line(width, func(title string) string { return title })
 }
 
 // row is the line of a queue.
 func (q *Queue) row(width int) string {
-	columns := layout(width)
-	cells := make([]string, len(columns))
-	for i, c := range columns {
-		cells[i] = q.cell(c.title)
-	}
-	return line(columns, width, cells)
+	return line(width, q.cell)
 }
 
 func (q *Queue) cell(title string) string {
