@@ -39,7 +39,7 @@ NAME is 1 to 100 visible ASCII characters without a colon.`,
 			rand.Read(key[:]) // never fails
 			line := fmt.Sprintf("%s:%x", args[0], key)
 			if _, err := client.ParseCredentials(line); err != nil {
-				return &usageError{cmd.CommandPath(), err}
+				return &usageError{cmd.CommandPath(), fmt.Errorf("NAME %q: want 1 to 100 visible ASCII characters without a colon", args[0])}
 			}
 			if file != "" {
 				if err := writeSecret(file, line+"\n"); err != nil {

@@ -1,8 +1,18 @@
-// Command dmq pushes and pops records from the command line, and produces and consumes
-// streams of them.
+// Command dmq is the client tool of a DMQ: for single records, for streams, for looking after
+// nodes and for measuring them.
 //
-// main runs one command: command.go has what all have in common, each subcommand a file
-// of its own. Standard output carries records and nothing else, so that it can be piped;
+// main runs one command: command.go has what all have in common, settings.go where their
+// settings come from, exit.go what their errors mean, print.go and progress.go what they show;
+// each subcommand has a file of its own.
+//
+//	internal/queue       a DMQ over either protocol, on the client packages
+//	internal/recordfile  the file of drain and load
+//	internal/bench       the load of bench
+//	internal/top         metrics of nodes, and how top shows them
+//	internal/ping        the steps of getting an answer from a node
+//	internal/manpage     the manual page, from the commands
+//
+// Standard output carries records and reports and nothing else, so that it can be piped;
 // everything said to a person goes to standard error.
 //
 // A first SIGINT or SIGTERM ends the context of the command, which then ends in order; a
