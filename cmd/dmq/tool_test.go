@@ -21,30 +21,32 @@ import (
 // built is the one build of the tool in this test process.
 var built struct {
 	sync.Once
-	dir string
 	err error
 }
+
+// scratch is a directory for the build and for what programs take for the user's settings.
+var scratch string
 
 // TestMain keeps what the user of this machine has configured out of the tests.
 func TestMain(m *testing.M) {
 	for _, name := range append(settable, "config", "profile") {
 		os.Unsetenv(environment(name))
 	}
-	os.Setenv("XDG_CONFIG_HOME", filepath.Join(os.TempDir(), "dmq-test-without-config"))
-	status := nodetest.Main(m)
-	if built.dir != "" {
-		os.RemoveAll(built.dir)
+	var err error
+	if scratch, err = os.MkdirTemp("", "dmq-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	os.Setenv("XDG_CONFIG_HOME", filepath.Join(scratch, "config"))
+	status := nodetest.Main(m)
+	os.RemoveAll(scratch)
 	os.Exit(status)
 }
 
 func toolBinary(t *testing.T) string {
 	t.Helper()
 	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "dmq-test-"); built.err != nil {
-			return
-		}
-		args := []string{"build", "-o", filepath.Join(built.dir, "dmq")}
+		args := []string{"build", "-o", filepath.Join(scratch, "dmq")}
 		if nodetest.RaceEnabled {
 			args = append(args, "-race")
 		}
@@ -55,7 +57,7 @@ func toolBinary(t *testing.T) string {
 	if built.err != nil {
 		t.Fatal(built.err)
 	}
-	return filepath.Join(built.dir, "dmq")
+	return filepath.Join(scratch, "dmq")
 }
 
 // process is a running dmq.
