@@ -334,7 +334,7 @@ func TestHealthFromStartToStop(t *testing.T) {
 
 func TestStatusPageIsOffByDefault(t *testing.T) {
 	t.Parallel()
-	node := nodetest.Start(t, nodetest.Set("Http.address", "127.0.0.1"))
+	node := nodetest.Start(t)
 	dial(t, node).alive()
 	if strings.Contains(node.Console(), "HTTP") {
 		t.Error("the node listens for HTTP clients")

@@ -155,12 +155,17 @@ func (l *loader) fill(s section) error {
 			if err := k.set(at, value.value); err != nil {
 				return l.explain(err, at, value, k.allowed)
 			}
-		case k.required:
+		case k.required || has(keys, k.neededBy):
 			return fmt.Errorf("Mandatory variable %s.%s not set. (%s, section [%s]; add '%s = VALUE', allowed: %s)",
 				s.name, k.name, l.path, s.name, k.name, k.allowed)
 		}
 	}
 	return nil
+}
+
+func has(keys map[string]entry, name string) bool {
+	_, found := keys[name]
+	return found
 }
 
 func (l *loader) fillChannelSize(c *Config) error {

@@ -112,7 +112,7 @@ func TestEveryKey(t *testing.T) {
 		{"[Limits]\nneo_frame = 65536", func(c *Config) { c.Limits.NeoFrame = 65536 }},
 		{"[Limits]\nneo_requests = 1", func(c *Config) { c.Limits.NeoRequests = 1 }},
 		{"[Limits]\nhandshake_timeout_ms = 1", func(c *Config) { c.Limits.HandshakeTimeout = time.Millisecond }},
-		{"[Http]\naddress = 0.0.0.0", func(c *Config) { c.HTTP.Address = "0.0.0.0" }},
+		{"[Http]\naddress = 0.0.0.0\nport = -1", func(c *Config) { c.HTTP.Address = "0.0.0.0" }},
 		{"[Http]\nport = 8080", func(c *Config) { c.HTTP.Port = 8080 }},
 		{"[Http]\nport = 0", func(c *Config) { c.HTTP.Port = 0 }},
 		{"[Unknown]\nkey = value", func(*Config) {}},
@@ -205,6 +205,7 @@ func TestRejected(t *testing.T) {
 		{"[Limits]\nneo_frame = 65535", "Configuration key Limits.neo_frame is smaller than allowed minimum of 65536", nil},
 		{"[Limits]\nneo_requests = 0", "Configuration key Limits.neo_requests is smaller than allowed minimum of 1", nil},
 		{"[Limits]\nhandshake_timeout_ms = 0", "Configuration key Limits.handshake_timeout_ms is smaller than allowed minimum of 1", nil},
+		{"[Http]\naddress = 0.0.0.0", "Mandatory variable Http.port not set.", []string{"add 'port = VALUE'"}},
 		{"[Http]\naddress = localhost", "Node listener IP address invalid", []string{"[Http]"}},
 		{"[Http]\nport = 65536", "Configuration key Http.port is bigger than allowed maximum of 65535", nil},
 	}

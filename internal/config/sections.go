@@ -114,7 +114,7 @@ func sections(c *Config) []section {
 		}},
 		{"Http", true, []key{
 			address("address", &c.HTTP.Address),
-			number("port", &c.HTTP.Port, anyInt.from(-1).to(math.MaxUint16)),
+			number("port", &c.HTTP.Port, anyInt.from(-1).to(math.MaxUint16)).mandatoryWith("address"),
 		}},
 	}
 }

@@ -14,6 +14,7 @@ import (
 type key struct {
 	name     string
 	required bool
+	neededBy string // another key of the section, which makes this one required
 	allowed  string // what may be written, for error messages
 	set      func(at place, value string) error
 }
@@ -35,6 +36,12 @@ func (p place) tooBig(high uint64) error {
 
 func (k key) mandatory() key {
 	k.required = true
+	return k
+}
+
+// mandatoryWith makes the key required if the other one is there.
+func (k key) mandatoryWith(other string) key {
+	k.neededBy = other
 	return k
 }
 
