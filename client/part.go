@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
@@ -85,19 +86,25 @@ func (p *part) run() {
 // consume connects and does a Consume until it is over, for good if err is nil or an error
 // of the node, or the connection is lost.
 func (p *part) consume() (over bool, err error) {
-	c := p.consumer
-	nc, err := c.client.dial(c.starting, p.node.address)
+	nc, err := p.consumer.client.dial(p.consumer.starting, p.node.address)
 	if err != nil {
 		return false, err
 	}
-	defer nc.Close()
 	p.node.connects.Add(1)
+	return p.converse(nc)
+}
+
+// converse is consume on a connection, which it closes.
+func (p *part) converse(nc net.Conn) (over bool, err error) {
+	c := p.consumer
+	defer nc.Close()
 	defer context.AfterFunc(c.ctx, func() { nc.Close() })()
-	in := newFrames(nc, c.client.options.maxInput())
-	if over, err := p.begin(nc, in); over || err != nil {
+	conn := &consumeConn{Conn: nc, limit: c.client.options.RequestTimeout}
+	in := newFrames(conn, c.client.options.maxInput())
+	if over, err := p.begin(conn, in); over || err != nil {
 		return over, err
 	}
-	p.started(nc)
+	p.started(conn)
 	for {
 		payload, err := in.next()
 		if err != nil {
@@ -155,7 +162,7 @@ func (p *part) begin(nc net.Conn, in *frames) (over bool, err error) {
 }
 
 // started starts the writer.
-func (p *part) started(nc net.Conn) {
+func (p *part) started(nc *consumeConn) {
 	c := p.consumer
 	c.client.options.Logger.Info("consuming", "channel", c.channel, "node", p.node.address)
 	c.mu.Lock()
@@ -171,12 +178,11 @@ func (p *part) started(nc net.Conn) {
 }
 
 // write is the writer. It ends when the channel is closed.
-func (p *part) write(nc net.Conn, feedback <-chan wire.Feedback) {
+func (p *part) write(nc *consumeConn, feedback <-chan wire.Feedback) {
 	for message := range feedback {
 		_, err := nc.Write(wire.AppendFeedback(nil, requestID, message))
 		if message == wire.Stop && err == nil {
-			// The answer must come: or else Stop would not end.
-			err = nc.SetReadDeadline(time.Now().Add(p.consumer.client.options.RequestTimeout))
+			err = nc.limitSilence() // the answer must come: or else Stop would not end
 		}
 		if err != nil {
 			nc.Close()
@@ -292,6 +298,28 @@ func (p *part) over(err error) {
 		c.cancel()
 		c.client.forget(c)
 	}
+}
+
+// consumeConn is the connection of a Consume. Once the silence of the node is limited, it
+// may last that long; each byte that comes begins it anew, for the batch that crosses Stop
+// may be large and the link slow.
+type consumeConn struct {
+	net.Conn
+	limit   time.Duration
+	limited atomic.Bool
+}
+
+func (c *consumeConn) limitSilence() error {
+	c.limited.Store(true)
+	return c.SetReadDeadline(time.Now().Add(c.limit))
+}
+
+func (c *consumeConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == nil && c.limited.Load() {
+		err = c.limitSilence()
+	}
+	return n, err
 }
 
 // frames reads the messages of the Consume.
