@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
 )
@@ -51,7 +50,7 @@ type conn struct {
 	wake     chan struct{}  // one token: there is something for the writer
 	broken   chan struct{}  // closed when err is set
 	routines sync.WaitGroup // reader and writer
-	progress atomic.Int64   // when the node was last heard of, or a request began on an idle connection; UnixNano
+	heard    atomic.Bool    // of the node, or a request began on an idle connection, since stalled was asked
 
 	mu     sync.Mutex
 	err    error    // why the connection broke
@@ -126,7 +125,7 @@ func (c *conn) begin(k *call) error {
 		return errFull
 	}
 	if c.active() == 1 {
-		c.progressed()
+		c.heard.Store(true)
 	}
 	c.calls[k.id-1] = k
 	k.batch, k.supported, k.abandoned, k.err = c.writes, false, false, nil
@@ -166,12 +165,8 @@ func (c *conn) abandon(k *call) bool {
 	return true
 }
 
-// stalled tells whether requests wait and the node has not been heard of for that long.
-func (c *conn) stalled(limit time.Duration) bool {
-	return time.Since(time.Unix(0, c.progress.Load())) > limit && c.inFlight() > 0
-}
-
-func (c *conn) progressed() { c.progress.Store(time.Now().UnixNano()) }
+// stalled tells whether requests wait and the node was not heard of since the last call.
+func (c *conn) stalled() bool { return !c.heard.Swap(false) && c.inFlight() > 0 }
 
 // write is the writer.
 func (c *conn) write() {
@@ -222,7 +217,7 @@ func (c *conn) send(batch []byte) error {
 		if _, err := c.nc.Write(batch[:chunk]); err != nil {
 			return err
 		}
-		c.progressed()
+		c.heard.Store(true)
 		batch = batch[chunk:]
 	}
 	_, err := c.nc.Write(batch)
@@ -240,7 +235,7 @@ func (c *conn) read() {
 			err = errNodeClosed
 		}
 		if n > 0 {
-			c.progressed()
+			c.heard.Store(true)
 			in.filled(n)
 			var breach error
 			if over, breach = c.dispatch(&in, over[:0]); breach != nil {

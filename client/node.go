@@ -91,11 +91,14 @@ func (n *node) run(ctx context.Context) {
 }
 
 // watch returns when the connection is broken; if ctx ends, or the node stalls, it sees to
-// that.
+// that. It counts ticks, not time: if it is this process that was stopped for a while, what
+// the node has answered meanwhile is read before the next few ticks.
 func (n *node) watch(ctx context.Context, c *conn) {
+	const patience = 4
 	limit := n.client.options.RequestTimeout
-	ticker := time.NewTicker(max(limit/4, time.Millisecond))
+	ticker := time.NewTicker(max(limit/patience, time.Millisecond))
 	defer ticker.Stop()
+	silent := 0 // ticks in a row
 	for {
 		select {
 		case <-c.broken:
@@ -103,7 +106,10 @@ func (n *node) watch(ctx context.Context, c *conn) {
 		case <-ctx.Done():
 			c.fail(ErrClosed)
 		case <-ticker.C:
-			if c.stalled(limit) {
+			if silent++; !c.stalled() {
+				silent = 0
+			}
+			if silent >= patience {
 				c.fail(fmt.Errorf("the node has not answered for %v", limit))
 			}
 		}
