@@ -15,6 +15,11 @@ import (
 // package net sets anyway.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 3 * time.Second, Count: 3}
 
+// sendBuffer is how many bytes the kernel may hold for a node. Were it to hold all of a large
+// record, nothing would be seen of its way over a slow link, which looks like a node that
+// hangs. At this size a link of 30 kB/s is fast enough for DefaultRequestTimeout.
+const sendBuffer = 256 << 10
+
 // dial connects to a node and authenticates. Nothing behind the node's verdict is read.
 func (c *Client) dial(ctx context.Context, address string) (net.Conn, error) {
 	limit := c.options.ConnectTimeout
@@ -29,6 +34,9 @@ func (c *Client) dial(ctx context.Context, address string) (net.Conn, error) {
 	err = c.handshake(nc)
 	if !stop() && err == nil {
 		err = ctx.Err() // and the connection is closed
+	}
+	if err == nil {
+		err = nc.(*net.TCPConn).SetWriteBuffer(sendBuffer)
 	}
 	if err != nil {
 		nc.Close()

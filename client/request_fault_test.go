@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -235,6 +236,27 @@ func TestSilentNode(t *testing.T) {
 	err := c.Push(patient(t), []byte("x"), "jobs")
 	wantError(t, err, client.ErrUncertain)
 	wantText(t, err, "not answered for 50ms")
+}
+
+// Of a large record the kernel holds a small part, so that its way over a slow link is seen.
+func TestKernelHoldsLittle(t *testing.T) {
+	left := make(chan struct{})
+	held := make(chan int64, 1)
+	hanging := startStub(t, func(c *stubConn) {
+		c.conn.SetReadBuffer(64 << 10)
+		<-left
+		if c.n == 0 {
+			n, _ := io.Copy(io.Discard, c.conn)
+			held <- n
+		}
+	})
+	c := connectStubs(t, client.Options{RequestTimeout: 100 * time.Millisecond}, hanging)
+	wantError(t, c.Push(patient(t), make([]byte, 32<<20), "jobs"), client.ErrUncertain)
+	c.Close()
+	close(left)
+	if n := <-held; n > 2<<20 {
+		t.Errorf("the kernels hold %d bytes of what the node does not take", n)
+	}
 }
 
 // Closing the client ends requests under way.
