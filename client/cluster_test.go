@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -245,6 +246,46 @@ func TestOneNodeRejects(t *testing.T) {
 	eventually(t, "the state tells of it", func() bool { return errors.Is(c.Nodes()[2].Err, client.ErrRejected) })
 	consumer.Stop()
 	wantValues(t, rest(t, consumer), nil)
+}
+
+// lines gathers what is logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
+}
+
+// A node that is restarted with other credentials is logged as rejecting, once for the client
+// and once for the consumer, though failures to reach it have been logged before.
+func TestCredentialsChange(t *testing.T) {
+	nodes := startNodes(t, 1)
+	options := clusterOptions(nodes...)
+	var log lines
+	options.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c := newClient(t, options)
+	waitConnected(t, c, 1)
+	consumer := consume(t, c, "jobs", client.ConsumeOptions{})
+	if err := consumer.WaitStarted(patient(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	nodes[0].Stop()
+	eventually(t, "refused", func() bool { return strings.Contains(fmt.Sprint(c.Nodes()[0].Err), "refused") })
+	nodes[0].Configure(nodetest.Credentials("other:" + strings.Repeat("0", 256) + "\n"))
+	nodes[0].Launch()
+	eventually(t, "the log tells that the node rejects both", func() bool {
+		return log.count(client.ErrRejected.Error()) == 2
+	})
 }
 
 // Several goroutines share the records of one consumer; each batch is acknowledged when the

@@ -245,7 +245,8 @@ func (c *Consumer) Suspended() bool {
 }
 
 // WaitStarted waits until the Consume runs on at least n nodes at the same time; 0 means
-// all. From then on the subscriber exists there, and gets what is pushed.
+// all. From then on the subscriber exists there, and gets what is pushed. If ctx ends before,
+// the error wraps that of ctx and those of the nodes that could not be connected to.
 func (c *Consumer) WaitStarted(ctx context.Context, n int) error {
 	if n < 0 || n > len(c.client.nodes) {
 		return c.failure("", fmt.Errorf("waiting for %d of %d nodes", n, len(c.client.nodes)))
@@ -270,10 +271,24 @@ func (c *Consumer) WaitStarted(ctx context.Context, n int) error {
 		case c.stopping || c.running < n:
 			return c.failure("", ErrNotConnected)
 		case ctx.Err() != nil:
-			return c.failure("", context.Cause(ctx))
+			return c.failure("", c.notStarted(context.Cause(ctx)))
 		}
 		c.cond.Wait()
 	}
+}
+
+// notStarted adds to the cause why the Consume does not run on nodes. c.mu is held.
+func (c *Consumer) notStarted(cause error) error {
+	var f failures
+	for _, p := range c.parts {
+		if p.feedback == nil && p.err != nil {
+			f = append(f, failure{p.node.address, p.err})
+		}
+	}
+	if len(f) == 0 {
+		return cause
+	}
+	return fmt.Errorf("%w; %w", cause, f)
 }
 
 // Stop asks the nodes to send no more records and returns at once. Loops over records end

@@ -116,6 +116,12 @@ func (n *node) watch(ctx context.Context, c *conn) {
 	}
 }
 
+// said tells whether the log knows of a failure, because the one before was like it. To be
+// rejected is unlike all others: that does not pass by itself.
+func said(before, err error) bool {
+	return before != nil && errors.Is(before, ErrRejected) == errors.Is(err, ErrRejected)
+}
+
 // pause waits, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
@@ -134,8 +140,8 @@ func pause(ctx context.Context, d time.Duration) {
 func (n *node) set(state State, c *conn, err error) {
 	n.mu.Lock()
 	level := slog.LevelWarn
-	if n.conn == nil && n.err != nil {
-		level = slog.LevelDebug // has been said
+	if n.conn == nil && said(n.err, err) {
+		level = slog.LevelDebug
 	}
 	n.conn, n.state, n.since = c, state, time.Now()
 	if err != nil {

@@ -39,6 +39,7 @@ type part struct {
 	stopSent bool               // on this connection
 	crossed  bool               // a batch came after that; it needs no acknowledgement
 	batch    *batch             // in hand, to be acknowledged; nil if there is none
+	err      error              // why there is no connection; that of the last one if there is
 }
 
 // batch is the records of one message.
@@ -56,7 +57,6 @@ const requestID = 1
 func (p *part) run() {
 	c := p.consumer
 	var backoff nodes.Backoff
-	level := slog.LevelWarn
 	for c.starting.Err() == nil {
 		start := time.Now()
 		over, err := p.consume()
@@ -65,15 +65,11 @@ func (p *part) run() {
 			return
 		}
 		lasted := time.Since(start)
-		started := p.lost()
+		started, level := p.lost(err)
 		if c.starting.Err() != nil {
 			break
 		}
-		if started {
-			level = slog.LevelWarn
-		}
 		c.client.options.Logger.Log(c.ctx, level, "not consuming", "channel", c.channel, "node", p.node.address, "error", err)
-		level = slog.LevelDebug // until it has changed
 		if started && lasted >= nodes.MaxDelay {
 			backoff.Succeeded()
 		} else {
@@ -256,10 +252,11 @@ func (p *part) stopped() (over bool, err error) {
 	return true, nil
 }
 
-// lost handles the end of the connection, and tells whether the Consume had started. What was
-// received and not yielded will come again, so it is dropped; unless it was confirmed by a
-// Stop that may have reached the node.
-func (p *part) lost() (started bool) {
+// lost handles the end of the connection, or that there was none. It tells whether the
+// Consume had started, and at what level err is to be logged. What was received and not
+// yielded will come again, so it is dropped; unless it was confirmed by a Stop that may have
+// reached the node.
+func (p *part) lost(err error) (started bool, level slog.Level) {
 	c := p.consumer
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -268,7 +265,12 @@ func (p *part) lost() (started bool) {
 		c.ready = slices.DeleteFunc(c.ready, func(i item) bool { return i.batch == b })
 	}
 	p.batch = nil
-	return started
+	level = slog.LevelWarn
+	if !started && said(p.err, err) {
+		level = slog.LevelDebug
+	}
+	p.err = err
+	return started, level
 }
 
 // end ends the writer, and tells whether there was one. c.mu is held.

@@ -293,6 +293,19 @@ func TestRejected(t *testing.T) {
 	wantError(t, err, client.ErrRejected)
 	wantError(t, err, context.DeadlineExceeded)
 	nodes[0].WaitLog("stranger")
+
+	consumer, err := c.Consume(patient(t), "jobs", client.ConsumeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "WaitStarted tells of it", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		err = consumer.WaitStarted(ctx, 1)
+		return errors.Is(err, client.ErrRejected)
+	})
+	wantError(t, err, context.DeadlineExceeded)
+	consumer.Close()
 }
 
 // A listener that never speaks is given up after ConnectTimeout, and tried again.
