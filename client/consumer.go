@@ -295,8 +295,9 @@ func (c *Consumer) notStarted(cause error) error {
 // after what was received. It may be called at any time, also more than once.
 //
 // The records in hand are acknowledged as always. Those that were on their way when a node
-// was asked count as delivered there: go on with the loop to get them. A D node drops what
-// it has gathered for the next batch when it is asked to stop (Q13).
+// was asked count as delivered there: go on with the loop to get them. Those that do not come,
+// because the node hangs for RequestTimeout or dies just then, may be lost; with Close they
+// come again. A D node drops what it has gathered for the next batch when asked (Q13).
 func (c *Consumer) Stop() {
 	c.mu.Lock()
 	if !c.stopping {
