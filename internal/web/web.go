@@ -49,7 +49,7 @@ type Build struct{ Version, Go string }
 
 // Limits of what peers may do.
 const (
-	maxConnections = 64 // further ones wait
+	maxConnections = 64 // further ones take the places of idle ones, or wait
 	maxHeader      = 16 << 10
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 10 * time.Second
@@ -98,6 +98,7 @@ func Listen(o Options) (*Server, error) {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       withConn,
 		ErrorLog:          errorLog,
 	}
 	s.done.Go(func() {
@@ -157,6 +158,9 @@ func (s *Server) routes() http.Handler {
 			return
 		}
 		defer s.done.Done()
+		conn := connOf(r.Context())
+		conn.serve()
+		defer conn.idle()
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		mux.ServeHTTP(w, r)

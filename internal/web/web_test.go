@@ -2,6 +2,7 @@ package web
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -178,51 +180,133 @@ func TestCloseWaitsForNobody(t *testing.T) {
 	<-answered
 }
 
-// Connections beyond the limit wait until others end.
-func TestConnectionsWaitForAPlace(t *testing.T) {
+// Of connections beyond the limit each takes the place of the one that has been idle for
+// longest. They wait while all are served.
+func TestConnectionsTakeIdlePlaces(t *testing.T) {
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := limit(socket, 1)
-	accepted := make(chan net.Conn)
-	ended := make(chan error, 1)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				ended <- err
-				return
-			}
-			accepted <- conn
-		}
-	}()
-	for range 3 {
+	l := limit(socket, 2)
+	t.Cleanup(func() { l.Close() })
+	connect := func() net.Conn {
 		client, err := net.Dial("tcp", socket.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer client.Close()
+		t.Cleanup(func() { client.Close() })
+		client.SetReadDeadline(time.Now().Add(patience))
+		return client
 	}
-	first := <-accepted
-	for range 3 {
-		if n := len(l.places); n != 1 {
-			t.Fatalf("%d places taken, want 1", n)
+	accepted := make(chan *placedConn, 1)
+	ended := make(chan error, 1)
+	accept := func() {
+		conn, err := l.Accept()
+		if err != nil {
+			ended <- err
+			return
 		}
+		accepted <- conn.(*placedConn)
+	}
+	next := func() *placedConn {
+		t.Helper()
 		select {
-		case <-accepted:
-			t.Fatal("a second connection is accepted")
-		case <-time.After(10 * time.Millisecond):
+		case c := <-accepted:
+			return c
+		case <-time.After(patience):
+			t.Fatal("no connection is accepted")
+			return nil
 		}
 	}
+	isClosed := func(name string, client net.Conn) {
+		t.Helper()
+		if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("%s: got error %v, want %v", name, err, io.EOF)
+		}
+	}
+	connect()
+	go accept()
+	first := next()
+	client := connect()
+	go accept()
+	second := next()
+	first.serve()
+	first.idle() // later than the second
+	thirdClient := connect()
+	go accept()
+	third := next()
+	isClosed("second", client)
+	second.Close() // has no place any more
+	first.serve()
+	third.serve()
+	connect()
+	go accept()
+	select {
+	case <-accepted:
+		t.Fatal("another connection has a place while all are served")
+	case <-time.After(10 * time.Millisecond):
+	}
+	third.idle()
+	fourth := next()
+	isClosed("third", thirdClient)
+	fourth.serve()
+	connect()
+	go accept()
 	first.Close()
 	first.Close() // gives its place once
-	second := <-accepted
-	l.Close()
-	if err := <-ended; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got error %v while waiting for a place, want %v", err, net.ErrClosed)
+	fifth := next()
+	fifth.serve()
+	if n := len(l.open); n != 2 {
+		t.Errorf("%d places are taken, want 2", n)
 	}
-	second.Close()
+	connect()
+	go accept()
+	l.Close()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got error %v while waiting for a place, want %v", err, net.ErrClosed)
+		}
+	case <-time.After(patience):
+		t.Error("Accept does not end with the listener")
+	}
+	fourth.Close()
+	fifth.Close()
+}
+
+// Peers that never finish a request do not end those that are served.
+func TestUnfinishedRequestsTakeNoPlaceOfOthers(t *testing.T) {
+	asked, answer := make(chan struct{}, 1), make(chan error)
+	s := listen(t, func(context.Context) error {
+		asked <- struct{}{}
+		return <-answer
+	})
+	ended := make(chan error, 1)
+	go func() {
+		status, _, err := tryGet(s, "/healthz")
+		ended <- cmp.Or(err, map[bool]error{false: fmt.Errorf("status %d", status)}[status == http.StatusOK])
+	}()
+	<-asked
+	var first net.Conn
+	for i := range maxConnections {
+		conn, err := net.Dial("tcp", s.address.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if i == 0 {
+			first = conn
+		}
+		fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Unfinished: ")
+	}
+	first.SetReadDeadline(time.Now().Add(patience))
+	if n, err := first.Read(make([]byte, 1)); n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the first of those that never finish: got %d bytes, error %v, want it closed", n, err)
+	}
+	answer <- nil
+	if err := <-ended; err != nil {
+		t.Errorf("the request that was served: %v", err)
+	}
 }
 
 // A peer that sends too much, or nothing for long, is sent away; see the limits.
