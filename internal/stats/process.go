@@ -9,34 +9,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is what the kernel tells about this process. The zero value is what is shown if
-// it does not.
+// Process is what the kernel tells about this process. What it does not tell is zero, and
+// then Machine is.
 type Process struct {
 	User, System time.Duration // CPU time since the start
 	Virtual, RSS uint64        // bytes
 	Machine      uint64        // memory of the machine, bytes
 }
 
-func readProcess() (p Process, err error) {
+// sizes is where the kernel tells the sizes of this process.
+const sizes = "/proc/self/statm"
+
+// readProcess also returns the CPU time if it cannot read the file with the sizes, for lack
+// of descriptors as a rule: a counter must not start again from zero.
+func readProcess(sizes string) (p Process, err error) {
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		return Process{}, fmt.Errorf("getrusage: %w", err)
+		return p, fmt.Errorf("getrusage: %w", err)
 	}
-	statm, err := os.ReadFile("/proc/self/statm")
+	p.User, p.System = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
+	statm, err := os.ReadFile(sizes)
 	if err != nil {
-		return Process{}, err
+		return p, err
 	}
-	if _, err := fmt.Sscan(string(statm), &p.Virtual, &p.RSS); err != nil {
-		return Process{}, fmt.Errorf("/proc/self/statm: %w", err)
+	var virtual, resident uint64
+	if _, err := fmt.Sscan(string(statm), &virtual, &resident); err != nil {
+		return p, fmt.Errorf("%s: %w", sizes, err)
 	}
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
-		return Process{}, fmt.Errorf("sysinfo: %w", err)
+		return p, fmt.Errorf("sysinfo: %w", err)
 	}
 	page := uint64(os.Getpagesize())
-	p.Virtual, p.RSS = p.Virtual*page, p.RSS*page
+	p.Virtual, p.RSS = virtual*page, resident*page
 	p.Machine = uint64(info.Totalram) * uint64(info.Unit)
-	p.User, p.System = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
 	return p, nil
 }
 

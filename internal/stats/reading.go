@@ -26,7 +26,7 @@ type Connections struct {
 }
 
 // Read reads the figures. It may be called from any goroutine, and locks each channel for a
-// moment. If the figures of the process are not to be had, they are zero and the error says
+// moment. If some figures of the process are not to be had, they are zero and the error says
 // why; the others are there nevertheless.
 func (s *Sources) Read() (Reading, error) { return s.ReadInto(nil) }
 
@@ -35,7 +35,7 @@ func (s *Sources) Read() (Reading, error) { return s.ReadInto(nil) }
 func (s *Sources) ReadInto(storages []storage.Figures) (Reading, error) {
 	r := Reading{At: time.Now()}
 	var err error
-	r.Process, err = readProcess()
+	r.Process, err = readProcess(sizes)
 	r.Received, r.Sent = s.Traffic()
 	r.Legacy, r.Neo = s.LegacyConnections(), s.NeoConnections()
 	r.Counters = s.Channels.Removed()

@@ -174,6 +174,10 @@ func (s *sampler) tiles() []tile {
 	if where != "" {
 		age, where = formatDuration(now.At.Sub(oldest)), "in "+where
 	}
+	memory := tile{"Memory", "–", "not known"}
+	if now.Process.Machine > 0 {
+		memory = tile{"Memory", formatBytes(float64(now.Process.RSS)), formatRate(now.Process.MemoryPercent()) + " % of the machine"}
+	}
 	return []tile{
 		{"Records", formatCount(records), formatBytes(float64(size)) + " in all queues"},
 		{"In the overflow", formatCount(overflowed), formatBytes(float64(overflowBytes)) + " on the disk"},
@@ -182,7 +186,7 @@ func (s *sampler) tiles() []tile {
 		{"Connections", formatCount(uint64(now.Legacy.Open + now.Neo.Open)),
 			formatCount(uint64(now.Legacy.Open)) + " legacy, " + formatCount(uint64(now.Neo.Open)) + " neo"},
 		{"Refused", formatCount(uint64(now.Legacy.Refused + now.Neo.Refused)), limitNote(now.Legacy.Limit)},
-		{"Memory", formatBytes(float64(now.Process.RSS)), formatRate(now.Process.MemoryPercent()) + " % of the machine"},
+		memory,
 		{"CPU", formatRate(s.cpu) + " %", "of one core"},
 	}
 }
