@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -149,25 +150,25 @@ func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opt
 func (t *tool) each(ctx context.Context, consumer queue.Consumer, end ending, handle func(queue.Record) (more bool, err error)) error {
 	defer context.AfterFunc(ctx, consumer.Stop)()
 	consumer.Await(ctx)
-	var idle *time.Timer
-	if !end.follow {
-		idle = time.AfterFunc(end.idle, consumer.Stop)
-		defer idle.Stop()
+	patience := end.idle
+	if end.follow {
+		patience = math.MaxInt64
 	}
+	idle := time.AfterFunc(patience, consumer.Stop)
+	defer idle.Stop()
 	for record, err := range consumer.Records() {
+		idle.Stop() // while the record is handled, however long that takes, nobody waits for one
 		switch {
 		case errors.Is(err, client.ErrChannelRemoved), errors.Is(err, legacy.ErrChannelRemoved):
 			t.say("%v", err)
-			continue
 		case err != nil:
 			return err
+		default:
+			if more, err := handle(record); !more || err != nil {
+				return err
+			}
 		}
-		if idle != nil {
-			idle.Reset(end.idle)
-		}
-		if more, err := handle(record); !more || err != nil {
-			return err
-		}
+		idle.Reset(patience)
 	}
 	return ctx.Err()
 }
