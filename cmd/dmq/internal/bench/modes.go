@@ -116,9 +116,7 @@ func (b *bench) consume(ctx context.Context) error {
 	}
 	b.begin()
 	received := b.received(ctx)
-	if received.err == nil {
-		received.await(stored)
-	}
+	received.await(stored)
 	b.end()
 	return received.stop(stored)
 }
@@ -126,9 +124,6 @@ func (b *bench) consume(ctx context.Context) error {
 // stream produces and consumes at the same time.
 func (b *bench) stream(ctx context.Context) error {
 	received := b.received(ctx)
-	if received.err != nil {
-		return received.err
-	}
 	var sent atomic.Int64
 	err := b.parallel(ctx, 1, func(ctx context.Context, q queue.Queue, _ int) error {
 		return b.produceAhead(ctx, q, received, &sent)
@@ -234,7 +229,7 @@ type reception struct {
 	progress  chan struct{} // a token: some records have come
 
 	mu  sync.Mutex
-	err error // guarded by mu once the consumers run
+	err error // guarded by mu
 }
 
 // received starts a consumer in each client, which count records.
@@ -243,7 +238,7 @@ func (b *bench) received(ctx context.Context) *reception {
 	for _, q := range b.queues {
 		consumer, err := q.Consume(ctx, b.name(), "")
 		if err != nil {
-			r.err = err
+			r.fail(err)
 			return r
 		}
 		consumer.Await(ctx)
