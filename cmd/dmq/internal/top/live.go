@@ -146,7 +146,7 @@ func (m *live) foot(end int) string {
 	case len(m.state.Queues) == 0:
 		return m.at.Format(time.TimeOnly) + "  no queues  q quit"
 	}
-	return fmt.Sprintf("%s  %d-%d of %d by %s  s sort  ↑↓ scroll  q quit",
+	return fmt.Sprintf("%s  %d-%d of %d by %s  q quit  s sort  ↑↓ scroll",
 		m.at.Format(time.TimeOnly), m.top+1, end, len(m.state.Queues), m.order)
 }
 
