@@ -138,7 +138,11 @@ func TestWhatIsNotCommittedIsTakenOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	size := w.Size()
 	w.Write(make([]byte, 1<<20)) // more than fits the buffer
+	if got := w.Size(); got != size {
+		t.Errorf("size: got %d with what is not committed, want %d", got, size)
+	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}

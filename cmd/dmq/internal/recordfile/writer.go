@@ -133,8 +133,8 @@ func (w *Writer) Commit() error {
 	return nil
 }
 
-// Size returns the size of the file in bytes, with all that was written.
-func (w *Writer) Size() int64 { return w.size }
+// Size returns the size of the file in bytes with all that was committed.
+func (w *Writer) Size() int64 { return w.committed }
 
 // Close closes the file. Records since the last Commit are taken out again.
 func (w *Writer) Close() error {
