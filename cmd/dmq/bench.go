@@ -65,7 +65,7 @@ it on another one, or several of it.`,
 				err = checkBench(o)
 			}
 			if err == nil && !keep {
-				if o.Remove = t.remover(); o.Remove == nil {
+				if o.Remove, err = t.remover(); errors.Is(err, errNoLegacy) {
 					err = errKeep
 				}
 			}

@@ -25,7 +25,7 @@ Records and reports go to standard output, everything else to standard error.
 Nodes are spoken to over the neo protocol if there are credentials, else over
 the legacy protocol; --protocol decides otherwise. A request goes to one node
 after the other until one serves it; streams have all nodes at once. A channel
-is named by 1 to 250 of the characters A-Z a-z 0-9 _ -. Pushing to a channel
+is named by 1 to 251 of the characters A-Z a-z 0-9 _ -. Pushing to a channel
 creates it.
 
 Settings:

@@ -63,9 +63,21 @@ var statuses = []struct {
 	{context.Canceled, exitInterrupted},
 }
 
+// partlyError is the failure of something that has been done in part, or perhaps: to do it
+// again as it is would do that twice.
+type partlyError struct{ error }
+
+func (e *partlyError) Unwrap() error { return e.error }
+
 func exitStatus(err error) int {
 	if err == nil {
 		return exitOK
+	}
+	if e, ok := errors.AsType[*partlyError](err); ok {
+		if status := exitStatus(e.error); status != exitUnreached {
+			return status
+		}
+		return exitUncertain
 	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage

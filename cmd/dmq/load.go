@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -78,20 +77,19 @@ func (t *tool) load(ctx context.Context, dmq queue.Queue, name string, channels 
 	l := loading{tool: t, records: records, skip: skip, producer: producer, bar: bar}
 	err = l.run(ctx, longer)
 	if unconfirmed := producer.Close(longer); unconfirmed != nil {
-		err = errors.Join(err, unconfirmed)
+		err = unconfirmed // with what failed before
 	} else {
 		l.safe = l.read
 	}
 	bar.end()
 	if err != nil {
 		t.say("%s: records stored for sure: %d; go on with --skip %d", name, max(0, l.safe-skip), l.safe)
-		return fmt.Errorf("%s: %w", name, err)
+		if err = fmt.Errorf("%s: %w", name, err); l.read > skip {
+			err = &partlyError{err}
+		}
+		return err
 	}
-	words := fmt.Sprintf("records stored: %d", l.done.Stored)
-	if l.done.Skipped > 0 {
-		words += fmt.Sprintf(", empty ones skipped: %d", l.done.Skipped)
-	}
-	return t.report(l.done, words)
+	return t.report(l.done, l.done.words("stored"))
 }
 
 // loading is a load under way.

@@ -37,7 +37,8 @@ is how it goes on where it was.
 A record is acknowledged at the source only after the target has stored it, so
 none is lost, whatever is killed or breaks; what was not acknowledged yet comes
 again, and can be in the target twice. When the target can't be reached, mirror
-tries for 30 seconds, and then ends with an error.
+tries for 30 seconds, and then ends with an error. A legacy target has no empty
+records: they are left out.
 
 The source needs the neo protocol, since the legacy one acknowledges nothing.`,
 		Example: `  dmq mirror hits --profile prod --to-profile test
@@ -98,30 +99,38 @@ func (t *tool) mirror(ctx context.Context, from, to queue.Queue, channel, toChan
 	if opts.end.follow {
 		err = unlessInterrupted(err)
 	}
-	return errors.Join(err, producer.Close(longer), t.report(stored{Stored: done}, fmt.Sprintf("records mirrored: %d", done)))
+	if unconfirmed := producer.Close(longer); unconfirmed != nil {
+		err = fmt.Errorf("target: %w", unconfirmed) // with what failed before
+	}
+	return errors.Join(err, t.report(done, done.words("mirrored")))
 }
 
-// mirrorTo returns how many records are stored at the target.
-func (t *tool) mirrorTo(ctx, longer context.Context, from queue.Queue, channel string, opts mirroring, to queue.Producer) (safe int64, err error) {
+// mirrorTo returns what is stored at the target.
+func (t *tool) mirrorTo(ctx, longer context.Context, from queue.Queue, channel string, opts mirroring, to queue.Producer) (safe stored, err error) {
 	consumer, err := from.Consume(context.WithoutCancel(ctx), channel, opts.subscriber)
 	if err != nil {
-		return 0, err
+		return safe, err
 	}
 	defer consumer.Close()
 	bar := t.newProgress("mirroring", -1)
 	defer bar.end()
+	var done stored
 	err = t.each(ctx, consumer, opts.end, func(record queue.Record) (bool, error) {
-		if err := to.Push(longer, record.Value); err != nil {
-			return false, fmt.Errorf("target: %w", err)
-		}
 		bar.add(len(record.Value))
+		if len(record.Value) == 0 && opts.to.protocol == string(queue.Legacy) {
+			done.Skipped++
+		} else if err := to.Push(longer, record.Value); err != nil {
+			return false, fmt.Errorf("target: %w", err)
+		} else {
+			done.Stored++
+		}
 		if !record.Last {
 			return true, nil
 		}
 		if err := to.Flush(longer); err != nil {
 			return false, fmt.Errorf("target: %w", err)
 		}
-		safe = bar.records
+		safe = done
 		return true, nil
 	})
 	return safe, err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
 	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/ping"
 	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
 )
@@ -36,9 +35,6 @@ The exit status is 4 if a node did not answer.`,
 			var options queue.Options
 			if err == nil {
 				options, err = t.options()
-			}
-			if err == nil {
-				options.Nodes, err = nodes.Load(options.Nodes, options.NodesFile)
 			}
 			if err != nil {
 				return &usageError{cmd.CommandPath(), err}

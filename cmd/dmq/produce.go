@@ -87,13 +87,12 @@ func (t *tool) produce(ctx context.Context, dmq queue.Queue, channels, files []s
 		}
 	}
 	if unconfirmed := producer.Close(longer); unconfirmed != nil {
+		if done.Stored > 0 {
+			return &partlyError{unconfirmed}
+		}
 		return unconfirmed
 	}
-	words := fmt.Sprintf("records stored: %d", done.Stored)
-	if done.Skipped > 0 {
-		words += fmt.Sprintf(", empty ones skipped: %d", done.Skipped)
-	}
-	return errors.Join(err, t.report(done, words))
+	return errors.Join(err, t.report(done, done.words("stored")))
 }
 
 func (t *tool) produceFile(ctx context.Context, name string, producer queue.Producer, read readRecords, done *stored) error {

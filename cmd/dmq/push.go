@@ -52,6 +52,15 @@ type stored struct {
 	Skipped int64 `json:"skipped_empty,omitempty"` // empty records and lines
 }
 
+// words says the same to a person.
+func (s stored) words(done string) string {
+	words := fmt.Sprintf("records %s: %d", done, s.Stored)
+	if s.Skipped > 0 {
+		words += fmt.Sprintf(", empty ones skipped: %d", s.Skipped)
+	}
+	return words
+}
+
 func (t *tool) push(ctx context.Context, dmq queue.Queue, channels, values []string) error {
 	for i, value := range values {
 		record := []byte(value)
@@ -62,10 +71,10 @@ func (t *tool) push(ctx context.Context, dmq queue.Queue, channels, values []str
 			}
 		}
 		err := t.request(ctx, func(ctx context.Context) error { return dmq.Push(ctx, record, channels...) })
-		if err != nil && len(values) > 1 {
-			return fmt.Errorf("value %d of %d (those before it are stored): %w", i+1, len(values), err)
-		}
-		if err != nil {
+		switch {
+		case err != nil && i > 0:
+			return &partlyError{fmt.Errorf("value %d of %d (those before it are stored): %w", i+1, len(values), err)}
+		case err != nil:
 			return err
 		}
 	}

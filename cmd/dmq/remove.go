@@ -35,9 +35,9 @@ The neo protocol can't do this, so it is always done over the legacy one: at
 			if err := t.resolve(); err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
-			options, ok := t.legacyOptions()
-			if !ok {
-				return &usageError{cmd.CommandPath(), errNoLegacy}
+			options, err := t.legacyOptions()
+			if err != nil {
+				return &usageError{cmd.CommandPath(), err}
 			}
 			options.Logger = t.logger()
 			if err := queue.Remove(cmd.Context(), options, args...); err != nil {
@@ -53,11 +53,11 @@ The neo protocol can't do this, so it is always done over the legacy one: at
 	}
 }
 
-// remover returns what removes channels, nil if it is not known how.
-func (t *tool) remover() func(ctx context.Context, channels ...string) error {
-	options, ok := t.legacyOptions()
-	if !ok {
-		return nil
+// remover returns what removes channels, or errNoLegacy.
+func (t *tool) remover() (func(ctx context.Context, channels ...string) error, error) {
+	options, err := t.legacyOptions()
+	if err != nil {
+		return nil, err
 	}
 	options.Logger = t.logger()
 	return func(ctx context.Context, channels ...string) error {
@@ -65,5 +65,5 @@ func (t *tool) remover() func(ctx context.Context, channels ...string) error {
 			return fmt.Errorf("removing %v: %w", channels, err)
 		}
 		return nil
-	}
+	}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"gopkg.in/ini.v1"
 
 	"github.com/sociomantic-tsunami/dmqnode/client"
+	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
 	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
 )
 
@@ -143,37 +144,52 @@ func (s *settings) check() error {
 	case s.protocol != string(queue.Neo) && s.protocol != string(queue.Legacy):
 		return fmt.Errorf("--protocol %q: want %s or %s", s.protocol, queue.Neo, queue.Legacy)
 	}
+	for _, address := range slices.Concat(s.address, s.legacyAddress) {
+		if _, err := nodes.Parse(address); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // options returns how to connect.
 func (s *settings) options() (o queue.Options, err error) {
-	o = queue.Options{Protocol: queue.Protocol(s.protocol), Nodes: s.address, NodesFile: s.nodes, Timeout: s.timeout}
-	if len(o.Nodes) == 0 && o.NodesFile == "" {
-		o.Nodes = []string{map[queue.Protocol]string{queue.Neo: defaultNeo, queue.Legacy: defaultLegacy}[o.Protocol]}
-	}
+	o = queue.Options{Protocol: queue.Protocol(s.protocol), Timeout: s.timeout}
+	fallback := defaultLegacy
 	if o.Protocol == queue.Neo {
-		o.Credentials, err = client.LoadCredentials(s.credentials)
+		fallback = defaultNeo
+		if o.Credentials, err = client.LoadCredentials(s.credentials); err != nil {
+			return o, err
+		}
 	}
+	o.Nodes, err = loadNodes(s.address, s.nodes, fallback)
 	return o, err
 }
 
-// legacyOptions returns how to connect for what only the legacy protocol can do; ok is
-// false if that is not known.
-func (s *settings) legacyOptions() (o queue.Options, ok bool) {
+// legacyOptions returns how to connect for what only the legacy protocol can do, or
+// errNoLegacy.
+func (s *settings) legacyOptions() (o queue.Options, err error) {
 	o = queue.Options{Protocol: queue.Legacy, Timeout: s.timeout}
+	var addresses []string
+	var file string
 	switch {
 	case s.protocol == string(queue.Legacy):
-		o.Nodes, o.NodesFile = s.address, s.nodes
+		addresses, file = s.address, s.nodes
 	case len(s.legacyAddress) > 0:
-		o.Nodes = s.legacyAddress
+		addresses = s.legacyAddress
 	case len(s.address) > 0 || s.nodes != "":
-		return o, false
+		return o, errNoLegacy
 	}
-	if len(o.Nodes) == 0 && o.NodesFile == "" {
-		o.Nodes = []string{defaultLegacy}
+	o.Nodes, err = loadNodes(addresses, file, defaultLegacy)
+	return o, err
+}
+
+// loadNodes returns the nodes of a list and a file, or that where one is if nothing says so.
+func loadNodes(addresses []string, file, fallback string) ([]string, error) {
+	if len(addresses) == 0 && file == "" {
+		return []string{fallback}, nil
 	}
-	return o, true
+	return nodes.Load(addresses, file)
 }
 
 // environmentSource returns the options in the environment. An empty variable is none.

@@ -79,6 +79,8 @@ func TestBadSettings(t *testing.T) {
 		{"--profile test", "", "no section [test]"},
 		{"--config " + os.DevNull + "/none", "", "not a directory"},
 		{"", "[x", "unclosed section"},
+		{"-a queue-1", "", "want HOST:PORT"},
+		{"", "legacy_address = queue-1:99999", "not from 1 to 65535"},
 	} {
 		if _, err := resolved(t, tc.args, tc.config); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q with %q: got error %v, want it to contain %q", tc.args, tc.config, err, tc.want)

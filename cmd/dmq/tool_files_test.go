@@ -163,6 +163,12 @@ func TestToolMirror(t *testing.T) {
 	wantEachOnce(t, popAll(t, "copy", 2, legacyArgs(to)), 2)
 	check(t, p.end(syscall.SIGTERM), 0, `{"stored":2}`+"\n", "")
 
+	// An empty record, which legacy does not have, does not stop it.
+	mustTool(t, "3\n\n4\n", with("produce jobs", neo)...)
+	p = startTool(t, nil, with("mirror jobs copy --json --to-protocol legacy --to-address "+to.Legacy(), neo)...)
+	wantEachOnce(t, popAll(t, "copy", 4, legacyArgs(to), "1", "2"), 4)
+	check(t, p.end(syscall.SIGTERM), 0, `{"stored":2,"skipped_empty":1}`+"\n", "")
+
 	check(t, runTool(t, "", with("mirror jobs --idle 50ms --to-address "+to.Neo(), neo)...), 0, "", "records mirrored: 0")
 	check(t, runTool(t, "", with("mirror jobs", neo)...), 2, "", "no target")
 	check(t, runTool(t, "", with("mirror jobs --to-address "+from.Neo(), neo)...), 1, "", "are the same")

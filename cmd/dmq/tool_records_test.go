@@ -93,6 +93,12 @@ func TestToolExitStatusWithoutNodes(t *testing.T) {
 			t.Errorf("dmq %s without a node: got %+v, want status 4 and an error that names it", command, got)
 		}
 	}
+	// What can't be meant is no node that can't be reached.
+	for _, options := range []string{"-a queue-1", "-N " + os.DevNull + "/none", "-N " + os.DevNull} {
+		for _, command := range []string{"push a b ", "remove a ", "ping ", "bench "} {
+			check(t, runTool(t, "", with(command+options)...), 2, "", "for help")
+		}
+	}
 	// One of two is enough, and the other is named.
 	check(t, runTool(t, "", with("push jobs x -a 127.0.0.1:1", legacyArgs(node))...), 0, "", "not connected to 127.0.0.1:1")
 }

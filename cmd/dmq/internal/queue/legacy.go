@@ -26,7 +26,6 @@ func dialLegacy(ctx context.Context, options Options) (*legacyQueue, error) {
 	logger, settled := newStartLog(options.Logger)
 	c, err := legacy.New(legacy.Options{
 		Nodes:          options.Nodes,
-		NodesFile:      options.NodesFile,
 		ConnectTimeout: options.Timeout,
 		RequestTimeout: options.Timeout,
 		Logger:         logger,

@@ -1,10 +1,12 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/client"
@@ -20,7 +22,6 @@ func connectNeo(ctx context.Context, options Options) (Queue, error) {
 	logger, settled := newStartLog(options.Logger)
 	c, err := client.New(client.Options{
 		Nodes:          options.Nodes,
-		NodesFile:      options.NodesFile,
 		Credentials:    options.Credentials,
 		ConnectTimeout: options.Timeout,
 		RequestTimeout: options.Timeout,
@@ -89,15 +90,29 @@ func (c neoConsumer) Records() iter.Seq2[Record, error] {
 }
 
 func (q *neoQueue) Produce(_ context.Context, channels ...string) (Producer, error) {
-	return &neoProducer{q.Producer(client.ProducerOptions{}), channels}, nil
+	return newNeoProducer(q.Client, client.ProducerOptions{}, channels), nil
 }
 
+// neoProducer ends with the first record that the client gives up; left alone, the client
+// would go on with those that follow, and give them up one by one.
 type neoProducer struct {
 	*client.Producer
 	channels []string
+	gaveUp   atomic.Bool // some record
+	failed   error       // of the first Flush that has failed; the next one would not tell
+}
+
+func newNeoProducer(c *client.Client, options client.ProducerOptions, channels []string) *neoProducer {
+	p := &neoProducer{channels: channels}
+	options.OnError = func([]byte, []string, error) { p.gaveUp.Store(true) }
+	p.Producer = c.Producer(options)
+	return p
 }
 
 func (p *neoProducer) Push(ctx context.Context, value []byte) error {
+	if p.gaveUp.Load() {
+		return p.Flush(ctx)
+	}
 	err := p.Producer.Push(ctx, value, p.channels...)
 	if errors.Is(err, client.ErrTooLarge) {
 		return fmt.Errorf("%w: %w", ErrRecord, err)
@@ -106,3 +121,14 @@ func (p *neoProducer) Push(ctx context.Context, value []byte) error {
 }
 
 func (p *neoProducer) Send() error { return nil } // each record is sent as it comes
+
+func (p *neoProducer) Flush(ctx context.Context) error {
+	err := p.Producer.Flush(ctx)
+	p.failed = cmp.Or(p.failed, err)
+	return p.failed
+}
+
+func (p *neoProducer) Close(ctx context.Context) error {
+	err := p.Producer.Close(ctx)
+	return cmp.Or(p.failed, err)
+}

@@ -35,7 +35,6 @@ var ErrNeedsNeo = errors.New("the legacy protocol can't do this; --protocol neo 
 type Options struct {
 	Protocol    Protocol
 	Nodes       []string // "host:port" of the protocol's listener
-	NodesFile   string   // names a file with more of them; may be empty
 	Credentials client.Credentials
 	Timeout     time.Duration // for connecting, and for an answer
 	Logger      *slog.Logger
@@ -103,7 +102,8 @@ type Producer interface {
 	// Flush waits until all records are stored.
 	Flush(ctx context.Context) error
 
-	// Close does a Flush and ends the producer.
+	// Close does a Flush and ends the producer. If the producer has failed before, the
+	// error says so again: without one, all records are stored.
 	Close(ctx context.Context) error
 }
 
