@@ -17,6 +17,7 @@ package bench
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -142,11 +143,7 @@ func (b *bench) clean(ctx context.Context, err error) error {
 	if b.Remove == nil {
 		return err
 	}
-	removed := b.Remove(context.WithoutCancel(ctx), b.channels()...)
-	if err == nil {
-		err = removed
-	}
-	return err
+	return errors.Join(err, b.Remove(context.WithoutCancel(ctx), b.channels()...))
 }
 
 func (b *bench) close() {
