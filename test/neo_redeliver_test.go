@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
@@ -354,4 +355,25 @@ func TestNeoConfirmedBatchesDoNotComeBack(t *testing.T) {
 		k.wantRecords("next")
 		other.wantNothing()
 	}
+}
+
+// A node that hangs answers a Continue and a Stop when their client has long given up: the
+// batch that it then sends nobody gets, so it is not delivered.
+func TestNeoBatchThatCrossesStopComesBack(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t)
+	other := connect(t, node)
+	gone := connect(t, node)
+	k := gone.consume("crossed", "")
+	other.push("first", "crossed")
+	k.wantBatch("first")
+	other.push("second", "crossed")
+	node.Hang()
+	k.send(neoclient.Continue)
+	k.send(neoclient.Stop)
+	gone.must(gone.Close())
+	node.Signal(syscall.SIGCONT)
+	k = other.consume("crossed", "")
+	k.wantRecords("second")
+	other.wantNothing()
 }

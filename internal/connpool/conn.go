@@ -103,6 +103,20 @@ func (c *Conn) OutputEnd() uint64 {
 // opened, and the number still to be sent.
 func (c *Conn) Progress() (sent uint64, unsent int) { return c.out.sent, c.out.unsent }
 
+// Acknowledged returns the number of bytes of the output that the system of the peer has
+// acknowledged: unlike those handed to the kernel, they have arrived. If that can't be found
+// out it is 0.
+func (c *Conn) Acknowledged() uint64 {
+	inFlight, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	if c.finSent && inFlight > 0 {
+		inFlight-- // the FIN counts
+	}
+	return c.out.sent - min(c.out.sent, uint64(inFlight))
+}
+
 // OutputFull reports that so much output waits that no request should be executed.
 func (c *Conn) OutputFull() bool { return c.out.unsent >= c.pool.options.OutputBuffer }
 

@@ -21,6 +21,9 @@ func (s *Sending) Add(r *Run, end uint64) {
 	}
 }
 
+// Empty reports that there are no runs.
+func (s *Sending) Empty() bool { return len(s.runs) == 0 }
+
 // Sent settles the runs that end within the first sent bytes of the output. Consecutive
 // ones of a channel take its lock, and what has to survive a crash is stored, once.
 func (s *Sending) Sent(sent uint64) {

@@ -1,11 +1,14 @@
 package nodetest
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -125,4 +128,29 @@ func hexPort(t testing.TB, address string) string {
 		t.Fatal(err)
 	}
 	return fmt.Sprintf(":%04X", number)
+}
+
+// Hang stops the process, all its threads, until a SIGCONT.
+func (n *Node) Hang() {
+	n.t.Helper()
+	n.Signal(syscall.SIGSTOP)
+	for deadline := time.Now().Add(Patience); !n.stopped(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			n.t.Fatalf("not all threads of the node stop within %v", Patience)
+		}
+	}
+}
+
+func (n *Node) stopped() bool {
+	n.t.Helper()
+	threads, err := filepath.Glob(n.proc("task/*/status"))
+	if err != nil || len(threads) == 0 {
+		n.t.Fatalf("looking for the threads of the node: %d found, error %v", len(threads), err)
+	}
+	for _, thread := range threads {
+		if status, err := os.ReadFile(thread); err == nil && !bytes.Contains(status, []byte("State:\tT")) {
+			return false
+		}
+	}
+	return true
 }

@@ -164,11 +164,12 @@ func (s *Session) receiveFeedback(c *consume, payload []byte) {
 	}
 }
 
-// finish ends the request with a last message. Its batch, if any, is confirmed by that,
-// but the records stay where they are until they are sent.
+// finish ends the request with a last message, and confirms its batch, if any. A batch that
+// has not arrived yet has crossed the Stop of the client: it is confirmed when it has.
 func (c *consume) finish(last func(dst []byte, id uint64) []byte) {
-	if !c.sent() {
-		c.deliverWhenSent()
+	if len(c.runs) > 0 && c.session.conn.Acknowledged() < c.end {
+		c.session.deliverWhenArrived(c.runs, c.end)
+		c.runs = c.runs[:0]
 	}
 	c.leave(math.MaxInt)
 	c.session.conn.Appended(last(c.session.buffer(), c.id))

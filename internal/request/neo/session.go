@@ -95,7 +95,9 @@ type Session struct {
 	consumes map[uint64]*consume // active, by request id
 	line     []*consume          // those that wait for room in the output
 	sending  storage.Sending
-	flushing bool // a Continue of the connection is posted
+	crossed  storage.Sending // batches that have crossed a Stop, until they have arrived
+	arrival  *listener.Timer // of the next look whether they have
+	flushing bool            // a Continue of the connection is posted
 	count    count
 	logged   bool // which requests the end of the connection cuts short
 }
@@ -263,6 +265,28 @@ func (s *Session) Sent() {
 	}
 }
 
+// arrivalPeriod is the time between two looks whether batches have arrived. Nobody waits for it.
+const arrivalPeriod = 5 * time.Millisecond
+
+// deliverWhenArrived makes the records of a batch, which ends at that position of the output,
+// count as delivered once they have arrived. If the connection ends before, they go back.
+func (s *Session) deliverWhenArrived(runs []*storage.Run, end uint64) {
+	for _, run := range runs {
+		s.crossed.Add(run, end)
+	}
+	if s.arrival == nil {
+		s.arrival = s.conn.Loop().After(arrivalPeriod, listener.TaskFunc(s.settleCrossed))
+	}
+}
+
+func (s *Session) settleCrossed() {
+	s.arrival = nil
+	s.crossed.Sent(s.conn.Acknowledged())
+	if !s.crossed.Empty() {
+		s.arrival = s.conn.Loop().After(arrivalPeriod, listener.TaskFunc(s.settleCrossed))
+	}
+}
+
 // flushSoon sends what is appended at the end of the round, together with what others
 // append until then.
 func (s *Session) flushSoon() {
@@ -287,6 +311,8 @@ func (s *Session) Closed() {
 	s.count.sent()
 	sent, _ := s.conn.Progress()
 	s.sending.Broken(sent)
+	s.conn.Loop().StopTimer(s.arrival)
+	s.crossed.Broken(s.conn.Acknowledged())
 	s.cutShort(zap.InfoLevel, "connection ended")
 	for _, c := range s.consumes {
 		c.abandon()
@@ -300,6 +326,7 @@ func (s *Session) Closed() {
 		count:    newCount(s.node.stats),
 		line:     s.line[:0],
 		sending:  s.sending,
+		crossed:  s.crossed,
 		flushing: s.flushing,
 	}
 }
