@@ -155,13 +155,6 @@ func (t *tool) connect(cmd *cobra.Command) (queue.Queue, error) {
 	return queue.Connect(cmd.Context(), options)
 }
 
-// request bounds a request that has to be answered in time.
-func (t *tool) request(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
-	return do(ctx)
-}
-
 // say tells a person something.
 func (t *tool) say(format string, args ...any) {
 	if !t.quiet {

@@ -50,11 +50,7 @@ they are.`,
 
 func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count int, out *printer) error {
 	for popped := 0; count == 0 || popped < count; popped++ {
-		var record []byte
-		err := t.request(ctx, func(ctx context.Context) (err error) {
-			record, err = dmq.Pop(ctx, channel)
-			return err
-		})
+		record, err := dmq.Pop(ctx, channel)
 		switch {
 		case isEmpty(err) && count == 0:
 			return nil

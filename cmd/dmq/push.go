@@ -70,7 +70,7 @@ func (t *tool) push(ctx context.Context, dmq queue.Queue, channels, values []str
 				return err
 			}
 		}
-		err := t.request(ctx, func(ctx context.Context) error { return dmq.Push(ctx, record, channels...) })
+		err := dmq.Push(ctx, record, channels...)
 		switch {
 		case err != nil && i > 0:
 			return &partlyError{fmt.Errorf("value %d of %d (those before it are stored): %w", i+1, len(values), err)}

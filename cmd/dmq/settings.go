@@ -63,7 +63,7 @@ func (s *settings) addFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&s.legacyAddress, "legacy-address", nil,
 		"`host:port,...` of the nodes' legacy listeners, to remove channels while --protocol is neo")
 	flags.StringSliceVar(&s.http, "http", nil, "`host:port,...` of the nodes' HTTP pages, for top")
-	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "longest wait for connecting and for an answer")
+	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "longest wait for connecting to a node and for its answer")
 	flags.StringVar(&s.config, "config", "", "configuration `file` (default "+defaultConfigText+")")
 	flags.StringVar(&s.profile, "profile", "", "`section` of the configuration file to prefer")
 	flags.BoolVar(&s.json, "json", false, "print JSON, one object a line, for scripts")

@@ -173,8 +173,6 @@ func Remove(ctx context.Context, options Options, channels ...string) error {
 		return err
 	}
 	defer q.Close()
-	ctx, cancel := context.WithTimeout(ctx, options.Timeout)
-	defer cancel()
 	var failed []error
 	for _, channel := range channels {
 		failed = append(failed, q.RemoveChannel(ctx, channel))

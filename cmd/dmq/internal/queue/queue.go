@@ -36,7 +36,7 @@ type Options struct {
 	Protocol    Protocol
 	Nodes       []string // "host:port" of the protocol's listener
 	Credentials client.Credentials
-	Timeout     time.Duration // for connecting, and for an answer
+	Timeout     time.Duration // for connecting to a node, and for its answer
 	Logger      *slog.Logger
 }
 
