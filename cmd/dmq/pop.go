@@ -49,8 +49,13 @@ they are.`,
 }
 
 func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count int, out *printer) error {
+	longer, release := t.outlasting(ctx) // the record of a Pop that is broken off would be lost
+	defer release()
 	for popped := 0; count == 0 || popped < count; popped++ {
-		record, err := dmq.Pop(ctx, channel)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		record, err := dmq.Pop(longer, channel)
 		switch {
 		case isEmpty(err) && count == 0:
 			return nil
