@@ -295,9 +295,9 @@ func (c *Consumer) notStarted(cause error) error {
 // after what was received. It may be called at any time, also more than once.
 //
 // The records in hand are acknowledged as always. Those that were on their way when a node
-// was asked count as delivered there: go on with the loop to get them. Those that do not come,
-// because the node hangs for RequestTimeout or dies just then, may be lost; with Close they
-// come again. A D node drops what it has gathered for the next batch when asked (Q13).
+// was asked count as delivered once they have arrived on this machine: go on with the loop to
+// get them. If the connection breaks before, they come again. A D node counts them as delivered
+// when it is asked, and drops what it has gathered for the next batch (Q13).
 func (c *Consumer) Stop() {
 	c.mu.Lock()
 	if !c.stopping {
