@@ -148,3 +148,29 @@ func TestNeoKillBetweenConfirmedBatches(t *testing.T) {
 		})
 	}
 }
+
+// A kill leaves records in the ring and, in the overflow, a batch that was given back and one
+// behind it that was delivered. A start with a larger ring keeps the order.
+func TestNeoKillWithAGapBeforeTheRingIsResized(t *testing.T) {
+	t.Parallel()
+	const size = 10_000 // ten records make a batch, and five fit the ring
+	node := nodetest.Start(t, nodetest.Set("ChannelSizeById.resized", "51000"))
+	producer, holder, other, third := connect(t, node), connect(t, node), connect(t, node), connect(t, node)
+	for i := range 40 {
+		producer.push(record(i, size), "resized")
+	}
+	inRing := holder.consume("resized", "").batch()
+	inOverflow := other.consume("resized", "").batch()
+	k := third.consume("resized", "")
+	confirmed := k.batch()
+	k.send(neoclient.Continue)
+	next := k.batch()
+	node.Kill()
+	node.Configure(nodetest.Set("ChannelSizeById.resized", "200000"))
+	node.Restart()
+	want := append(append(inRing, inOverflow...), next...)
+	want = append(want, numbered(len(want)+len(confirmed), 40, size)...)
+	k = connect(t, node).consume("resized", "")
+	k.wantRecords(want...)
+	k.c.wantNothing()
+}

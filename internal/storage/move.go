@@ -79,6 +79,7 @@ func (st *Store) refit(s *Storage) error {
 	s.ring, k.ringFile = r, number
 	if size <= capacity {
 		if err = pushAll(runs, s.pushRunToRing); err == nil {
+			s.returnRing()
 			s.save()
 		}
 	} else {
@@ -91,6 +92,32 @@ func (st *Store) refit(s *Storage) error {
 		st.log.Warn("a ring file that is not needed any more stays", zap.Error(err))
 	}
 	return nil
+}
+
+// returnRing puts what waits in the ring in front of the runs of the overflow, if there are
+// any, as records that were given back: these are handed out before any that wait.
+func (s *Storage) returnRing() {
+	first, last := s.first, s.last
+	if first == nil {
+		return
+	}
+	s.first, s.last = nil, nil
+	for {
+		bytes, n := s.ring.Take(everything, everything)
+		if n == 0 {
+			break
+		}
+		r := s.handOut(bytes, n, false)
+		r.state = returned
+		s.out--
+		s.returned += n
+	}
+	if s.last == nil {
+		s.first, s.last = first, last
+		return
+	}
+	s.last.next, first.prev = first, s.last
+	s.last = last
 }
 
 // takeRing yields the records of the ring that are not delivered, in order, and forgets its
