@@ -1,6 +1,11 @@
 package storage
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+
+	"go.uber.org/zap"
+)
 
 type silent struct{}
 
@@ -97,4 +102,74 @@ func BenchmarkPushRunNext(b *testing.B) {
 		do()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
+}
+
+// Records that are delivered behind older ones, as with several readers of a queue: of every
+// two runs the later one first. With others outstanding, a thousand readers hold back one each.
+func BenchmarkDeliverOutOfTurn(b *testing.B) {
+	for _, overflow := range []bool{false, true} {
+		for _, outstanding := range []int{0, 1000} {
+			place := "ring"
+			if overflow {
+				place = "overflow"
+			}
+			b.Run(fmt.Sprintf("%s/outstanding=%d", place, outstanding), func(b *testing.B) {
+				deliverOutOfTurn(b, overflow, outstanding)
+			})
+		}
+	}
+}
+
+func deliverOutOfTurn(b *testing.B, inOverflow bool, outstanding int) {
+	const each = 100 // records in a run
+	options := StoreOptions{
+		Dir: b.TempDir(), RingInFile: true,
+		RingSize: func(string) uint64 {
+			if inOverflow {
+				return 0
+			}
+			return 8 << 20
+		},
+		Logs: func(string) *zap.Logger { return zap.NewNop() },
+	}
+	channels, err := Load(options)
+	if err != nil {
+		b.Fatal(err)
+	}
+	channels.Commit()
+	defer channels.Close()
+	c, err := channels.Open([]byte("channel"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Unlock()
+	var run []byte
+	for range each {
+		run = appendRecord(run, make([]byte, 100))
+	}
+	s := c.storages[0]
+	take := func(enough int) *Run {
+		if err := c.PushRun(run, each); err != nil {
+			b.Fatal(err)
+		}
+		s.save()
+		r, err := s.take(enough, everything, false)
+		if r == nil {
+			b.Fatalf("take: no run, %v", err)
+		}
+		return r
+	}
+	var held []*Run
+	for range outstanding {
+		held = append(held, take(1))
+	}
+	for b.Loop() {
+		older, newer := take(len(run)), take(len(run))
+		s.deliver(newer)
+		s.deliver(older)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*2*each), "ns/record")
+	for _, r := range held {
+		s.deliver(r)
+	}
 }

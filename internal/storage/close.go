@@ -98,6 +98,17 @@ func (s *Storage) closeGaps() error {
 	return nil
 }
 
+// hasOverflowGaps reports whether records in the overflow are delivered behind others that
+// are not, which the original's files cannot express.
+func (s *Storage) hasOverflowGaps() bool {
+	for r := s.firstInOverflow(); r != nil; r = r.next {
+		if r.state == delivered {
+			return true
+		}
+	}
+	return false
+}
+
 // saveDump writes the dump of a storage if it needs one.
 func (s *Storage) saveDump() error {
 	st := s.kept.store

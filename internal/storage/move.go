@@ -40,13 +40,14 @@ func (s *Storage) refill(fill func() error) error {
 		old.Free(r.size, r.records)
 		s.forget(r)
 	}
-	for {
+	for old.Waiting() > 0 {
 		run, n, err := old.Take(moveSize, everything)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
-			break
+			old.Free(old.TakeMarked())
+			continue
 		}
 		if err := s.pushDurably(run, n); err != nil {
 			return err
@@ -107,7 +108,7 @@ func (s *Storage) returnRing() {
 		if n == 0 {
 			break
 		}
-		r := s.handOut(bytes, n, false)
+		r := s.handOut(Run{bytes: bytes, size: len(bytes), records: n, inRing: bytes})
 		r.state = returned
 		s.out--
 		s.returned += n
@@ -131,9 +132,11 @@ func (s *Storage) takeRing() iter.Seq2[[]byte, int] {
 			}
 			s.forget(s.first)
 		}
-		for {
+		for r.Waiting() > 0 {
 			run, n := r.Take(moveSize, everything)
-			if n == 0 || !yield(run, n) {
+			if n == 0 {
+				r.TakeMarked()
+			} else if !yield(run, n) {
 				return
 			}
 		}

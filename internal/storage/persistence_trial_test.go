@@ -17,7 +17,6 @@ import (
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
 )
 
 // trial is a node with a data directory in memory, and the model of what must survive its
@@ -688,24 +687,15 @@ func (n *trial) compare(found map[string][]string) error {
 }
 
 // match reports whether these records may be found after a kill, or after a clean stop.
-// After a kill, delivered records behind others that are not may come back if there are more
-// such gaps than the state file has room for.
 func (q *stored) match(got []string, clean bool) bool {
 	at := map[int]bool{0: true} // how many of got the items so far may account for
-	gaps, inGap := 0, true
-	for number, i := range q.items {
-		if gone := i.gone == yes; gone != inGap {
-			if inGap = gone; gone {
-				gaps++
-			}
-		}
-		comesBack := i.gone != yes || !clean && (gaps > state.MaxGaps || number > gapSearch)
+	for _, i := range q.items {
 		next := make(map[int]bool)
 		for j := range at {
 			if i.pushed != yes || i.gone != no || i.lossy && !clean {
 				next[j] = true
 			}
-			if j < len(got) && got[j] == i.payload && comesBack {
+			if j < len(got) && got[j] == i.payload && i.gone != yes {
 				next[j+1] = true
 			}
 		}

@@ -1,7 +1,5 @@
 package storage
 
-import "github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
-
 // A reader that does not settle its run for long, as that of a suspended client, pins what
 // is delivered behind it: ring and overflow free their records in order only. A ring can't
 // grow by that, but the overflow can, on the disk and in memory. So when much has been
@@ -49,16 +47,8 @@ func (s *Storage) moveToRing(r *Run) bool {
 		return false
 	}
 	s.keepAge()
-	if !s.ring.PushRun(r.bytes, r.records) {
-		for rest := r.bytes; len(rest) > 0; {
-			record, _ := ring.Cut(rest, 1, 1)
-			s.ring.Push(record[ring.HeaderSize:])
-			rest = rest[len(record):]
-		}
-	}
-	for s.ring.Waiting() > 0 {
-		s.ring.Take(everything, everything)
-	}
+	s.ring.PushTogether(r.bytes, r.records)
+	r.inRing, _ = s.ring.Take(everything, everything)
 	s.kept.queue.Retain()
 	s.overflow.Free(r.size, r.records)
 	r.inOverflow = false

@@ -248,18 +248,6 @@ func (l *loader) place(s *Storage) (err error) {
 	return s.resume() // what the ring in memory had is gone
 }
 
-// resume remembers which records of a storage, found as it was saved, have been delivered.
-func (s *Storage) resume() error {
-	at, o := s.kept.slot.Positions(), s.kept.queue.State()
-	if o.Records == at.Records && o.Bytes == at.PayloadBytes {
-		if err := s.restoreGaps(at.Gaps); err != nil {
-			return err
-		}
-	}
-	s.save()
-	return nil
-}
-
 // openRing opens the ring of a slot. What is intact in a damaged one goes to another, and the
 // file is kept.
 func (l *loader) openRing(s *Storage) error {

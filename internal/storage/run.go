@@ -3,6 +3,7 @@ package storage
 import (
 	"math"
 
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
 )
 
@@ -12,11 +13,15 @@ type Run struct {
 	storage    *Storage
 	prev, next *Run
 
-	bytes      []byte // the records, as they lie in the ring or the overflow; nil once delivered
+	bytes      []byte // the records, for the reader; nil once delivered
 	size       int    // of them in bytes
 	records    int
 	inOverflow bool
 	state      runState
+
+	inRing []byte         // where the records lie, if in the ring
+	place  overflow.Place // where the records lie, if in the overflow
+	marked bool           // they are known there to be delivered
 }
 
 type runState uint8
@@ -79,14 +84,36 @@ func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
 	if s.returned > 0 {
 		return s.takeReturned(enough, maxRecords), nil
 	}
-	if bytes, n := s.ring.Take(enough, maxRecords); n > 0 {
-		return s.handOut(bytes, n, false), nil
+	for {
+		r, err := s.takeWaiting(enough, maxRecords)
+		if r != nil || err != nil {
+			return r, err
+		}
+		if r = s.takeMarked(); r == nil {
+			return nil, nil
+		}
+		s.deliver(r)
+	}
+}
+
+// takeWaiting hands out records that nobody has had since the start.
+func (s *Storage) takeWaiting(enough, maxRecords int) (*Run, error) {
+	if s.ring.Waiting() > 0 {
+		bytes, n := s.ring.Take(enough, maxRecords)
+		if n == 0 {
+			return nil, nil // a marked one is next
+		}
+		return s.handOut(Run{bytes: bytes, size: len(bytes), records: n, inRing: bytes}), nil
 	}
 	bytes, n, err := s.overflow.Take(enough, maxRecords)
 	if n == 0 || err != nil {
 		return nil, err
 	}
-	return s.handOut(bytes, n, true), nil
+	r := s.handOut(Run{bytes: bytes, size: len(bytes), records: n, inOverflow: true})
+	if s.kept != nil {
+		r.place = s.kept.queue.Handed(n)
+	}
+	return r, nil
 }
 
 // takeReturned hands out the oldest records of those that were given back.
@@ -142,11 +169,11 @@ func leading(run []byte, empty bool) (size, records int) {
 }
 
 // handOut appends a run to the list.
-func (s *Storage) handOut(bytes []byte, records int, inOverflow bool) *Run {
+func (s *Storage) handOut(run Run) *Run {
 	r := s.newRun()
-	r.bytes, r.size, r.records, r.inOverflow, r.state = bytes, len(bytes), records, inOverflow, out
-	s.counters.Popped.add(records, len(bytes)-records*ring.HeaderSize)
-	r.prev = s.last
+	*r = run
+	r.storage, r.prev = s, s.last
+	s.counters.Popped.add(r.records, r.size-r.records*ring.HeaderSize)
 	if s.last != nil {
 		s.last.next = r
 	} else {
@@ -161,10 +188,15 @@ func (s *Storage) handOut(bytes []byte, records int, inOverflow bool) *Run {
 // of the run but counts as nobody's: the caller sets its state.
 func (s *Storage) split(r *Run, size, records int) (rest *Run) {
 	rest = s.newRun()
+	*rest = *r
 	rest.bytes, rest.size, rest.records = r.bytes[size:], r.size-size, r.records-records
-	rest.inOverflow, rest.state = r.inOverflow, r.state
 	r.bytes, r.size, r.records = r.bytes[:size], size, records
-	rest.prev, rest.next = r, r.next
+	if r.inOverflow {
+		rest.place = r.place.After(records)
+	} else {
+		rest.inRing, r.inRing = r.inRing[size:], r.inRing[:size]
+	}
+	rest.prev = r
 	if r.next != nil {
 		r.next.prev = rest
 	} else {
@@ -174,13 +206,13 @@ func (s *Storage) split(r *Run, size, records int) (rest *Run) {
 	return rest
 }
 
+// newRun returns a run to be filled in.
 func (s *Storage) newRun() *Run {
 	r := s.free
 	if r == nil {
-		return &Run{storage: s}
+		return new(Run)
 	}
 	s.free = r.next
-	r.prev, r.next = nil, nil
 	return r
 }
 
@@ -211,7 +243,10 @@ func (s *Storage) settled() {
 // there are readers.
 func (s *Storage) setDelivered(r *Run) {
 	s.counters.Delivered.add(r.records, r.size-r.records*ring.HeaderSize)
-	r.state, r.bytes = delivered, nil
+	if !r.marked && !s.canBeFreed(r) {
+		s.mark(r)
+	}
+	r.state, r.bytes, r.inRing = delivered, nil, nil
 	s.behind++
 	if r.inOverflow {
 		s.pinned += r.size
@@ -223,6 +258,15 @@ func (s *Storage) setDelivered(r *Run) {
 	if n := r.next; n != nil && n.state == delivered && n.inOverflow == r.inOverflow {
 		s.absorb(r, n)
 	}
+}
+
+// canBeFreed reports whether nothing older in the same place is still needed.
+func (s *Storage) canBeFreed(r *Run) bool {
+	older := r.prev
+	if older != nil && older.state == delivered && older.inOverflow == r.inOverflow {
+		older = older.prev
+	}
+	return older == nil || older.inOverflow != r.inOverflow
 }
 
 // absorb makes two neighbours one.

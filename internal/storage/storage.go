@@ -3,7 +3,6 @@ package storage
 import (
 	"github.com/sociomantic-tsunami/dmqnode/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
 )
 
 // Storage is one queue of records: the plain one of a channel, or that of one
@@ -20,13 +19,12 @@ type Storage struct {
 
 	// Runs that are handed out or given back, oldest record first.
 	first, last *Run
-	free        *Run        // settled ones, for reuse
-	out         int         // runs whose bytes a reader may be using
-	returned    int         // records in runs that were given back
-	behind      int         // runs that are delivered, but behind one that is not
-	pinned      int         // bytes of those of them that are in the overflow
-	unmovable   int         // how many those were when the ring had no room for what pins them
-	gapsFound   []state.Gap // memory of gaps()
+	free        *Run // settled ones, for reuse
+	out         int  // runs whose bytes a reader may be using
+	returned    int  // records in runs that were given back
+	behind      int  // runs that are delivered, but behind one that is not
+	pinned      int  // bytes of those of them that are in the overflow
+	unmovable   int  // how many those were when the ring had no room for what pins them
 
 	// mayHoldEmpty is false only if there is certainly no record of length 0.
 	mayHoldEmpty bool

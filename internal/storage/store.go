@@ -59,6 +59,7 @@ type kept struct {
 	slot     *state.Slot
 	ringFile uint64 // number of the ring file, 0 for none
 	queue    *overflow.Queue
+	taken    uint64 // see state.Positions, as long as it is more than is handed out
 	imported state.DumpID
 	dump     string // file whose records have been taken over, until it is deleted
 }
@@ -179,10 +180,12 @@ func (k *kept) positions(s *Storage) state.Positions {
 	p := state.Positions{
 		OverflowID: o.ID, First: o.First, Last: o.Last, Records: o.Records, PayloadBytes: o.Bytes,
 		MayHoldEmpty: s.mayHoldEmpty,
-		Gaps:         s.gaps(),
 		Imported:     k.imported,
 		RingFile:     k.ringFile,
 		Capacity:     uint64(s.ring.Capacity()),
+	}
+	if p.Taken = k.taken; s.behind > 0 {
+		p.Taken = max(p.Taken, uint64(s.overflow.Held()-s.overflow.Waiting()))
 	}
 	if s.ring.InFile() {
 		r := s.ring.Positions()

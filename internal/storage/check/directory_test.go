@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
 )
@@ -163,6 +164,30 @@ func TestSituations(t *testing.T) {
 					}
 				}
 			}
+			path := filepath.Join(t.TempDir(), "data")
+			copyDir(t, path, running)
+			return path
+		}, false},
+		{"killed-out-of-turn", func(t *testing.T) string { // records delivered behind others that are not
+			running := filepath.Join(t.TempDir(), "running")
+			channels, _ := busyNode(t, options(running, 64))
+			push(t, channels, "jobs", "five", "six")
+			var popped []*storage.Run
+			for range 6 {
+				c, err := channels.Open([]byte("jobs"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				run, err := c.Pop(false)
+				c.Unlock()
+				if err != nil {
+					t.Fatal(err)
+				}
+				popped = append(popped, run)
+			}
+			popped[1].Deliver()
+			popped[3].Deliver()
+			popped[5].Deliver()
 			path := filepath.Join(t.TempDir(), "data")
 			copyDir(t, path, running)
 			return path

@@ -166,7 +166,7 @@ func (f *findings) copyLive(dir disk.Dir, to *File) error {
 	s := newSurvey(data, size, f.index)
 	for s.next() {
 		t, ok := targets[s.chain.ID]
-		if !ok || s.scanner.offset < t.first {
+		if !ok || s.scanner.offset < t.first || s.chain.isDelivered {
 			continue
 		}
 		payload = resize(payload, int(s.scanner.record.length))

@@ -17,13 +17,19 @@ const (
 
 // block is some consecutive records of one storage, read from the data file.
 type block struct {
-	bytes  []byte  // the records, as in a ring
-	starts []int64 // the position in the file of each
-	taken  int     // bytes handed out
-	freed  int     // records freed
+	bytes   []byte  // the records, as in a ring
+	starts  []int64 // the position in the file of each
+	records int     // how many there are, once all are here
+	taken   int     // bytes handed out
+	freed   int     // records freed
 
-	retained bool // it is not to be used again
+	found    []span // records that a crash left marked, and that are not handed out
+	marked   int    // records that are handed out and marked
+	retained bool   // it is not to be used again
 }
+
+// span is consecutive records of a block, by index.
+type span struct{ from, to int }
 
 // blockPool keeps blocks for reuse, in two sizes. A record that is larger than those has
 // a block of its own, which is not kept.
@@ -60,6 +66,16 @@ func (p *blockPool) put(c *block) {
 	}
 }
 
+// release takes back the memory of a block whose records nobody reads any more, although
+// they are not freed.
+func (p *blockPool) release(c *block) {
+	if c.retained {
+		return
+	}
+	p.put(&block{bytes: c.bytes, starts: c.starts})
+	c.bytes, c.starts = nil, []int64{c.starts[0]}
+}
+
 // scarce reports whether blocks should be small now.
 func (p *blockPool) scarce() bool { return p.used.Load() > mostAhead }
 
@@ -75,6 +91,20 @@ func (p *blockPool) room(c *block, n int) bool {
 	p.used.Add(int64(n - cap(c.bytes)))
 	c.bytes = make([]byte, 0, n)
 	return true
+}
+
+// add appends a record, for which there is room.
+func (c *block) add(record []byte, at int64, delivered bool) {
+	c.bytes = append(c.bytes, record...)
+	i := len(c.starts)
+	c.starts = append(c.starts, at)
+	switch last := len(c.found) - 1; {
+	case !delivered:
+	case last >= 0 && c.found[last].to == i:
+		c.found[last].to++
+	default:
+		c.found = append(c.found, span{i, i + 1})
+	}
 }
 
 // tail returns the n bytes behind the records.

@@ -13,7 +13,8 @@ import (
 type Report struct {
 	// Size of the data file in bytes, and how many of them are no records.
 	Size, Wasted int64
-	// Live is the storages and their records; positions are offsets in the file.
+	// Live is the storages and their records that are to be delivered; positions are offsets
+	// in the file.
 	Live []Entry
 	// Chains is what the data file holds, by id: also what was consumed.
 	Chains []*Chain
@@ -102,13 +103,17 @@ func (f *findings) compareStates() error {
 	}
 	for s.next() {
 		c := s.chain
-		at := sighting{c, c.Dead.Segments, c.Records, c.Bytes}
+		at := sighting{c, c.Dead.Segments, c.Records, c.Bytes, c.delivered}
 		if i, ok := lasts[s.scanner.offset]; ok {
 			last[i] = at
 		}
 		if i, ok := s.entries[s.scanner.offset]; ok {
 			at.records--
 			at.bytes -= s.scanner.record.length
+			if c.isDelivered {
+				at.delivered.records--
+				at.delivered.bytes -= s.scanner.record.length
+			}
 			first[i] = at
 		}
 	}
@@ -124,7 +129,10 @@ func (f *findings) compareState(e IndexEntry, first, last sighting) {
 		return
 	}
 	live := State{first.chain.ID, e.First, e.Last, last.records - first.records, last.bytes - first.bytes}
-	f.live = append(f.live, Entry{e.Name, live})
+	toDeliver := live
+	toDeliver.Records -= last.delivered.records - first.delivered.records
+	toDeliver.Bytes -= last.delivered.bytes - first.delivered.bytes
+	f.live = append(f.live, Entry{e.Name, toDeliver})
 	if live.Records != uint64(e.Records) || live.Bytes != e.Bytes {
 		f.doubt(e, fmt.Sprintf("has %d records of %d bytes there", live.Records, live.Bytes))
 	}

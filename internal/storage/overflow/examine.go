@@ -89,6 +89,7 @@ type sighting struct {
 	chain          *Chain // nil if no record is there
 	segment        int    // number of the segment it lies in
 	records, bytes uint64 // of that segment before it
+	delivered      count  // of these, those that are marked as delivered
 }
 
 // compare goes through the data file and decides which records are live.
@@ -97,7 +98,7 @@ func (f *findings) compare(s *survey) error {
 	for s.next() {
 		if i, ok := s.entries[s.scanner.offset]; ok {
 			c := s.chain
-			seen[i] = sighting{c, c.Dead.Segments, c.Records - 1, c.Bytes - s.scanner.record.length}
+			seen[i] = sighting{chain: c, segment: c.Dead.Segments, records: c.Records - 1, bytes: c.Bytes - s.scanner.record.length}
 		}
 	}
 	if s.scanner.err != nil {

@@ -1,6 +1,7 @@
 package overflow
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -92,8 +93,15 @@ func FuzzTake(f *testing.F) {
 	addFixtures(f, func(data, index []byte) {
 		f.Add(data, uint32(1), int64(8), int64(45), uint64(2), uint64(11))
 		f.Add(data, uint32(2), int64(56), int64(651), uint64(4), uint64(57))
+		if len(data) > 187 {
+			marked := bytes.Clone(data)
+			putMark(marked[118+markOffset:], 2)
+			f.Add(marked, uint32(2), int64(56), int64(651), uint64(4), uint64(57))
+			putMark(marked[118+markOffset:], 200)
+			f.Add(marked, uint32(2), int64(56), int64(651), uint64(4), uint64(57))
+		}
 	})
-	f.Fuzz(func(t *testing.T, data []byte, id uint32, first, last int64, records, bytes uint64) {
+	f.Fuzz(func(t *testing.T, data []byte, id uint32, first, last int64, records, size uint64) {
 		if len(data) > mostFuzzed {
 			t.Skip()
 		}
@@ -101,7 +109,7 @@ func FuzzTake(f *testing.F) {
 		dir.capacity = 4 * mostFuzzed
 		dir.put(dataName, data, time.Now())
 		owner := newPublished()
-		owner.states["q"] = State{id, first, last, records, bytes}
+		owner.states["q"] = State{id, first, last, records, size}
 		if _, err := Check(dir.clone(), Global{}, owner.entries()); err != nil {
 			t.Fatalf("Check: %v", err)
 		}

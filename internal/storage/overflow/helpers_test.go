@@ -145,7 +145,7 @@ func makeRun(payloads ...string) []byte {
 	return run
 }
 
-// drain takes and frees all records.
+// drain takes and frees all records, and returns those that are not marked as delivered.
 func drain(q *Queue) ([]string, error) {
 	var all []string
 	for q.Waiting() > 0 {
@@ -154,7 +154,11 @@ func drain(q *Queue) ([]string, error) {
 			return all, err
 		}
 		all = append(all, payloads(run)...)
-		q.Free(len(run), records)
+		size := len(run)
+		if records == 0 {
+			size, records = q.TakeMarked()
+		}
+		q.Free(size, records)
 	}
 	if s := q.State(); s != (State{ID: s.ID}) {
 		return all, fmt.Errorf("after draining the state is %+v", s)

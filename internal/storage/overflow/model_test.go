@@ -24,15 +24,24 @@ type model struct {
 
 	held    map[string][]string // records that the queue holds
 	taken   map[string]int      // how many of them are handed out
-	runs    map[string][][]byte // the runs that are
+	runs    map[string][]*modelRun
+	marked  map[string]bool     // records that are marked as delivered
+	marking []string            // those that are just being marked
 	durable map[string][]string // held, when last published
 	stopped bool                // there are no States: the files must tell all
 	serial  int
 }
 
+// modelRun is a run that is handed out.
+type modelRun struct {
+	bytes   []byte // nil if it is marked
+	place   Place
+	records int
+}
+
 func newModel(t testing.TB, seed uint64, dir *memDir) *model {
 	m := &model{t: t, dir: dir, logs: silent, rand: rand.New(rand.NewPCG(seed, 0)), owner: newPublished(),
-		held: map[string][]string{}, durable: map[string][]string{}}
+		held: map[string][]string{}, durable: map[string][]string{}, marked: map[string]bool{}}
 	m.reopen()
 	return m
 }
@@ -53,7 +62,7 @@ func (m *model) reopen() {
 	if m.file, m.queues, err = m.owner.open(m.dir, m.logs); err != nil {
 		m.fatal("open: %v", err)
 	}
-	m.taken, m.runs = map[string]int{}, map[string][][]byte{}
+	m.taken, m.runs = map[string]int{}, map[string][]*modelRun{}
 	m.held = map[string][]string{}
 	for name, records := range m.durable {
 		m.held[name] = slices.Clone(records)
@@ -90,7 +99,7 @@ func (m *model) queue() (string, *Queue) {
 func (m *model) step() error {
 	name, q := m.queue()
 	defer m.compare(name)
-	switch m.rand.IntN(12) {
+	switch m.rand.IntN(13) {
 	case 0, 1, 2:
 		payload := m.payload()
 		m.note("push %s %.20q (%d)", name, payload, len(payload))
@@ -112,6 +121,8 @@ func (m *model) step() error {
 		return m.take(name, q)
 	case 8, 9:
 		m.free(name, q)
+	case 12:
+		return m.mark(name, q)
 	case 10:
 		m.note("publish %s", name)
 		m.publish(name)
@@ -159,40 +170,111 @@ func (m *model) take(name string, q *Queue) error {
 		return err
 	}
 	waiting := m.held[name][m.taken[name]:]
+	if len(waiting) > 0 && m.marked[waiting[0]] {
+		if records > 0 {
+			m.fatal("take from %s: %d records, although the next is marked", name, records)
+		}
+		m.takeMarked(name, q, waiting)
+		return nil
+	}
 	if len(waiting) > 0 && records == 0 || records > len(waiting) || records > most {
 		m.fatal("take from %s: %d records of %d, at most %d", name, records, len(waiting), most)
 	}
 	if got, want := payloads(run), waiting[:records]; !slices.Equal(got, want) {
 		m.fatal("take from %s:\n got %.50q\nwant %.50q", name, got, want)
 	}
+	if i := slices.IndexFunc(waiting[:records], func(p string) bool { return m.marked[p] }); i >= 0 {
+		m.fatal("take from %s: record %d of %d is marked", name, i, records)
+	}
 	m.taken[name] += records
 	if records > 0 {
-		m.runs[name] = append(m.runs[name], run)
+		m.runs[name] = append(m.runs[name], &modelRun{run, q.Handed(records), records})
 	}
 	return nil
 }
 
-// free gives back the oldest run, or a part of it, after making sure it has not changed.
+// takeMarked takes records that were marked before a crash.
+func (m *model) takeMarked(name string, q *Queue, waiting []string) {
+	size, records := q.TakeMarked()
+	m.note("take marked %s: %d", name, records)
+	if records == 0 || records > len(waiting) || size != len(makeRun(waiting[:records]...)) {
+		m.fatal("take marked from %s: %d records of %.9q, %d bytes", name, records, waiting, size)
+	}
+	if i := slices.IndexFunc(waiting[:records], func(p string) bool { return !m.marked[p] }); i >= 0 {
+		m.fatal("take marked from %s: record %d of %d is not", name, i, records)
+	}
+	m.taken[name] += records
+	m.runs[name] = append(m.runs[name], &modelRun{records: records})
+	if len(m.runs[name]) == 1 {
+		m.free(name, q)
+	}
+}
+
+// mark marks one of the runs, or the end of it, after the oldest one.
+func (m *model) mark(name string, q *Queue) error {
+	if len(m.runs[name]) < 2 {
+		return nil
+	}
+	i := 1 + m.rand.IntN(len(m.runs[name])-1)
+	r := m.runs[name][i]
+	if r.bytes == nil {
+		return nil
+	}
+	all := payloads(r.bytes)
+	if slices.Contains(all, "") {
+		return nil // the model tells records from each other by what is in them
+	}
+	if n := m.rand.IntN(len(all)); n > 0 {
+		head := &modelRun{r.bytes[:len(makeRun(all[:n]...))], r.place, n}
+		m.runs[name] = slices.Insert(m.runs[name], i, head)
+		r.place, r.records, all = r.place.After(n), len(all)-n, all[n:]
+	}
+	m.note("mark %s %d", name, len(all))
+	r.bytes = nil
+	m.publish(name) // a record is handed out only after it was published
+	m.marking = all
+	err := q.Mark(r.place, len(all))
+	m.marking = nil
+	if err != nil {
+		return err // they come back
+	}
+	for _, p := range all {
+		m.marked[p] = true
+	}
+	return nil
+}
+
+// free gives back the oldest run, or a part of it, after making sure that it has not changed,
+// and those behind it that are marked.
 func (m *model) free(name string, q *Queue) {
 	if len(m.runs[name]) == 0 {
 		return
 	}
 	run := m.runs[name][0]
-	all := payloads(run)
-	n := 1 + m.rand.IntN(len(all))
-	m.note("free %s %d of %d", name, n, len(all))
-	if want := m.held[name][:len(all)]; !slices.Equal(all, want) {
+	want := m.held[name][:run.records]
+	n := 1 + m.rand.IntN(run.records)
+	if run.bytes == nil {
+		n = run.records
+	}
+	m.note("free %s %d of %d", name, n, run.records)
+	if all := payloads(run.bytes); run.bytes != nil && !slices.Equal(all, want) {
 		m.fatal("run of %s:\n got %.50q\nwant %.50q", name, all, want)
 	}
-	size := len(makeRun(all[:n]...))
+	size := len(makeRun(want[:n]...))
 	q.Free(size, n)
-	if n < len(all) {
-		m.runs[name][0] = run[size:]
+	if n < run.records {
+		run.place, run.records = run.place.After(n), run.records-n
+		if run.bytes != nil {
+			run.bytes = run.bytes[size:]
+		}
 	} else {
 		m.runs[name] = m.runs[name][1:]
 	}
 	m.held[name] = m.held[name][n:]
 	m.taken[name] -= n
+	if runs := m.runs[name]; len(runs) > 0 && runs[0].bytes == nil {
+		m.free(name, q)
+	}
 }
 
 // compare looks at the counters.
@@ -267,13 +349,15 @@ func (m *model) checkAll() {
 		if q := queues[name]; q != nil {
 			got = mustDrain(m.t, q)
 		}
-		if !slices.Equal(got, want) {
+		want = slices.DeleteFunc(slices.Clone(want), func(p string) bool { return m.marked[p] })
+		isMarking := func(p string) bool { return slices.Contains(m.marking, p) }
+		if !slices.Equal(got, want) && !slices.Equal(got, slices.DeleteFunc(slices.Clone(want), isMarking)) {
 			m.fatal("%s holds\n%.30q\nwant\n%.30q", name, got, want)
 		}
 		delete(queues, name)
 	}
 	for name, q := range queues {
-		if q.Held() > 0 {
+		if len(mustDrain(m.t, q)) > 0 {
 			m.fatal("there is also %s with %d records", name, q.Held())
 		}
 	}

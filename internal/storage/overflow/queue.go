@@ -34,6 +34,8 @@ type Queue struct {
 	next   int64 // position of the first of them
 	pace   pace
 
+	delivered int // records from there on that are marked as delivered
+
 	miscounted bool // the counters were wrong, and that was logged
 }
 
@@ -112,10 +114,10 @@ func (q *Queue) Free(size, records int) {
 	q.state.Bytes -= min(q.state.Bytes, uint64(size-records*lengthSize))
 	for records > 0 && len(q.blocks) > 0 {
 		c := q.blocks[0]
-		n := min(records, len(c.starts)-c.freed)
+		n := min(records, c.records-c.freed)
 		c.freed += n
 		records -= n
-		if c.freed == len(c.starts) {
+		if c.freed == c.records {
 			if c.retained {
 				q.file.blocks.drop(c)
 			} else {
@@ -137,7 +139,8 @@ func (q *Queue) settle() {
 	case q.state.Records == 0:
 		q.state = State{ID: q.state.ID}
 	case len(q.blocks) > 0:
-		q.state.First = q.blocks[0].starts[q.blocks[0].freed]
+		c := q.blocks[0]
+		q.state.First = c.starts[min(c.freed, len(c.starts)-1)]
 	default:
 		q.state.First = q.next
 	}

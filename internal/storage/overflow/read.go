@@ -40,7 +40,8 @@ func (p *pace) after(read, used int) {
 
 // Take hands out the oldest waiting records: at most maxRecords, and none after enough
 // bytes have been reached. There may be more than it returns. The run stays valid until
-// it is freed. If the chain proves to be broken, Take goes on behind the damage.
+// it is freed. If the chain proves to be broken, Take goes on behind the damage. It returns
+// nothing if the next record is marked as delivered: see TakeMarked.
 func (q *Queue) Take(enough, maxRecords int) (run []byte, records int, err error) {
 	if q.ahead == 0 {
 		if err := q.read(enough); err != nil {
@@ -51,10 +52,19 @@ func (q *Queue) Take(enough, maxRecords int) (run []byte, records int, err error
 		}
 	}
 	c := q.blocks[len(q.blocks)-1]
+	if len(c.found) > 0 {
+		maxRecords = min(maxRecords, c.found[0].from-(c.records-q.ahead))
+	}
+	run, records = q.hand(c, enough, maxRecords)
+	return run, records, nil
+}
+
+// hand hands out records of the last block.
+func (q *Queue) hand(c *block, enough, maxRecords int) (run []byte, records int) {
 	run, records = ring.Cut(c.bytes[c.taken:], enough, maxRecords)
 	c.taken += len(run)
 	q.ahead -= records
-	return run, records, nil
+	return run, records
 }
 
 // read appends a block with the next unread records, if there are any.
@@ -72,7 +82,8 @@ func (q *Queue) read(enough int) error {
 	err := q.fill(c, target)
 	if len(c.starts) > 0 {
 		q.blocks = append(q.blocks, c)
-		q.ahead = len(c.starts)
+		c.records = len(c.starts)
+		q.ahead = c.records
 		err = nil
 	} else {
 		pool.put(c)
@@ -86,6 +97,15 @@ func (q *Queue) fill(c *block, target int) error {
 	f := q.file
 	f.moving.RLock()
 	defer f.moving.RUnlock()
+	if q.delivered > 0 {
+		// The first of a marked run are in the last block and may be freed before these.
+		f.mu.Lock()
+		err := f.storeMark(q.next, q.delivered)
+		f.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
 	for reads := 0; q.unread > 0 && len(c.bytes) < target && reads < mostReads; reads++ {
 		room := cap(c.bytes) - len(c.bytes)
 		if room < q.pace.span/2 && len(c.starts) > 0 {
@@ -128,11 +148,17 @@ func (q *Queue) unpack(c *block, raw []byte) (used, need int, err error) {
 		if at+h.size() > int64(len(raw)) {
 			return used, int(h.size()), nil
 		}
-		c.bytes = append(c.bytes, raw[at+lengthOffset:at+h.size()]...)
-		c.starts = append(c.starts, q.next)
+		if q.delivered == 0 {
+			q.delivered = parseMark(raw[at+markOffset:])
+		}
+		c.add(raw[at+lengthOffset:at+h.size()], q.next, q.delivered > 0)
+		q.delivered = max(0, q.delivered-1)
 		used += int(h.size())
 		q.unread--
 		q.recount()
+		if q.unread == 0 {
+			q.delivered = 0 // what is pushed later is not, whatever a damaged mark says
+		}
 		q.next += h.next
 		at += h.next
 	}
@@ -204,7 +230,7 @@ func (q *Queue) resume(damage error) error {
 	if found == q.newestEnd {
 		q.correct(-q.unread)
 	}
-	q.next = found
+	q.next, q.delivered = found, 0
 	return nil
 }
 

@@ -23,6 +23,7 @@ type scanner struct {
 	at     int64 // where to look next
 	offset int64 // of the record found
 	record header
+	marked int // how many records of the storage, from it on, are marked as delivered
 
 	// garbage is called, if set, with each part of the file that holds no record.
 	garbage func(from, to int64)
@@ -47,7 +48,7 @@ func (s *scanner) scan() bool {
 			next = s.at + h.size()
 		}
 		if ok && !s.overlapped(next) {
-			s.offset, s.record = s.at, h
+			s.offset, s.record, s.marked = s.at, h, parseMark(s.bytes(s.at)[markOffset:])
 			s.at = next
 			if h.next > 0 && h.channel > 0 {
 				s.links.push(link{s.offset + h.next, h.channel})
@@ -148,10 +149,14 @@ func (s *scanner) plausible(offset int64) bool {
 	return ok
 }
 
-// padded returns the header at offset and whether it is valid and its padding is 0.
+// padded returns the header at offset and whether it is valid, and what is padding to the
+// original is 0 or a mark.
 func (s *scanner) padded(offset int64) (header, bool) {
 	b := s.bytes(offset)
-	if b == nil || binary.LittleEndian.Uint32(b[4:]) != 0 || binary.LittleEndian.Uint64(b[16:])>>8 != 0 {
+	if b == nil || binary.LittleEndian.Uint64(b[16:])>>8 != 0 {
+		return header{}, false
+	}
+	if binary.LittleEndian.Uint32(b[markOffset:]) != 0 && parseMark(b[markOffset:]) == 0 {
 		return header{}, false
 	}
 	return s.header(offset)

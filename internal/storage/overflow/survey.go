@@ -23,7 +23,15 @@ type Chain struct {
 	Strays int
 
 	expected int64 // offset of the following record, by the link of the last; 0 if it has none
+
+	// Records of the live segment that a crash has left marked as delivered: see Queue.Mark.
+	delivered   count
+	isDelivered bool // the last record is one of them
+	following   int  // so many behind it are, too
 }
+
+// count is a number of records, and the bytes of their payloads.
+type count struct{ records, bytes uint64 }
 
 // Segment is records that are linked to each other.
 type Segment struct {
@@ -92,6 +100,7 @@ func (s *survey) next() bool {
 		}
 		_, first := s.entries[s.scanner.offset]
 		if s.chain.add(s.scanner.offset, s.scanner.record, first) {
+			s.chain.countMark(s.scanner.record, s.scanner.marked)
 			return true
 		}
 	}
@@ -110,6 +119,7 @@ func (c *Chain) add(offset int64, h header, first bool) bool {
 		c.Dead.Records += c.Records
 		c.Dead.Bytes += c.Bytes
 		c.Segment, c.Gaps, c.Strays = Segment{}, 0, 0
+		c.delivered, c.following = count{}, 0
 	case c.expected > offset:
 		c.Strays++
 		return false
@@ -130,6 +140,19 @@ func (c *Chain) add(offset int64, h header, first bool) bool {
 		c.expected = offset + h.next
 	}
 	return true
+}
+
+// countMark takes note of whether the last record is delivered, if there is a mark in it of so
+// many records.
+func (c *Chain) countMark(h header, marked int) {
+	if c.following == 0 {
+		c.following = marked
+	}
+	if c.isDelivered = c.following > 0; c.isDelivered {
+		c.following--
+		c.delivered.records++
+		c.delivered.bytes += h.length
+	}
 }
 
 // sorted returns the chains by id.

@@ -27,7 +27,8 @@ const (
 )
 
 // Positions are what a ring needs beside its bytes to be opened again: offsets in bytes,
-// and the number of records held. What was handed out and not freed counts as waiting.
+// and the number of records held. What was handed out and not freed counts as waiting,
+// with the marks of what was delivered (Mark).
 type Positions struct{ Read, Write, Gap, Held uint64 }
 
 // Owner says whose ring a file is, so that a stray file is not taken for it.
@@ -144,21 +145,19 @@ func (r *Ring) restore(at Positions) (reason string) {
 	r.read, r.next, r.gap, r.write = int(at.Read), int(at.Read), int(at.Gap), int(at.Write)
 	pos, end, second := at.Read, at.Gap, false
 	good := ending{pos: pos}
-	for n := uint64(1); n <= at.Held; n++ {
+	here := good
+	for here.records < at.Held {
 		if pos == end && wrapped && !second {
 			pos, end, second = 0, at.Write, true
 		}
-		if end-pos < HeaderSize {
-			reason = "records end too early"
+		var run stretch
+		if run, reason = r.stretch(pos, end, at.Held-here.records); reason != "" {
 			break
 		}
-		length := binary.LittleEndian.Uint64(r.data[pos:])
-		if length > end-pos-HeaderSize {
-			reason = "a record is longer than the space it lies in"
-			break
-		}
-		if pos += HeaderSize + length; length > 0 {
-			good = ending{pos, second, n}
+		pos += run.size
+		here = ending{pos, second, here.records + run.records, here.marked + run.marks}
+		if run.size > HeaderSize || run.marks > 0 {
+			good = here
 		}
 	}
 	if reason == "" && (pos != end || wrapped != second) {
@@ -168,8 +167,33 @@ func (r *Ring) restore(at Positions) (reason string) {
 		r.cutAt(good)
 		return reason
 	}
-	r.held, r.waiting = int(at.Held), int(at.Held)
+	r.held, r.waiting, r.marked = int(at.Held), int(at.Held), here.marked
 	return ""
+}
+
+// stretch is a record, or a marked run.
+type stretch struct {
+	size, records uint64
+	marks         int // 1 if it is marked
+}
+
+// stretch returns what lies from pos on, where no more than so many records can be, or
+// what is wrong with it.
+func (r *Ring) stretch(pos, end, most uint64) (found stretch, reason string) {
+	if end-pos < HeaderSize {
+		return stretch{}, "records end too early"
+	}
+	length := binary.LittleEndian.Uint64(r.data[pos:])
+	if size, records, ok := parseMark(length); ok {
+		if records == 0 || records > most || size < HeaderSize*records || size > end-pos {
+			return stretch{}, "a mark of delivered records is impossible"
+		}
+		return stretch{size, records, 1}, ""
+	}
+	if length > end-pos-HeaderSize {
+		return stretch{}, "a record is longer than the space it lies in"
+	}
+	return stretch{HeaderSize + length, 1, 0}, ""
 }
 
 // ending is where records end.
@@ -177,6 +201,7 @@ type ending struct {
 	pos     uint64
 	wrapped bool
 	records uint64
+	marked  int // marked runs among them
 }
 
 // cutAt makes that the end of the last record. Those in front of damage are cut off as
@@ -190,7 +215,7 @@ func (r *Ring) cutAt(end ending) {
 	default:
 		r.write, r.gap = int(end.pos), int(end.pos)
 	}
-	r.held, r.waiting = int(end.records), int(end.records)
+	r.held, r.waiting, r.marked = int(end.records), int(end.records), end.marked
 }
 
 // Positions returns what Open needs to open the ring as it is now.

@@ -38,63 +38,108 @@ func drain(r *Ring) (all []string) {
 	}
 }
 
+// found takes all waiting records. Of runs that are marked as delivered, it tells how many
+// bytes and records they are.
+func found(r *Ring) (all []string) {
+	for r.Waiting() > 0 {
+		if run, n := r.TakeMarked(); n > 0 {
+			all = append(all, fmt.Sprintf("%d delivered in %d bytes", n, len(run)))
+			continue
+		}
+		run, n := r.Take(1, 1)
+		if n == 0 {
+			return append(all, "Take and TakeMarked give nothing")
+		}
+		all = append(all, string(run[HeaderSize:]))
+	}
+	return all
+}
+
+// handedRun is what a reader of a ring has, or had.
+type handedRun struct {
+	bytes   []byte
+	records []string
+	marked  bool
+}
+
 // A ring that is opened as its positions were has the records that it had then, those that
-// were handed out included, and not what was pushed since.
+// were handed out included, and not what was pushed since. It knows what was delivered, but
+// could not be freed.
 func TestARingSurvivesAKill(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		capacity := 40 + rng.IntN(200)
 		dir := disktest.NewDir()
 		r := mustCreate(t, dir, uint64(capacity))
-		var records []string
-		taken := 0
+		var waiting []string
+		var out []handedRun
+		marked := 0
 		for step := range 500 {
-			switch n := rng.IntN(10); {
+			switch n := rng.IntN(11); {
 			case n < 5:
 				p := fmt.Sprintf("%d:%s", step, strings.Repeat("x", rng.IntN(20)))
 				if rng.IntN(8) == 0 {
 					p = ""
 				}
 				if r.Push([]byte(p)) {
-					records = append(records, p)
+					waiting = append(waiting, p)
 				}
-			case n < 8:
-				_, got := r.Take(1, 1)
-				taken += got
-			case taken > 0:
-				freed, size := 1+rng.IntN(taken), 0
-				for _, p := range records[:freed] {
-					size += HeaderSize + len(p)
+			case n < 7:
+				if run, got := r.Take(rng.IntN(50), 1+rng.IntN(3)); got > 0 {
+					out = append(out, handedRun{bytes: run, records: waiting[:got]})
+					waiting = waiting[got:]
 				}
-				r.Free(size, freed)
-				records, taken = records[freed:], taken-freed
+			case n < 9 && len(out) > 1:
+				if h := &out[1+rng.IntN(len(out)-1)]; !h.marked {
+					Mark(h.bytes, len(h.records))
+					h.marked = true
+					marked++
+				}
+			case len(out) > 0:
+				r.Free(len(out[0].bytes), len(out[0].records))
+				if out[0].marked {
+					marked--
+				}
+				out = out[1:]
 			}
+			var want []string
+			held := len(waiting)
+			for _, h := range out {
+				held += len(h.records)
+				if h.marked {
+					want = append(want, fmt.Sprintf("%d delivered in %d bytes", len(h.records), len(h.bytes)))
+				} else {
+					want = append(want, h.records...)
+				}
+			}
+			want = append(want, waiting...)
 			killed, at := dir.Clone(), r.Positions()
-			found, err := Open(killed, "ring", fileOwner, uint64(capacity), at)
+			opened, err := Open(killed, "ring", fileOwner, uint64(capacity), at)
 			if err != nil {
 				t.Fatalf("seed %d, step %d, %+v: %v", seed, step, at, err)
 			}
-			if found.Held() != len(records) || found.UsedSpace() != r.UsedSpace() || found.Waiting() != len(records) {
-				t.Fatalf("seed %d, step %d: %d held, %d waiting, %d bytes; want %d, %d", seed, step,
-					found.Held(), found.Waiting(), found.UsedSpace(), len(records), r.UsedSpace())
+			if opened.Held() != held || opened.UsedSpace() != r.UsedSpace() || opened.Waiting() != held || opened.Marked() != marked {
+				t.Fatalf("seed %d, step %d: %d held, %d waiting, %d bytes, %d marked; want %d, %d, %d", seed, step,
+					opened.Held(), opened.Waiting(), opened.UsedSpace(), opened.Marked(), held, r.UsedSpace(), marked)
 			}
-			if got := drain(found); !slices.Equal(got, records) {
-				t.Fatalf("seed %d, step %d:\n got %q\nwant %q", seed, step, got, records)
+			if got := found(opened); !slices.Equal(got, want) {
+				t.Fatalf("seed %d, step %d:\n got %q\nwant %q", seed, step, got, want)
 			}
 			killed.Release()
 			if rng.IntN(3) == 0 { // it goes on as the ring itself
 				killed := dir.Clone()
-				if found, err = Open(killed, "ring", fileOwner, uint64(capacity), at); err != nil {
+				if opened, err = Open(killed, "ring", fileOwner, uint64(capacity), at); err != nil {
 					t.Fatal(err)
 				}
-				for range taken {
-					found.Take(1, 1)
+				for range out {
+					opened.Take(1, 1)
 				}
 				for i := range 5 {
-					if p := make([]byte, rng.IntN(40)); found.Push(p) != r.Push(p) {
+					before, p := r.Held(), make([]byte, rng.IntN(40))
+					if opened.Push(p) != r.Push(p) {
 						t.Fatalf("seed %d, step %d: push %d fits one ring and not the other", seed, step, i)
-					} else if r.Held() > len(records) {
-						records = append(records, string(p))
+					} else if r.Held() > before {
+						waiting = append(waiting, string(p))
 					}
 				}
 				killed.Release()
@@ -148,6 +193,9 @@ func TestADamagedRingHasTheRecordsInFront(t *testing.T) {
 		"the first length":           {func(f []byte, at *Positions) []byte { return length(f, 27, 1000) }, []string{}},
 		"the second length":          {func(f []byte, at *Positions) []byte { return length(f, 40, 1<<63) }, all[:1]},
 		"a length of -8":             {func(f []byte, at *Positions) []byte { return length(f, 40, 1<<64-8) }, all[:1]},
+		"a mark of too many records": {func(f []byte, at *Positions) []byte { return length(f, 40, markBit|4<<sizeBits|11) }, all[:1]},
+		"a mark of too many bytes":   {func(f []byte, at *Positions) []byte { return length(f, 40, markBit|1<<sizeBits|12) }, all[:1]},
+		"a mark of too few bytes":    {func(f []byte, at *Positions) []byte { return length(f, 27, markBit|2<<sizeBits|13) }, []string{}},
 		"the first behind the wrap":  {func(f []byte, at *Positions) []byte { return length(f, 0, 100) }, all[:2]},
 		"the last, a little longer":  {func(f []byte, at *Positions) []byte { return length(f, 13, 1) }, all[:3]},
 		"a record shorter":           {func(f []byte, at *Positions) []byte { return length(f, 40, 2) }, []string{"third", "4t"}},
@@ -289,6 +337,9 @@ func FuzzOpenFile(f *testing.F) {
 	at := r.Positions()
 	content, _ := dir.Content("ring")
 	f.Add(content[fileHeader:], at.Read, at.Write, at.Gap, at.Held, uint64(64))
+	marked := slices.Clone(content[fileHeader:])
+	Mark(marked[at.Read:at.Gap], 2)
+	f.Add(marked, at.Read, at.Write, at.Gap, at.Held, uint64(64))
 	f.Add(make([]byte, 64), uint64(0), uint64(64), uint64(64), uint64(8), uint64(64))
 	f.Add([]byte{}, uint64(0), uint64(0), uint64(0), uint64(0), uint64(1)<<63)
 	f.Fuzz(func(t *testing.T, data []byte, read, write, gap, held, capacity uint64) {
@@ -319,9 +370,12 @@ func FuzzOpenFile(f *testing.F) {
 		}
 		r.Push([]byte("new"))
 		used, total := r.UsedSpace(), 0
-		for range r.Held() {
+		for r.Waiting() > 0 {
 			run, n := r.Take(1, 1)
-			if n != 1 {
+			if n == 0 {
+				run, n = r.TakeMarked()
+			}
+			if n == 0 {
 				t.Fatal("a record is missing")
 			}
 			total += len(run)
@@ -334,4 +388,26 @@ func FuzzOpenFile(f *testing.F) {
 			t.Error("the emptied ring does not take a record that fills it")
 		}
 	})
+}
+
+// A run of more records than a mark can count has several.
+func TestALongRunIsMarked(t *testing.T) {
+	const records = 3*mostMarked + 5
+	dir := disktest.NewDir()
+	r := mustCreate(t, dir, HeaderSize*(records+1))
+	for range records + 1 {
+		r.Push(nil)
+	}
+	r.Take(1, 1)
+	run, n := r.Take(r.Capacity(), records)
+	Mark(run, n)
+	opened, err := Open(dir, "ring", fileOwner, HeaderSize*(records+1), r.Positions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	each := fmt.Sprintf("%d delivered in %d bytes", mostMarked, mostMarked*HeaderSize)
+	want := []string{"", each, each, each, "5 delivered in 40 bytes"}
+	if got := found(opened); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

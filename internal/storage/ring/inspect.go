@@ -7,7 +7,8 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
 )
 
-// Intact is the records of a ring file that Open would take over.
+// Intact is the records of a ring file that Open would take over, without those that are
+// marked as delivered.
 type Intact struct {
 	Records      uint64
 	PayloadBytes uint64
@@ -42,13 +43,27 @@ func Inspect(dir disk.Dir, name string, owner Owner, capacity uint64, at Positio
 		}
 		r := &Ring{data: m.Bytes()[fileHeader:]}
 		reason := r.restore(at)
-		found = Intact{uint64(r.held), uint64(r.UsedSpace() - r.held*HeaderSize), fileHeader + int64(r.write)}
+		found = r.intact()
 		if reason != "" {
-			return damage(found.Records, reason)
+			return damage(uint64(r.held), reason)
 		}
 		return nil
 	})
 	return found, err
+}
+
+// intact counts the records of a ring that was just restored.
+func (r *Ring) intact() Intact {
+	records, size := r.held, r.UsedSpace()
+	for r.marked > 0 {
+		if run, n := r.TakeMarked(); n > 0 {
+			records -= n
+			size -= len(run)
+		} else {
+			r.Take(len(r.data), r.held)
+		}
+	}
+	return Intact{uint64(records), uint64(size - records*HeaderSize), fileHeader + int64(r.write)}
 }
 
 // PayloadBytes is the sum of the payload lengths of the records between the positions.

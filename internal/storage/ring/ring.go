@@ -17,7 +17,9 @@
 //
 // Records leave in two steps. Take hands out the oldest records that are not handed
 // out yet, and Free gives back the memory of the oldest handed-out ones. Between the
-// two they stay where they are: whoever was to send them may still fail to.
+// two they stay where they are: whoever was to send them may still fail to. A run that is
+// delivered while an older one is not can't be freed yet; Mark notes it where it lies, so
+// that a ring in a file, when it is opened again, knows that it was.
 //
 // Admission and the reported numbers are those of storage spec §1.4 and §1.5, a
 // handed-out record counting as held until it is freed. A ring that becomes empty
@@ -56,6 +58,7 @@ type Ring struct {
 
 	held    int // records in the ring, handed out or not
 	waiting int // records not handed out
+	marked  int // marked runs among those that wait: see Mark
 
 	mapping disk.Mapping // of its file; nil = anonymous memory
 }
@@ -114,9 +117,23 @@ func (r *Ring) PushRun(run []byte, records int) bool {
 		// Pushed one by one, the first records of the run would still go to the tail.
 		return false
 	}
+	r.put(at, run, records)
+	return true
+}
+
+// PushTogether appends records as PushRun does, but so that they lie together even if the
+// first of them would have gone elsewhere alone. It takes whatever fits.
+func (r *Ring) PushTogether(run []byte, records int) bool {
+	at, ok := r.place(len(run))
+	if ok {
+		r.put(at, run, records)
+	}
+	return ok
+}
+
+func (r *Ring) put(at int, run []byte, records int) {
 	copy(r.data[at:], run)
 	r.added(at, len(run), records)
-	return true
 }
 
 // Fits reports whether records that take size bytes, their lengths included, could all be
@@ -156,22 +173,38 @@ func (r *Ring) added(at, size, records int) {
 }
 
 // Take hands out the oldest waiting records as one contiguous run: at most maxRecords,
-// and none after the run has reached enough bytes. It returns nil if no record waits.
+// and none after the run has reached enough bytes. It returns nil if no record waits, or
+// if the next one is marked as delivered: see TakeMarked.
 func (r *Ring) Take(enough, maxRecords int) (run []byte, records int) {
 	if r.waiting == 0 {
 		return nil, 0
 	}
+	run = r.nextWaiting()
+	if r.marked > 0 {
+		run = run[:unmarked(run)]
+	}
+	run, records = Cut(run, enough, min(maxRecords, r.waiting))
+	r.taken(len(run), records)
+	return run, records
+}
+
+// nextWaiting returns the bytes from the next waiting record on, as far as records lie
+// there one behind another.
+func (r *Ring) nextWaiting() []byte {
 	end := r.gap
 	if r.next < r.write {
 		end = r.write
 	}
-	run, records = Cut(r.data[r.next:end], enough, min(maxRecords, r.waiting))
-	r.next += len(run)
+	return r.data[r.next:end]
+}
+
+func (r *Ring) taken(size, records int) {
+	end := r.next + len(r.nextWaiting())
+	r.next += size
 	r.waiting -= records
 	if r.waiting > 0 && r.next == end {
 		r.next = 0
 	}
-	return run, records
 }
 
 // Free gives back the memory of the oldest handed-out records: size bytes, as returned

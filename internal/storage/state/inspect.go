@@ -47,7 +47,7 @@ func inspect(file disk.File) (*Snapshot, error) {
 		return nil, err
 	}
 	if string(page[:len(magic)]) != magic {
-		return nil, fmt.Errorf("%w: it does not begin with %s", ErrDamaged, magic)
+		return nil, notOurs(page[:len(magic)])
 	}
 	w := selected(page[len(magic):], headerWords)
 	s := &Snapshot{Header: Header{Phase(w[0]), w[1], int64(w[2]), int64(w[3]), int64(w[4])}}

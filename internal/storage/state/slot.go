@@ -26,22 +26,15 @@ type Positions struct {
 	First, Last           int64
 	Records, PayloadBytes uint64
 
+	// Taken is how many of the records in the overflow, from the oldest on, were handed out,
+	// if there may be marks of delivered ones among them; otherwise 0.
+	Taken uint64
+
 	MayHoldEmpty bool
-	// Gaps tell of records that are held but have been delivered: they lie behind others
-	// that have not. At most MaxGaps, from the oldest record on; of what is delivered behind
-	// the last one nothing is known.
-	Gaps []Gap
 	// Imported is the dump file whose records are among these already. The file is to
 	// be deleted, not to be loaded again.
 	Imported DumpID
 }
-
-// MaxGaps is how many gaps a slot has room for.
-const MaxGaps = 64
-
-// Gap is a pair of numbers of records: so many are still to be delivered, so many behind them
-// have been.
-type Gap struct{ Needed, Delivered uint32 }
 
 // DumpID tells one version of a dump file from all others.
 type DumpID struct{ Inode, ModTime, Size uint64 }
@@ -55,8 +48,7 @@ const (
 	identityAt    = 8
 	identityWords = 2 + 256/8
 	positionsAt   = identityAt + 8 + 2*8*identityWords
-	firstGap      = 16 // behind their number
-	positionWords = firstGap + MaxGaps
+	positionWords = 16
 	slotUsed      = positionsAt + 8 + 2*8*positionWords
 )
 
@@ -77,8 +69,7 @@ func (s *Slot) Index() int { return s.index }
 // Identity returns the identity stored last.
 func (s *Slot) Identity() Identity { return s.identity }
 
-// Positions returns the positions stored last. Their Gaps are valid until the next ones are
-// stored.
+// Positions returns the positions stored last.
 func (s *Slot) Positions() Positions { return s.positions }
 
 // SetIdentity stores the identity.
@@ -90,25 +81,20 @@ func (s *Slot) SetIdentity(id Identity) {
 	for i := 0; i < len(name); i += 8 {
 		words = append(words, binary.LittleEndian.Uint64(name[i:]))
 	}
-	update(s.bytes[identityAt:], identityWords, words)
+	update(s.bytes[identityAt:], words)
 }
 
-// SetPositions stores the positions, and keeps no slice. Once it has seen that many gaps it
-// does not allocate.
+// SetPositions stores the positions.
 func (s *Slot) SetPositions(p Positions) {
-	p.Gaps = append(s.positions.Gaps[:0], p.Gaps...)
 	s.positions = p
 	words := [positionWords]uint64{
 		p.RingFile, p.Capacity, p.Read, p.Write, p.Gap, p.Held,
 		uint64(p.OverflowID), uint64(p.First), uint64(p.Last), p.Records, p.PayloadBytes,
 		word(p.MayHoldEmpty),
 		p.Imported.Inode, p.Imported.ModTime, p.Imported.Size,
-		uint64(len(p.Gaps)),
+		p.Taken,
 	}
-	for i, g := range p.Gaps {
-		words[firstGap+i] = uint64(g.Needed)<<32 | uint64(g.Delivered)
-	}
-	update(s.bytes[positionsAt:], positionWords, words[:firstGap+len(p.Gaps)])
+	update(s.bytes[positionsAt:], words[:])
 }
 
 func (s *Slot) setUsed(used bool) {
@@ -138,10 +124,6 @@ func (s *Slot) load() error {
 	if w[6] > math.MaxUint32 {
 		return fmt.Errorf("%w: storage %q has the overflow id %d", ErrDamaged, s.identity.Storage, w[6])
 	}
-	gaps := w[firstGap-1]
-	if gaps > MaxGaps {
-		return fmt.Errorf("%w: storage %q has %d gaps", ErrDamaged, s.identity.Storage, gaps)
-	}
 	s.positions = Positions{
 		RingFile: w[0], Capacity: w[1],
 		Read: w[2], Write: w[3], Gap: w[4], Held: w[5],
@@ -149,9 +131,7 @@ func (s *Slot) load() error {
 		First:      int64(w[7]), Last: int64(w[8]), Records: w[9], PayloadBytes: w[10],
 		MayHoldEmpty: w[11] != 0,
 		Imported:     DumpID{w[12], w[13], w[14]},
-	}
-	for _, word := range w[firstGap : firstGap+gaps] {
-		s.positions.Gaps = append(s.positions.Gaps, Gap{uint32(word >> 32), uint32(word)})
+		Taken:        w[15],
 	}
 	return nil
 }

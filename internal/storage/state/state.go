@@ -5,7 +5,7 @@
 // # The file
 //
 // storages.dat is mapped shared, so what is stored here is in the file whatever becomes
-// of the process. It is one page of header and one Slot of 2 KiB a storage:
+// of the process. It is one page of header and one Slot of 1 KiB a storage:
 //
 //	┌────────┬──────┬──────┬───
 //	│ header │ slot │ slot │ …      all integers little-endian
@@ -36,6 +36,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -51,9 +52,9 @@ import (
 const FileName = "storages.dat"
 
 const (
-	magic      = "DMQSTA01"
+	magic      = "DMQSTA02"
 	headerSize = 4096
-	slotSize   = 2048
+	slotSize   = 1024
 	// firstSlots is the number of slots of a new file; it doubles when they are used up.
 	firstSlots = 60
 	maxSlots   = 1 << 22
@@ -158,7 +159,7 @@ func (f *File) load() error {
 		return err
 	}
 	if string(begin[:]) != magic {
-		return fmt.Errorf("%w: it does not begin with %s", ErrDamaged, magic)
+		return notOurs(begin[:])
 	}
 	if err := f.grow(int(slots)); err != nil {
 		return err
@@ -174,6 +175,15 @@ func (f *File) load() error {
 		}
 	}
 	return nil
+}
+
+// notOurs says what a file is that begins otherwise.
+func notOurs(begin []byte) error {
+	if bytes.HasPrefix(begin, []byte(magic[:6])) {
+		return fmt.Errorf("%w: another version of the node wrote it, begin %q; a clean stop of that version leaves what any other can load",
+			ErrDamaged, begin)
+	}
+	return fmt.Errorf("%w: it does not begin with %s", ErrDamaged, magic)
 }
 
 // Empty reports whether the file says nothing: it was just created, or might as well be.
@@ -216,7 +226,7 @@ func (f *File) SetHeader(h Header) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.header = h
-	update(f.page[len(magic):], headerWords, h.words())
+	update(f.page[len(magic):], h.words())
 }
 
 // Used returns the slots in use, in order of position.
@@ -309,11 +319,11 @@ func selected(b []byte, words int) []uint64 {
 	return values
 }
 
-// update stores words in the copy that is not valid, of size words, and makes it the valid one.
-func update(b []byte, size int, words []uint64) {
+// update stores words in the copy that is not valid, and makes it the valid one.
+func update(b []byte, words []uint64) {
 	selector := (*uint64)(unsafe.Pointer(&b[0]))
 	next := (atomic.LoadUint64(selector) & 1) ^ 1
-	copies := b[8+next*uint64(8*size):]
+	copies := b[8+next*uint64(8*len(words)):]
 	for i, w := range words {
 		binary.LittleEndian.PutUint64(copies[8*i:], w)
 	}

@@ -1,0 +1,69 @@
+package ring
+
+import "encoding/binary"
+
+// A mark takes the place of the length of the first record in a run:
+//
+//	1 │ records, 17 bits │ size in bytes, 46 bits
+//
+// It is stored at once, so a process that is killed leaves the run marked or as it was.
+const (
+	markBit     = 1 << 63
+	sizeBits    = 46 // as maxCapacity
+	mostMarked  = 1<<17 - 1
+	markedSizes = 1<<sizeBits - 1
+)
+
+// Mark notes in a handed-out run that it is delivered. Nobody may read the run any more. It
+// stays in the ring until it is freed; if the ring is opened again before, TakeMarked
+// hands it out.
+func Mark(run []byte, records int) {
+	for records > mostMarked {
+		head, n := Cut(run, len(run), mostMarked)
+		putMark(head, n)
+		run, records = run[len(head):], records-n
+	}
+	putMark(run, records)
+}
+
+func putMark(run []byte, records int) {
+	binary.LittleEndian.PutUint64(run, markBit|uint64(records)<<sizeBits|uint64(len(run)))
+}
+
+// parseMark returns what a mark tells, if there is one in place of a length. It may be
+// damaged.
+func parseMark(length uint64) (size, records uint64, ok bool) {
+	return length & markedSizes, length >> sizeBits & mostMarked, length&markBit != 0
+}
+
+// Marked is the number of marked runs that are not handed out. Only a ring that was opened
+// has any.
+func (r *Ring) Marked() int { return r.marked }
+
+// TakeMarked hands out the next records, a run or part of one, if they are marked as
+// delivered. It returns nil if they are not.
+func (r *Ring) TakeMarked() (run []byte, records int) {
+	if r.marked == 0 {
+		return nil, 0
+	}
+	run = r.nextWaiting()
+	size, n, ok := parseMark(binary.LittleEndian.Uint64(run))
+	if !ok {
+		return nil, 0
+	}
+	r.marked--
+	r.taken(int(size), int(n))
+	return run[:size], int(n)
+}
+
+// unmarked is how many bytes of records there are in front of the first mark.
+func unmarked(run []byte) (size int) {
+	for size < len(run) {
+		length := binary.LittleEndian.Uint64(run[size:])
+		if length&markBit != 0 {
+			break
+		}
+		size += HeaderSize + int(length)
+	}
+	return size
+}
