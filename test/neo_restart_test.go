@@ -123,7 +123,7 @@ func TestNeoKillBetweenConfirmedBatches(t *testing.T) {
 			t.Parallel()
 			node := nodetest.Start(t, nodetest.Set("ChannelSizeById.between", ring))
 			producer, c := connect(t, node), connect(t, node)
-			const consumers = 100
+			const consumers = 300
 			var all []*neoConsumer
 			for i := range consumers {
 				k := c.consume("between", "")
