@@ -290,8 +290,7 @@ func (l *loader) replaceRing(s *Storage, found *ring.Ring, reason error) (err er
 			zap.Uint64("expected", at.Held), zap.Int("found", s.ring.Held()), zap.Error(reason),
 			zap.String("file kept as", st.keepRing(at.RingFile)))
 	}
-	s.save()
-	return nil
+	return s.resume()
 }
 
 // ringName returns the name of a ring file. A start that was killed may have set it aside

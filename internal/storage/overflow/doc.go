@@ -3,13 +3,14 @@
 //
 //	overflow.dat   QDSKOF01 │ record │ record │ …  in push order over all storages
 //
-//	record   channel u32 │ 0 │ next i64 │ parity u8 │ 0 │ length u64 │ payload
-//	         0             4   8          16          17  24           32
+//	record   channel u32 │ mark │ next i64 │ parity u8 │ 0 │ length u64 │ payload
+//	         0             4      8          16          17  24           32
 //
 // next is the distance to the following record of the same storage, 0 in its newest one:
-// the records of a storage are a chain through the file. Nothing marks a record as
-// consumed; the file is emptied when no storage holds a record any more, and its head can
-// be cut off before that.
+// the records of a storage are a chain through the file. mark is 0, except in records that
+// were delivered before older ones (Queue.Mark). Nothing else marks a record as consumed; the
+// file is emptied when no storage holds a record any more, and its head can be cut off before
+// that.
 //
 // # What survives a crash
 //

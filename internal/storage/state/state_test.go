@@ -183,7 +183,8 @@ func TestAFileThatIsDamagedIsRefusedAndLeft(t *testing.T) {
 		"a part of the header":    func(b []byte) []byte { return b[:100] },
 		"the header alone":        func(b []byte) []byte { return b[:headerSize] },
 		"a slot is missing":       func(b []byte) []byte { return b[:len(b)-1] },
-		"another magic":           func(b []byte) []byte { b[7]++; return b },
+		"another magic":           func(b []byte) []byte { b[0]++; return b },
+		"another version":         func(b []byte) []byte { b[7]++; return b },
 		"an unknown phase":        func(b []byte) []byte { number(b[16+8*headerWords:], 2); return b },
 		"no instance":             func(b []byte) []byte { number(b[24+8*headerWords:], 0); return b },
 		"neither used nor unused": func(b []byte) []byte { number(b[slotAt(0):], 2); return b },
@@ -206,6 +207,9 @@ func TestAFileThatIsDamagedIsRefusedAndLeft(t *testing.T) {
 		_, err := Open(dir)
 		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), dir.Path(FileName)) {
 			t.Errorf("%s: got error %v, want %v with the path", name, err, ErrDamaged)
+		}
+		if got := strings.Contains(fmt.Sprint(err), "clean stop of that version"); got != (name == "another version") {
+			t.Errorf("%s: got error %v", name, err)
 		}
 		if got, _ := dir.Content(FileName); string(got) != string(damaged) {
 			t.Errorf("%s: the file was changed", name)
