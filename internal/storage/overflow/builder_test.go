@@ -57,6 +57,14 @@ func (b *builder) dir(index string) *memDir {
 	return d
 }
 
+// killed returns such a directory of a node that was killed long after it had written the
+// index.
+func (b *builder) killed(index string) *memDir {
+	d := b.dir(index)
+	d.files[indexName].modified = time.Now().Add(-time.Minute)
+	return d
+}
+
 // line returns a line of an index.
 func line(name string, records, bytes, first, last int) string {
 	return fmt.Sprintf("%s %d %d %d %d\n", name, records, bytes, first, last)

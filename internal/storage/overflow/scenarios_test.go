@@ -178,14 +178,107 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"z", "zz"}},
 		warnings: []string{"storage a has 2 records of 3 bytes at offsets 74 to 107, not 1 of 1 at 8 to 8"},
 	}, {
+		name: "§3.12 case 7: a removed channel that the index still lists comes back",
+		make: func() *memDir {
+			b := newBuilder()
+			s1 := b.push(1, "s1")
+			x := b.push(3, "x")
+			t1 := b.push(2, "t1")
+			s2 := b.push(1, "s2")
+			return b.killed(line("s@removed", 2, 4, s1, s2) + line("t@removed", 1, 2, t1, t1) + line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"s@removed": {"s1", "s2"}, "t@removed": {"t1"}, "a": {"x"}},
+		warnings: []string{"was written before"},
+	}, {
+		name: "§3.12 case 7: a removed channel that the index still lists, and another was pushed to since",
+		make: func() *memDir {
+			b := newBuilder()
+			r := b.push(2, "r1")
+			x := b.push(1, "x")
+			s := b.push(2, "r2")
+			b.push(1, "y")
+			b.push(1, "z")
+			return b.killed(line("removed", 2, 4, r, s) + line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"removed": {"r1", "r2"}, "a": {"x", "y", "z"}},
+		warnings: []string{"storage a has 3 records of 3 bytes"},
+	}, {
+		name: "§3.12 case 7: a removed channel that the index still lists was made again: the new records have no name",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			r := b.push(2, "old")
+			b.push(3, "new")
+			b.push(3, "newer")
+			return b.killed(line("a", 1, 1, x, x) + line("removed", 1, 3, r, r))
+		},
+		contents: map[string][]string{"a": {"x"}, "removed": {"old"}},
+		aside:    bothAside, errors: []string{"names are unknown", "map[bytes:8 first:76 id:3 last:111 records:2]"},
+	}, {
+		name: "§3.12 case 7: records of removed channels behind an exact index are dead",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(2, "first")
+			x := b.push(1, "x")
+			b.push(3, "between")
+			y := b.push(1, "y")
+			b.push(3, "last")
+			b.push(2, "last")
+			return b.dir(line("a", 2, 2, x, y))
+		},
+		contents: map[string][]string{"a": {"x", "y"}},
+		infos:    []string{"consumed before map[bytes:9 id:2 records:2]", "consumed before map[bytes:11 id:3 records:2]"},
+	}, {
+		name: "§3.12 case 7: an exact index lists who has the id of a removed channel now",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(2, "removed")
+			b.push(2, "removed")
+			y := b.pushNew(2, "y")
+			z := b.push(2, "z")
+			return b.dir(line("a", 1, 1, x, x) + line("next", 2, 2, y, z))
+		},
+		contents: map[string][]string{"a": {"x"}, "next": {"y", "z"}},
+	}, {
+		name: "§3.12 case 7: behind a stale index, the records of a removed channel may be those of a new one",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(2, "removed")
+			x := b.push(1, "x")
+			b.push(2, "removed")
+			b.push(1, "y")
+			return b.killed(line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"x", "y"}},
+		aside:    bothAside, errors: []string{"names are unknown", "map[bytes:14 first:8 id:2 last:80 records:2]"},
+	}, {
+		name: "§3.12 case 8: renamed by a first subscription and pushed to since: all under the old name",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(1, "y")
+			return b.killed(line("plain", 1, 1, x, x))
+		},
+		contents: map[string][]string{"plain": {"x", "y"}}, warnings: []string{"storage plain has 2 records of 2 bytes"},
+	}, {
+		name: "§3.12 case 8: renamed by a first subscription, and the queue of a second overflowed",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(1, "y")
+			b.push(2, "y")
+			return b.killed(line("plain", 1, 1, x, x))
+		},
+		contents: map[string][]string{"plain": {"x", "y"}},
+		aside:    bothAside, errors: []string{"names are unknown", "map[bytes:1 first:74 id:2 last:74 records:1]"},
+	}, {
 		name: "an index that is older than the data file, with records without a name",
 		make: func() *memDir {
 			b := newBuilder()
 			x := b.push(1, "x")
 			b.push(2, "y")
-			d := b.dir(line("a", 1, 1, x, x))
-			d.files[indexName].modified = time.Now().Add(-time.Minute)
-			return d
+			return b.killed(line("a", 1, 1, x, x))
 		},
 		contents: map[string][]string{"a": {"x"}},
 		aside:    bothAside, errors: []string{"ofchannels.csv was written before overflow.dat", "id:2"},
@@ -194,9 +287,7 @@ var scenarios = []scenario{
 		make: func() *memDir {
 			b := newBuilder()
 			x := b.push(1, "x")
-			d := b.dir(line("a", 1, 1, x, x))
-			d.files[indexName].modified = time.Now().Add(-time.Minute)
-			return d
+			return b.killed(line("a", 1, 1, x, x))
 		},
 		contents: map[string][]string{"a": {"x"}}, warnings: []string{"was written before"},
 	}, {
@@ -275,6 +366,24 @@ var scenarios = []scenario{
 			return b.dir(line("a", 2, 2, x, z) + line("b", 1, 1, y, y))
 		},
 		contents: map[string][]string{"a": {"x", "z"}, "b": {"y"}},
+	}, {
+		name: "§3.13: the very first append failed in the header",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(1, "failed")
+			b.data = b.data[:magicSize+20]
+			return b.killed("")
+		},
+		warnings: []string{"was written before"},
+	}, {
+		name: "§3.13: the very first append failed in the payload",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(1, "failed")
+			b.data = b.data[:len(b.data)-3]
+			return b.killed("")
+		},
+		aside: bothAside, errors: []string{"35 bytes of overflow.dat are no records"},
 	}, {
 		name: "garbage in the middle of consumed records",
 		make: func() *memDir {
