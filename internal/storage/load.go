@@ -106,6 +106,7 @@ type loader struct {
 	// can be deleted again.
 	fresh         bool
 	emptyOverflow bool // there were no records in the overflow
+	resumed       bool // the slots told what is in the overflow, not the index
 	aside         []damagedDump
 }
 
@@ -136,6 +137,11 @@ func (l *loader) load() (err error) {
 	}
 	if err := l.restore(slots, queues); err != nil {
 		return err
+	}
+	if l.resumed {
+		if err := st.overflow.Renew(l.channels.entries()); err != nil {
+			st.log.Error("the overflow index could not be written", zap.Error(err))
+		}
 	}
 	l.setPhase(state.Running)
 	for _, s := range l.channels.storages() {

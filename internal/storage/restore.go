@@ -115,6 +115,7 @@ func (l *loader) openOverflow(slots []*state.Slot) (chains []chain, err error) {
 			st.log.Error("what "+state.FileName+" tells about the overflow is worth nothing; its index counts", zap.Error(err))
 			st.stopRunning()
 		case err != nil || lost == nil:
+			l.resumed = true
 			return chains, err
 		default:
 			if err := l.leaveOverflow(chains, lost); err != nil {

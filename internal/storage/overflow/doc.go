@@ -24,7 +24,8 @@
 //  4. whoever asked for the operation is told.
 //
 // A crash before 2 leaves a record that no State knows. Attach takes it out of the chain,
-// and what lies behind the newest known record is overwritten.
+// and what lies behind the newest known record is overwritten. So after a crash the owner
+// calls Renew: an index must not list a storage where another one has its records now.
 //
 // Positions in a State are logical: the offset in the file is the position minus
 // Global.Base. Cutting the head off moves Base and leaves every State as it is.

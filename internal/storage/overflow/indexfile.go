@@ -40,6 +40,23 @@ func (f *File) WriteIndex(entries []Entry) error {
 	return nil
 }
 
+// Renew does what an earlier process was killed before it could do: it writes the index, or
+// empties both files if no storage holds a record. The owner calls it when it has attached all
+// States and before the first push: from then on there may be records of others in the places,
+// and with the ids, of those that the old index lists.
+func (f *File) Renew(entries []Entry) error {
+	f.mu.Lock()
+	empty := f.busy == 0
+	if empty && (f.size > 0 || f.indexed) {
+		f.reset()
+	}
+	f.mu.Unlock()
+	if empty {
+		return nil
+	}
+	return f.WriteIndex(entries)
+}
+
 // writeIndex writes the index; positions must not move meanwhile.
 func (f *File) writeIndex(entries []Entry) error {
 	var text []byte

@@ -298,6 +298,9 @@ func (m *model) crash() {
 	m.note("crash")
 	m.dir = m.dir.clone()
 	m.reopen()
+	if err := m.file.Renew(m.owner.entries()); err != nil {
+		m.fatal("renew: %v", err)
+	}
 }
 
 // restart is a clean stop, and a start without States.
