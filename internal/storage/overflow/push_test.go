@@ -80,6 +80,62 @@ func TestFullDiskIsAnErrorOfPushAndHarmsNothing(t *testing.T) {
 	}
 }
 
+// The very first append fails, by whatever operation: the next one is the first then (storage
+// spec §3.13: in the original all fail until it is stopped).
+func TestAfterAFailedFirstPushTheOverflowIsStillEmpty(t *testing.T) {
+	failed := 0
+	for faulty := 1; ; faulty++ {
+		dir, owner := newMemDir(), newPublished()
+		f, _ := owner.mustOpen(t, dir)
+		q, _ := f.Create("q")
+		left := faulty
+		dir.fault = func(operation, name string) error {
+			if left--; left == 0 {
+				return pathError(operation, name, unix.ENOSPC)
+			}
+			return nil
+		}
+		err := q.Push([]byte("refused"))
+		dir.fault = nil
+		if left > 0 {
+			break // there are no more operations
+		}
+		if err == nil {
+			continue // what failed was not needed
+		}
+		failed++
+		if _, queues := owner.clone().mustOpen(t, dir.clone()); q.Held() != 0 || len(queues) != 0 {
+			t.Errorf("operation %d failed: %d records are held, after a crash %v", faulty, q.Held(), queues)
+		}
+		if err := q.Push([]byte("first")); err != nil {
+			t.Errorf("operation %d failed, and then a push: %v", faulty, err)
+			continue
+		}
+		owner.publish(q)
+		_, queues := owner.clone().mustOpen(t, dir.clone())
+		if got := drainAll(t, queues)["q"]; !slices.Equal(got, []string{"first"}) {
+			t.Errorf("operation %d failed: after a crash the queue has %q", faulty, got)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		checkRecovered(t, dir, mustRecover(t, dir), map[string][]string{"q": {"first"}})
+	}
+	if failed == 0 {
+		t.Error("no push has failed")
+	}
+}
+
+// mustRecover requires the files to be those of a clean stop.
+func mustRecover(t *testing.T, dir *memDir) []Entry {
+	t.Helper()
+	entries, err := Recover(dir, silent)
+	if err != nil || asideNames(dir) != "" {
+		t.Fatalf("Recover: %v, set aside: %q", err, asideNames(dir))
+	}
+	return entries
+}
+
 // What a failed reservation has taken is given back.
 func TestFailedReservationGivesSpaceBack(t *testing.T) {
 	dir := newMemDir()
