@@ -33,21 +33,24 @@ func (cs *Channels) Close() error {
 	}
 	var saved []*Storage
 	for _, s := range storages {
-		if s.kept.dump != "" || !indexed && s.kept.slot.Positions().Records > 0 {
-			continue // only the slot knows what there is
+		// Without an index, only the slot knows what is in the overflow.
+		slotCounts := !indexed && s.kept.slot.Positions().Records > 0
+		if s.ring.InFile() && (slotCounts || s.kept.dump != "") {
+			continue // it knows what is in the ring, too
 		}
-		if e := s.saveDump(); e != nil {
+		if e := s.saveDump(slotCounts); e != nil {
 			err = errors.Join(err, e)
-			continue
+		} else if !slotCounts {
+			saved = append(saved, s)
 		}
-		saved = append(saved, s)
 	}
 	if e := st.dir.Sync(); e != nil {
 		err, saved = errors.Join(err, e), nil // the dumps may not last; the rings do
 	}
 	for _, s := range saved {
+		s.ring.SetSpare(true)
 		st.state.Free(s.kept.slot)
-		err = errors.Join(err, st.removeRing(s.kept.ringFile, uint64(s.ring.Capacity())))
+		err = errors.Join(err, st.removeRing(s.kept.ringFile))
 	}
 	for _, s := range storages {
 		err = errors.Join(err, s.ring.Close())
@@ -109,8 +112,9 @@ func (s *Storage) hasOverflowGaps() bool {
 	return false
 }
 
-// saveDump writes the dump of a storage if it needs one.
-func (s *Storage) saveDump() error {
+// saveDump writes the dump of a storage if it needs one. The slot may go on to count, for what
+// is in the overflow.
+func (s *Storage) saveDump(slotCounts bool) error {
 	st := s.kept.store
 	log := st.options.Logs("storage:" + s.name)
 	held, size := s.undelivered()
@@ -118,7 +122,7 @@ func (s *Storage) saveDump() error {
 		log.Info("nothing to save")
 		return nil
 	}
-	if err := s.writeDump(held, size); err != nil {
+	if err := s.writeDump(held, size, slotCounts); err != nil {
 		log.Error("the records of the ring could not be saved; they stay in its file, if it has one", zap.Error(err))
 		return err
 	}
@@ -128,9 +132,9 @@ func (s *Storage) saveDump() error {
 }
 
 // writeDump makes the dump complete and durable under another name; then the slot says so,
-// and from then on the dump counts, renamed or not. If it can't be renamed, the ring goes on
-// to count.
-func (s *Storage) writeDump(held, size uint64) error {
+// unless it goes on to count, and from then on the dump counts, renamed or not. If it can't be
+// renamed, the ring goes on to count.
+func (s *Storage) writeDump(held, size uint64, slotCounts bool) error {
 	st, slot := s.kept.store, s.kept.slot
 	temporary := temporaryDump(slot)
 	if err := dump.Write(st.dir, temporary, held, size, s.ringRuns()); err != nil {
@@ -140,7 +144,7 @@ func (s *Storage) writeDump(held, size uint64) error {
 		st.options.Logs("storage:"+s.name).Warn("a dump file of that name exists, it is replaced",
 			zap.String("file", st.dir.Path(dump.FileName(s.name))))
 	}
-	slot.SetIdentity(state.Identity{Storage: s.name, Dumped: true})
+	slot.SetIdentity(state.Identity{Storage: s.name, Dumped: !slotCounts})
 	err := dump.Commit(st.dir, temporary, s.name)
 	if err != nil {
 		slot.SetIdentity(state.Identity{Storage: s.name})

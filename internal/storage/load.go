@@ -58,17 +58,24 @@ func load(options StoreOptions, dir, rings disk.Dir, lock io.Closer) (*Channels,
 	return l.channels, nil
 }
 
-// Commit deletes the dump files that have been taken over. It is to be called when nothing
-// can keep the node from serving any more, and before it does: what clients change must not
-// be undone by a dump that a crash has left behind.
+// Commit ends the start: it deletes the dump files that have been taken over, and what else
+// nobody needs any more. It is to be called when nothing can keep the node from serving any
+// more, and before it does: what clients change must not be undone by a dump that a crash has
+// left behind.
 func (cs *Channels) Commit() {
 	st := cs.shared.store
 	if st == nil {
 		return
 	}
-	st.mu.Lock()
-	st.serving = true
-	st.mu.Unlock()
+	st.deleteDumps(cs)
+	st.tidy()
+	if !st.options.RingInFile {
+		st.forgetRings(cs)
+	}
+}
+
+// deleteDumps deletes the dump files that have been taken over.
+func (st *Store) deleteDumps(cs *Channels) {
 	// Dumps and index are durable, so what takes their place has to be, too.
 	if len(st.imported) > 0 || st.newState || st.options.Sync > 0 {
 		if err := cs.sync(); err != nil {
@@ -82,6 +89,21 @@ func (cs *Channels) Commit() {
 			st.log.Error("a dump file that has been loaded could not be deleted; it is not loaded again",
 				zap.Error(err))
 		}
+	}
+}
+
+// forgetRings moves rings from files to memory, where nothing survives: so it is done last.
+func (st *Store) forgetRings(cs *Channels) {
+	for _, c := range cs.All() {
+		c.mu.Lock()
+		for _, s := range c.storages {
+			counted := s.counters
+			if err := st.refit(s); err != nil {
+				st.log.Error("a ring stays in its file", zap.String("storage", s.name), zap.Error(err))
+			}
+			s.counters = counted
+		}
+		c.mu.Unlock()
 	}
 }
 
@@ -128,7 +150,7 @@ func (l *loader) load() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := l.removeStrays(slots); err != nil {
+	if err := l.noteStrays(slots); err != nil {
 		return err
 	}
 	queues, err := l.openOverflow(slots)
@@ -144,15 +166,15 @@ func (l *loader) load() (err error) {
 		}
 	}
 	l.setPhase(state.Running)
-	for _, s := range l.channels.storages() {
-		if err := st.refit(s); err != nil {
-			return err
-		}
-	}
 	if err := l.importDumps(); err != nil {
 		return err
 	}
 	for _, s := range l.channels.storages() {
+		if st.options.RingInFile {
+			if err := st.refit(s); err != nil {
+				return err
+			}
+		}
 		s.counters = Counters{}
 	}
 	return l.setAside()
@@ -196,7 +218,7 @@ func (l *loader) undo(storages []*Storage) {
 		if s.kept == nil {
 			continue
 		}
-		st.removeRing(s.kept.ringFile, 0)
+		st.removeRing(s.kept.ringFile)
 		if l.emptyOverflow && s.kept.queue != nil {
 			s.kept.queue.Remove()
 			s.kept.queue.Published()

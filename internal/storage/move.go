@@ -60,6 +60,8 @@ func (s *Storage) refill(fill func() error) error {
 	return nil
 }
 
+var errNoRoom = errors.New("its records do not fit a ring in memory of the size that is configured")
+
 // refit gives a storage the ring that is configured now, if it has another.
 func (st *Store) refit(s *Storage) error {
 	k, old := s.kept, s.ring
@@ -76,8 +78,12 @@ func (st *Store) refit(s *Storage) error {
 		return r.Close() // the old one is better than one in memory
 	}
 	_, size := s.undelivered()
+	if !st.options.RingInFile && size > capacity {
+		return errors.Join(errNoRoom, r.Close())
+	}
 	runs := s.takeRing()
 	s.ring, k.ringFile = r, number
+	old.SetSpare(true)
 	if size <= capacity {
 		if err = pushAll(runs, s.pushRunToRing); err == nil {
 			s.returnRing()
@@ -89,7 +95,8 @@ func (st *Store) refit(s *Storage) error {
 	if err = errors.Join(err, old.Close()); err != nil {
 		return err
 	}
-	if err := st.removeRing(oldFile, oldSize); err != nil {
+	r.SetSpare(false)
+	if err := st.removeRing(oldFile); err != nil {
 		st.log.Warn("a ring file that is not needed any more stays", zap.Error(err))
 	}
 	return nil

@@ -1,10 +1,12 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -210,9 +212,11 @@ func TestADamagedRingFileIsKeptAside(t *testing.T) {
 	}{
 		"a record":    {func(b []byte) []byte { b[4096+11] = 255; return b }, []string{"one"}},
 		"lost pages":  {func(b []byte) []byte { clear(b[4096+11:]); return b }, []string{"one"}},
-		"the header":  {func(b []byte) []byte { b[9]++; return b }, nil},
-		"cut":         {func(b []byte) []byte { return b[:5000] }, nil},
-		"longer":      {func(b []byte) []byte { return append(b, 0) }, nil},
+		"the header":  {func(b []byte) []byte { b[9]++; return b }, []string{"one", "two", "three"}},
+		"no header":   {func(b []byte) []byte { clear(b[:4096]); return b }, []string{"one", "two", "three"}},
+		"cut":         {func(b []byte) []byte { return b[:5000] }, []string{"one", "two", "three"}},
+		"empty":       {func(b []byte) []byte { return nil }, nil},
+		"longer":      {func(b []byte) []byte { return append(b, 0) }, []string{"one", "two", "three"}},
 		"all is zero": {func(b []byte) []byte { clear(b[4096:]); return b }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -291,8 +295,9 @@ func TestRingFilesAreKeptIfTheStateIsLost(t *testing.T) {
 	}
 }
 
-// A ring file that is not there, on a file system that was lost with the power.
-func TestALostRingFile(t *testing.T) {
+// Without a ring file that has records no node starts: its file system may not be mounted. It
+// takes an empty file to give the records up. A ring file without records is not missed.
+func TestAMissingRingFile(t *testing.T) {
 	n := newTrial(t)
 	n.start()
 	n.push("c", false, 10, 20)
@@ -301,18 +306,218 @@ func TestALostRingFile(t *testing.T) {
 	n.pop("d")
 	n.deliver(0)
 	n.crash()
+	ring, _ := n.dir.Content("ring-000001.dat")
 	n.dir.Remove("ring-000001.dat")
 	n.dir.Remove("ring-000002.dat")
+	for range 2 {
+		_, err := n.load(n.dir)
+		if err == nil || !strings.Contains(err.Error(), "storage c has 2 records in a ring file that is not there: open data/ring-000001.dat") {
+			t.Fatalf("got error %v", err)
+		}
+	}
+	given := n.dir.Clone()
+	n.dir.Put("ring-000001.dat", ring)
+	n.start() // compares
+	n.crash()
+
+	n.dir = given
+	n.dir.Put("ring-000001.dat", nil)
 	q := n.queue("c")
 	q.items[0].gone, q.items[1].gone = yes, yes
 	logs := logged(&n.options)
-	n.examine(n.dir.Clone(), "and its rings lost", 0)
-	if found := logs.FilterLevelExact(zapcore.ErrorLevel).Len(); found != 1 {
-		t.Errorf("%d errors were logged, want one, about the ring that had records", found)
-	}
 	n.start()
+	if found := logs.FilterLevelExact(zapcore.ErrorLevel).FilterMessageSnippet("records of a ring are lost").Len(); found == 0 {
+		t.Error("no error was logged about the ring that had records")
+	}
 	n.push("c", false, 30)
 	n.crash()
+	n.start()
+}
+
+// Ring files in memory may be gone because the machine was started.
+func TestMissingRingFilesInMemory(t *testing.T) {
+	const memory = "/dev/shm"
+	var fs unix.Statfs_t
+	if err := unix.Statfs(memory, &fs); err != nil || fs.Type != unix.TMPFS_MAGIC {
+		t.Skipf("%s is no file system in memory: %v", memory, err)
+	}
+	rings, err := os.MkdirTemp(memory, "rings")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(rings) })
+	o := realStore(t.TempDir())
+	o.RingDir = rings
+	cs := mustLoad(t, o)
+	push(t, cs, "c", "in memory")
+	cs.shared.store.lock.Close() // killed
+	if err := os.Remove(filepath.Join(rings, "ring-000001.dat")); err != nil {
+		t.Fatal(err)
+	}
+	logs := logged(&o)
+	cs = mustLoad(t, o)
+	if found := logs.FilterLevelExact(zapcore.ErrorLevel).FilterMessageSnippet("records of a ring are lost").Len(); found != 1 {
+		t.Errorf("%d errors were logged, want one", found)
+	}
+	if err := cs.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A start that fails with the last of the dump files has lost nothing, whatever has been
+// configured for it.
+func TestAStartThatFailsLateLosesNothing(t *testing.T) {
+	for name, configure := range map[string]func(n *trial){
+		"as before":       func(*trial) {},
+		"rings in memory": func(n *trial) { n.options.RingInFile = false },
+		"smaller rings":   func(n *trial) { n.sizes["c"] = 40 },
+		"larger rings":    func(n *trial) { n.sizes["c"] = 400 },
+		"no rings":        func(n *trial) { n.sizes["c"] = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newTrial(t)
+			n.start()
+			n.push("c", false, 20, 30, 20, 90, 10)
+			n.push("d", false, 10)
+			n.crash()
+			n.dir.Put("z.rq", dumpOf("from a dump"))
+			n.queue("z").exists = yes
+			n.queue("z").items = []*item{{payload: "from a dump", pushed: yes}}
+			configure(n)
+			n.dir.Before = func(c disktest.Call) error {
+				if c.Op == "open" && c.Name == "z.rq" {
+					return errInjected
+				}
+				return nil
+			}
+			if _, err := n.load(n.dir); !errors.Is(err, errInjected) {
+				t.Fatalf("got error %v", err)
+			}
+			n.dir = n.dir.Clone()
+			n.options.RingInFile = true
+			n.start() // compares
+			n.stop()
+			n.start()
+		})
+	}
+}
+
+// A ring file with records that no storage has is kept: the state file has lost the storage.
+// One that no storage needs any more is deleted, and those of others are left.
+func TestStrayRingFiles(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.push("c", false, 10, 20)
+	n.push("d", false, 10)
+	n.crash()
+	slots, err := state.Open(n.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, slot := range slots.Used() {
+		slots.Free(slot)
+	}
+	if err := slots.Close(); err != nil {
+		t.Fatal(err)
+	}
+	records, _ := n.dir.Content("ring-000001.dat")
+	spare := slices.Clone(records)
+	spare[40] = 1
+	n.dir.Put("ring-000002.dat", spare)
+	n.dir.Put("ring-000003.dat", make([]byte, 5000))
+	n.dir.Put("ring-000004.dat", []byte("no ring at all"))
+	n.settle(nil)
+	logs := logged(&n.options)
+	n.start()
+	if found := logs.FilterLevelExact(zapcore.ErrorLevel).FilterMessageSnippet("a ring file has records").Len(); found == 0 {
+		t.Error("no error was logged")
+	}
+	n.push("c", false, 10)
+	n.stop()
+	n.start()
+	n.stop()
+	want := []string{"c.rq", "ring-000001-aside.dat", "ring-000004.dat"}
+	if got := n.dir.Names(); !slices.Equal(got, want) {
+		t.Errorf("there are %q, want %q", got, want)
+	}
+	if got, _ := n.dir.Content("ring-000001-aside.dat"); string(got) != string(records) {
+		t.Error("the ring file that is kept was changed")
+	}
+}
+
+// A state file that has lost storages keeps the node from starting, and from forgetting them.
+func TestAStateFileThatHasLostStorages(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.push("c", false, 10, 20, 90)
+	n.push("d", false, 10, 20, 90)
+	n.crash()
+	content, _ := n.dir.Content("storages.dat")
+	damaged := slices.Clone(content)
+	for at := 4096; at < len(damaged); at += 1024 {
+		if damaged[at] == 1 {
+			clear(damaged[at : at+1024])
+			break
+		}
+	}
+	n.dir.Put("storages.dat", damaged)
+	for range 2 {
+		if _, err := n.load(n.dir); !errors.Is(err, state.ErrDamaged) {
+			t.Fatalf("got error %v, want %v", err, state.ErrDamaged)
+		}
+	}
+	n.dir.Put("storages.dat", content)
+	n.start() // compares
+}
+
+// A dump that a stop has written, and that was gone before the stop was finished, may have
+// been loaded by a D node or not: its ring file is kept.
+func TestADumpThatIsGoneBeforeTheStopIsFinished(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.push("c", false, 10, 20)
+	records, _ := n.dir.Content("ring-000001.dat")
+	var killed *disktest.Dir
+	n.dir.After = func(c disktest.Call) {
+		if c.Op == "rename" && strings.HasPrefix(c.Name, "dump-") {
+			killed = n.dir.Clone()
+		}
+	}
+	n.stop()
+	killed.Remove("c.rq")
+	n.dir = killed
+	n.settle(nil)
+	logs := logged(&n.options)
+	n.start()
+	if found := logs.FilterLevelExact(zapcore.ErrorLevel).FilterMessageSnippet("the dump file that the last stop has written is gone").Len(); found == 0 {
+		t.Error("no error was logged")
+	}
+	if got, _ := n.dir.Content("ring-000001-aside.dat"); string(got) != string(records) {
+		t.Error("the ring file was not kept")
+	}
+}
+
+// Rings in memory are dumped also if the overflow could not be closed.
+func TestRingsInMemoryAreDumpedWithoutAnIndex(t *testing.T) {
+	n := newTrial(t)
+	n.options.RingInFile = false
+	n.start()
+	n.push("c", false, 10, 20, 90, 30)
+	n.faulty = true
+	n.dir.Before = func(c disktest.Call) error {
+		if c.Name == "ofchannels-new.csv" {
+			return errInjected
+		}
+		return nil
+	}
+	n.stop()
+	if n.errors == 0 {
+		t.Error("the stop did not fail")
+	}
+	n.dir = n.dir.Clone()
+	n.start() // compares
+	n.dir.Before = nil
+	n.stop()
 	n.start()
 }
 

@@ -145,6 +145,7 @@ func (n *trial) start() {
 	n.markLossy()
 	n.point("loaded")
 	n.channels.Commit()
+	n.markLossy()
 }
 
 // markLossy takes note of records that a kill may lose: those of rings in memory, where a

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/dump"
@@ -32,20 +33,31 @@ func (l *loader) finishStop() (slots []*state.Slot, err error) {
 	return slots, nil
 }
 
-// finishDump gives a dump that is complete its name, unless it has it.
+// finishDump gives a dump that is complete its name, unless it has it, and then deletes the
+// ring file with the same records.
 func (st *Store) finishDump(slot *state.Slot) error {
-	switch _, err := st.dir.Stat(temporaryDump(slot)); {
+	storage, number := slot.Identity().Storage, slot.Positions().RingFile
+	_, err := st.dir.Stat(temporaryDump(slot))
+	if err == nil {
+		err = dump.Commit(st.dir, temporaryDump(slot), storage)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		_, err = st.dir.Stat(dump.FileName(storage))
+	}
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		st.options.Logs("storage:"+storage).Error("the dump file that the last stop has written is gone; "+
+			"if its records were not loaded elsewhere, put it back",
+			zap.String("file", st.dir.Path(dump.FileName(storage))), zap.String("ring file kept as", st.keepRing(number)))
 		return nil
 	case err != nil:
 		return err
 	}
-	return dump.Commit(st.dir, temporaryDump(slot), slot.Identity().Storage)
+	return st.removeRing(number)
 }
 
-// removeStrays deletes files that no slot refers to: rings of channels that were being
+// noteStrays finds files that no slot refers to: rings of channels that were being
 // created or removed when the process ended, and dumps that were being written.
-func (l *loader) removeStrays(slots []*state.Slot) error {
+func (l *loader) noteStrays(slots []*state.Slot) error {
 	st := l.store
 	known := make(map[uint64]bool)
 	for _, slot := range slots {
@@ -63,7 +75,7 @@ func (l *loader) removeStrays(slots []*state.Slot) error {
 		}
 		if number, ok := numbered(e.Name(), ringFormat); ok && !known[number] {
 			st.lastRing = max(st.lastRing, number)
-			st.removeStrayRing(e.Name())
+			st.strayRings = append(st.strayRings, e.Name())
 		}
 	}
 	if l.fresh {
@@ -74,27 +86,46 @@ func (l *loader) removeStrays(slots []*state.Slot) error {
 	}
 	for _, e := range entries {
 		if _, ok := numbered(e.Name(), dumpFormat); ok {
-			if err := st.dir.Remove(e.Name()); err != nil {
-				st.log.Warn("an incomplete dump could not be deleted", zap.Error(err))
-			}
+			st.strayDumps = append(st.strayDumps, e.Name())
 		}
 	}
 	return nil
 }
 
-// removeStrayRing deletes a ring file if it is one of this data directory.
-func (st *Store) removeStrayRing(name string) {
-	owner, ok, err := ring.OwnerOf(st.rings, name)
+// tidy deletes the strays that nobody needs.
+func (st *Store) tidy() {
+	for _, name := range st.strayDumps {
+		if err := st.dir.Remove(name); err != nil {
+			st.log.Warn("an incomplete dump could not be deleted", zap.Error(err))
+		}
+	}
+	for _, name := range st.strayRings {
+		if err := st.tidyRing(name); err != nil {
+			st.log.Warn("a stray ring file could not be deleted, or kept under another name", zap.Error(err))
+		}
+	}
+}
+
+// tidyRing deletes a ring file if it is one of this data directory, and spare. One that is
+// not has records, and their storage is not in the state file any more.
+func (st *Store) tidyRing(name string) error {
+	whose, err := ring.WhoseIs(st.rings, name)
+	path := zap.String("file", st.rings.Path(name))
 	switch {
-	case err == nil && ok && (owner.Instance == 0 || owner.Instance == st.owner(0).Instance):
-		err = st.rings.Remove(name)
-	case err == nil && ok:
-		st.log.Warn("ignored: the ring file of another node, or one whose "+state.FileName+" is lost",
-			zap.String("file", st.rings.Path(name)))
+	case err != nil:
+		return err
+	case whose.Blank, whose.Spare && whose.Intact && whose.Instance == st.instance():
+		return st.rings.Remove(name)
+	case !whose.Intact:
+		st.log.Warn("ignored: not a ring file, or a damaged one", path)
+	case whose.Instance != st.instance():
+		st.log.Warn("ignored: the ring file of another node, or one whose "+state.FileName+" is lost", path)
+	default:
+		st.log.Error("a ring file has records of a storage that "+state.FileName+" does not tell of any more: that file is damaged. "+
+			"Get its last copy, if there is one, and the ring file under its old name into an empty directory, and start a node there",
+			path, zap.String("kept as", st.keepRing(whose.Number)))
 	}
-	if err != nil {
-		st.log.Warn("a stray ring file could not be deleted", zap.Error(err))
-	}
+	return nil
 }
 
 // chain is the records of a storage in the overflow.
@@ -244,9 +275,12 @@ func (l *loader) place(s *Storage) (err error) {
 	}
 	if k.slot == nil {
 		st.options.Logs("scan-diskoverflow").Info("storage created", zap.String("storage", s.name))
-		return k.register(s)
+		err = k.register(s)
+	} else {
+		err = s.resume() // what the ring in memory had is gone
 	}
-	return s.resume() // what the ring in memory had is gone
+	s.ring.SetSpare(false)
+	return err
 }
 
 // openRing opens the ring of a slot. What is intact in a damaged one goes to another, and the
@@ -257,15 +291,29 @@ func (l *loader) openRing(s *Storage) error {
 	found, err := ring.Open(st.rings, st.ringName(at.RingFile), st.owner(at.RingFile), at.Capacity,
 		ring.Positions{Read: at.Read, Write: at.Write, Gap: at.Gap, Held: at.Held})
 	var damage *ring.DamageError
+	damaged, missing := errors.As(err, &damage), errors.Is(err, fs.ErrNotExist)
 	switch {
 	case err == nil:
-		st.ringBytes += at.Capacity
 		s.ring = found
 		return s.resume()
-	case !errors.As(err, &damage) && !errors.Is(err, fs.ErrNotExist):
+	case !damaged && !missing:
 		return err
+	case (missing || damaged && damage.Foreign) && at.Held > 0 && !st.ringsForgotten():
+		return fmt.Errorf("storage %s has %d records in a ring file that is not there: %w. Is [Storage] ring_dir what it was, "+
+			"and mounted? If the file is lost for good, make an empty one of that name: then the node starts without these records",
+			s.name, at.Held, err)
 	}
 	return l.replaceRing(s, found, err)
+}
+
+// ringsForgotten reports whether the ring files are in memory, and so may be gone since the
+// machine was started.
+func (st *Store) ringsForgotten() bool {
+	var fs unix.Statfs_t
+	if st.options.RingDir == "" || unix.Statfs(st.options.RingDir, &fs) != nil {
+		return false
+	}
+	return fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC
 }
 
 // replaceRing gives a storage whose ring is damaged another one, with what was found.
@@ -286,12 +334,26 @@ func (l *loader) replaceRing(s *Storage, found *ring.Ring, reason error) (err er
 			return err
 		}
 	}
-	if at.Held > 0 {
-		st.options.Logs("storage:"+s.name).Error("records of a ring are lost",
+	if at.Held > 0 || !errors.Is(reason, fs.ErrNotExist) {
+		what := "records of a ring are lost: look what the file that is kept still has of them"
+		if found != nil && damageOf(reason).Got == at.Held {
+			what = "the file of a ring is damaged, but its records are not: they are in another now"
+		}
+		st.options.Logs("storage:"+s.name).Error(what,
 			zap.Uint64("expected", at.Held), zap.Int("found", s.ring.Held()), zap.Error(reason),
 			zap.String("file kept as", st.keepRing(at.RingFile)))
 	}
-	return s.resume()
+	err = s.resume()
+	s.ring.SetSpare(false)
+	return err
+}
+
+// damageOf returns the damage that an error tells of, or none.
+func damageOf(err error) (damage ring.DamageError) {
+	if d := (*ring.DamageError)(nil); errors.As(err, &d) {
+		damage = *d
+	}
+	return damage
 }
 
 // ringName returns the name of a ring file. A start that was killed may have set it aside
@@ -310,7 +372,7 @@ func (st *Store) ringName(number uint64) string {
 // where it is. No other ring file gets its number.
 func (st *Store) keepRing(number uint64) string {
 	name, aside := st.ringName(number), asideRing(number)
-	if owner, ok, err := ring.OwnerOf(st.rings, name); err != nil || !ok || owner != st.owner(number) {
+	if whose, err := ring.WhoseIs(st.rings, name); err != nil || whose.Intact && whose.Owner != st.owner(number) {
 		return "" // it is not there, or another one's
 	}
 	if name != aside {

@@ -126,6 +126,7 @@ func (s *Storage) remove() {
 	}
 	s.overflow.Remove()
 	if s.kept != nil {
+		s.ring.SetSpare(true)
 		s.kept.remove()
 		s.kept, s.dirty = nil, false
 	}

@@ -33,10 +33,11 @@ type Store struct {
 	imported   []*kept // storages with the records of a dump file that is still there
 	newState   bool    // state told nothing: dumps and index did
 
-	mu        sync.Mutex
-	lastRing  uint64 // number of a ring file
-	ringBytes uint64 // capacity of all rings in files
-	serving   bool   // rings are made for new channels, not for those that are being loaded
+	// Files that no storage needs, until Commit deletes them, or keeps what may be in them.
+	strayRings, strayDumps []string
+
+	mu       sync.Mutex
+	lastRing uint64 // number of a ring file
 
 	ticking sync.WaitGroup
 	stop    chan struct{}
@@ -116,28 +117,16 @@ func (st *Store) newRing(storage string, capacity uint64) (r *ring.Ring, number 
 	return r, 0, err
 }
 
-// newRingFile makes a ring in a file, unless that would leave less free space than all
-// rings have: it is needed for the overflow, and for the dumps of a clean stop. Another node
-// may have its rings in the same directory.
+// newRingFile makes a ring in a file, which is spare. Another node may have its rings in the
+// same directory.
 func (st *Store) newRingFile(capacity uint64) (*ring.Ring, uint64, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if d, ok := st.dir.(interface{ FreeSpace() (uint64, error) }); ok && st.serving && st.dir == st.rings {
-		free, err := d.FreeSpace()
-		if err != nil {
-			return nil, 0, err
-		}
-		if wanted := st.ringBytes + 2*capacity; free < wanted {
-			return nil, 0, fmt.Errorf("%d bytes are free, %d are wanted, so that there is room for overflow and dumps: %w",
-				free, wanted, unix.ENOSPC)
-		}
-	}
 	for {
 		st.lastRing++
 		r, err := ring.Create(st.rings, ringFile(st.lastRing), st.owner(st.lastRing), capacity)
 		switch {
 		case err == nil:
-			st.ringBytes += capacity
 			return r, st.lastRing, nil
 		case !errors.Is(err, fs.ErrExist):
 			return nil, 0, err
@@ -146,8 +135,10 @@ func (st *Store) newRingFile(capacity uint64) (*ring.Ring, uint64, error) {
 }
 
 func (st *Store) owner(number uint64) ring.Owner {
-	return ring.Owner{Instance: st.state.Header().Instance, Number: number}
+	return ring.Owner{Instance: st.instance(), Number: number}
 }
+
+func (st *Store) instance() uint64 { return st.state.Header().Instance }
 
 // fill gives a new storage its places.
 func (st *Store) fill(s *Storage, capacity uint64) (err error) {
@@ -164,8 +155,9 @@ func (st *Store) fill(s *Storage, capacity uint64) (err error) {
 	}
 	if err != nil {
 		s.ring.Close()
-		return errors.Join(err, st.removeRing(k.ringFile, capacity))
+		return errors.Join(err, st.removeRing(k.ringFile))
 	}
+	s.ring.SetSpare(false)
 	return nil
 }
 
@@ -212,21 +204,21 @@ func (k *kept) rename(name string) {
 
 // remove forgets the storage.
 func (k *kept) remove() {
-	at := k.slot.Positions()
 	k.store.state.Free(k.slot)
 	k.queue.Published()
-	if err := k.store.removeRing(at.RingFile, at.Capacity); err != nil {
+	if err := k.store.removeRing(k.ringFile); err != nil {
 		k.store.log.Error("a ring file that is not needed any more stays", zap.Error(err))
+	}
+	if err := k.deleteDump(); err != nil {
+		k.store.log.Error("a removed channel comes back with the next start, because a dump file could not be deleted: delete it",
+			zap.Error(err))
 	}
 }
 
-func (st *Store) removeRing(number, capacity uint64) error {
+func (st *Store) removeRing(number uint64) error {
 	if number == 0 {
 		return nil
 	}
-	st.mu.Lock()
-	st.ringBytes -= min(capacity, st.ringBytes)
-	st.mu.Unlock()
 	return removeFile(st.rings, ringFile(number))
 }
 

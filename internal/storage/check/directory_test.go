@@ -209,7 +209,17 @@ func TestSituations(t *testing.T) {
 			path := killed(t)
 			remove(t, path, "ring-000002.dat")
 			return path
+		}, true},
+		{"killed-ring-header-damaged", func(t *testing.T) string {
+			path := killed(t)
+			patch(t, path, "ring-000001.dat", 8, "\x00\x00")
+			return path
 		}, false},
+		{"killed-slots-lost", func(t *testing.T) string {
+			path := killed(t)
+			patch(t, path, "storages.dat", 4096, strings.Repeat("\x00", 60<<10))
+			return path
+		}, true},
 		{"killed-state-missing", func(t *testing.T) string {
 			path := killed(t)
 			remove(t, path, "storages.dat")

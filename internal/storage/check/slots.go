@@ -14,14 +14,18 @@ import (
 // readState reads the state file; if there is none, or a damaged one, it returns nil.
 func (c *checker) readState() (*state.Snapshot, error) {
 	snapshot, err := state.Inspect(c.dir)
+	if err == nil && !c.running {
+		err = snapshot.Lost
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case errors.Is(err, state.ErrDamaged):
+		snapshot = nil
 		c.fault(Fault{File: state.FileName, Problem: strings.TrimPrefix(err.Error(), c.dir.Path(state.FileName)+": "),
-			Meaning: "only this file tells where in ring files and overflow the records of each storage begin and end; a start fails or loses records",
-			Remedy: "keep a copy of the directory. Without this file and without ring-*.dat, a start goes on with the dumps " +
-				"and with what the overflow index tells; ring files without it are deleted"})
+			Meaning: "only this file tells where in ring files and overflow the records of each storage begin and end; a start fails",
+			Remedy: "get its last good copy back. Without this file, a start goes on with the dumps " +
+				"and with what the overflow index tells, and leaves ring files as they are"})
 	case err != nil:
 		return nil, err
 	}
@@ -80,14 +84,24 @@ func (c *checker) checkRing(s *Storage, instance uint64, at state.Positions) {
 		Meaning: fmt.Sprintf("of its %d records, the next start goes on with the first %d; the others are lost", at.Held, intact.Records),
 		Remedy:  "keep a copy of storages.dat, which tells where its records begin and end; the next start sets the ring file aside"}
 	var damage *ring.DamageError
+	missing := errors.Is(err, fs.ErrNotExist)
+	if errors.As(err, &damage) {
+		f.Problem, missing = damage.Reason, damage.Foreign
+	}
 	switch {
-	case err == nil, at.Held == 0:
+	case err == nil, missing && at.Held == 0:
 		return
-	case errors.As(err, &damage):
-		f.Problem = damage.Reason
-	case errors.Is(err, fs.ErrNotExist):
-		f.Problem = "the ring file is not there"
-		f.Remedy = "if [Storage] ring_dir is set, check with --ring-dir; otherwise get the file back before the next start"
+	case missing:
+		if f.Problem == "" {
+			f.Problem = "the ring file is not there"
+		}
+		f.Meaning = fmt.Sprintf("a node does not start without its %d records, unless ring_dir is in memory", at.Held)
+		f.Remedy = "if [Storage] ring_dir is set, check with --ring-dir; otherwise get the file back before the next start, " +
+			"or make an empty one of that name to do without the records"
+	case damage != nil && damage.Got == damage.Want:
+		f.Meaning = "its records are intact"
+		f.Remedy = "none; the next start moves them to another file and sets this one aside"
+	case damage != nil:
 	default:
 		c.unreadable(err)
 		return
@@ -95,7 +109,26 @@ func (c *checker) checkRing(s *Storage, instance uint64, at state.Positions) {
 	c.fault(f)
 }
 
-// strayRings looks for ring files that no slot refers to. A start deletes them.
+// strayRing judges a ring file that no storage has, as a start does.
+func (c *checker) strayRing(name string, instance uint64) {
+	whose, err := ring.WhoseIs(c.rings, name)
+	switch {
+	case err != nil:
+		c.unreadable(err)
+	case whose.Blank, whose.Spare && whose.Intact && whose.Instance == instance:
+		c.note(name, "a ring file of no storage, so of a channel that was being created or removed; the next start deletes it")
+	case !whose.Intact:
+		c.note(name, "not a ring file, or a damaged one, and no storage has it")
+	case whose.Instance != instance:
+		c.note(name, "a ring file of another node")
+	default:
+		c.fault(Fault{File: name, Problem: "a ring file with records, and no storage in storages.dat has it",
+			Meaning: "storages.dat is damaged; the next start sets the ring file aside, because nothing tells its records from old bytes",
+			Remedy:  "get the last good copy of storages.dat back before the next start"})
+	}
+}
+
+// strayRings looks for ring files that no slot refers to.
 func (c *checker) strayRings(snapshot *state.Snapshot) {
 	entries, err := c.rings.List()
 	if err != nil {
@@ -114,7 +147,7 @@ func (c *checker) strayRings(snapshot *state.Snapshot) {
 			continue
 		}
 		if snapshot != nil {
-			c.note(name, "a ring file of no storage, so of a channel that was being created or removed; the next start deletes it")
+			c.strayRing(name, snapshot.Header.Instance)
 			continue
 		}
 		c.report.Situation = Killed

@@ -3,7 +3,6 @@ package disk
 import (
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 
@@ -65,19 +64,6 @@ func (d directory) Sync() error {
 	}
 	defer f.Close()
 	return f.Sync()
-}
-
-// FreeSpace is the number of bytes that can still be stored in the file system, as far as
-// it tells: one without blocks does not.
-func (d directory) FreeSpace() (uint64, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(d.path, &s); err != nil {
-		return 0, fmt.Errorf("statfs %s: %w", d.path, err)
-	}
-	if s.Blocks == 0 {
-		return math.MaxUint64, nil
-	}
-	return s.Bavail * uint64(s.Frsize), nil
 }
 
 type file struct{ *os.File }

@@ -91,9 +91,6 @@ func TestDirectory(t *testing.T) {
 	if err := d.Remove("new"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Remove of a file that does not exist: got error %v", err)
 	}
-	if free, err := d.(interface{ FreeSpace() (uint64, error) }).FreeSpace(); err != nil || free == 0 {
-		t.Errorf("FreeSpace: got %d, %v", free, err)
-	}
 }
 
 // What is reserved can't fail to be stored for lack of space: there are blocks for it.

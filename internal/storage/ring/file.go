@@ -1,9 +1,11 @@
 package ring
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
@@ -11,18 +13,23 @@ import (
 
 // A ring file is a page that tells whose ring it is, and then the block of memory:
 //
-//	0     8          16       24                4096
-//	┌─────┬──────────┬────────┬──────────┬ … ┬──────┬───────────────────
-//	│magic│ instance │ number │ capacity │   │      │ data …
-//	└─────┴──────────┴────────┴──────────┴ … ┴──────┴───────────────────
+//	0     8          16       24         32      40      4096
+//	┌─────┬──────────┬────────┬──────────┬───────┬─────┬ … ┬───────────────────
+//	│magic│ instance │ number │ capacity │ check │spare│   │ data …
+//	└─────┴──────────┴────────┴──────────┴───────┴─────┴ … ┴───────────────────
 //
 // It holds no positions: those are kept elsewhere, as Positions, and brought up to date
 // after every change. The bytes of a record are stored before the positions that include
 // it, and no byte is reused before the positions that free it are stored; so whenever the
 // process ends, the positions stored last fit the bytes.
+//
+// spare is 1 as long as no storage needs the file: from its creation until a storage has it,
+// and from just before a storage gives it up. So a file that no storage knows, and that is not
+// spare, holds records whose positions are lost.
 const (
-	fileMagic  = "DMQRING1"
-	ownerSize  = len(fileMagic) + 16
+	fileMagic  = "DMQRING2"
+	headSize   = len(fileMagic) + 3*8 + 8
+	spareAt    = headSize
 	fileHeader = 4096
 )
 
@@ -34,11 +41,14 @@ type Positions struct{ Read, Write, Gap, Held uint64 }
 // Owner says whose ring a file is, so that a stray file is not taken for it.
 type Owner struct{ Instance, Number uint64 }
 
-// DamageError says that a ring file does not hold all the records it should.
+// DamageError says that a ring file does not hold all the records it should, or is damaged
+// otherwise.
 type DamageError struct {
 	File      string
 	Want, Got uint64 // records
 	Reason    string
+	// Foreign says that the file is another ring's, and intact.
+	Foreign bool
 }
 
 func (e *DamageError) Error() string {
@@ -46,7 +56,7 @@ func (e *DamageError) Error() string {
 }
 
 // Create makes a ring in a new file, whose disk space is reserved at once so that
-// storing a record cannot fail later.
+// storing a record cannot fail later. The file is spare.
 func Create(dir disk.Dir, name string, owner Owner, capacity uint64) (*Ring, error) {
 	if capacity > maxCapacity {
 		return nil, fmt.Errorf("ring of %d bytes: larger than the address space", capacity)
@@ -60,13 +70,26 @@ func Create(dir disk.Dir, name string, owner Owner, capacity uint64) (*Ring, err
 	if err != nil {
 		return nil, errors.Join(err, dir.Remove(name))
 	}
+	r.SetSpare(true)
 	copy(r.mapping.Bytes(), header(owner, capacity))
 	return r, nil
 }
 
+// SetSpare says in the file, if there is one, whether no storage needs it.
+func (r *Ring) SetSpare(spare bool) {
+	if r.mapping == nil {
+		return
+	}
+	var flag uint64
+	if spare {
+		flag = 1
+	}
+	binary.LittleEndian.PutUint64(r.mapping.Bytes()[spareAt:], flag)
+}
+
 // Open opens the ring in an existing file. If the file holds fewer intact records than
-// the positions tell, it returns both a ring with those at the front and a *DamageError;
-// if it cannot be used at all, no ring.
+// the positions tell, or is damaged otherwise, it returns both a ring with the intact ones at
+// the front, only to be read, and a *DamageError; if it cannot be used at all, no ring.
 func Open(dir disk.Dir, name string, owner Owner, capacity uint64, at Positions) (*Ring, error) {
 	file, err := dir.Open(name)
 	if err != nil {
@@ -77,21 +100,46 @@ func Open(dir disk.Dir, name string, owner Owner, capacity uint64, at Positions)
 	if err != nil {
 		return nil, err
 	}
-	if capacity > maxCapacity || uint64(size) != fileHeader+capacity {
-		return nil, &DamageError{dir.Path(name), at.Held, 0, fmt.Sprintf("it has %d bytes, not %d", size, fileHeader+capacity)}
+	damage := &DamageError{File: dir.Path(name), Want: at.Held}
+	var r *Ring
+	if whole := fileHeader + capacity; capacity <= maxCapacity && uint64(size) == whole {
+		r, err = mapFile(file, capacity)
+	} else {
+		damage.Reason = fmt.Sprintf("it has %d bytes, not %d", size, whole)
+		if capacity > maxCapacity || size <= fileHeader {
+			return nil, damage
+		}
+		r, err = mapBytes(file, min(size, int64(whole)))
 	}
-	r, err := mapFile(file, capacity)
 	if err != nil {
 		return nil, err
 	}
-	if head := header(owner, capacity); string(r.mapping.Bytes()[:len(head)]) != string(head) {
-		r.Close()
-		return nil, &DamageError{dir.Path(name), at.Held, 0, "it belongs to another storage"}
+	r.examine(r.mapping.Bytes(), owner, capacity, at, damage)
+	switch {
+	case damage.Foreign:
+		return nil, errors.Join(damage, r.Close())
+	case damage.Reason != "":
+		return r, damage
 	}
-	if reason := r.restore(at); reason != "" {
-		return r, &DamageError{dir.Path(name), at.Held, uint64(r.held), reason}
-	}
+	r.SetSpare(false)
 	return r, nil
+}
+
+// examine finds the records in a mapped file and adds to damage what is wrong.
+func (r *Ring) examine(file []byte, owner Owner, capacity uint64, at Positions, damage *DamageError) {
+	whose := parseHead(file)
+	if damage.Foreign = whose.Intact && whose.Owner != owner; damage.Foreign {
+		damage.Reason = "it belongs to another storage"
+		return
+	}
+	reason := r.restore(at, capacity)
+	damage.Got = uint64(r.held)
+	if damage.Reason == "" {
+		damage.Reason = reason
+	}
+	if damage.Reason == "" && string(file[:headSize]) != string(header(owner, capacity)) {
+		damage.Reason = "its header is damaged"
+	}
 }
 
 func mapFile(file disk.File, capacity uint64) (*Ring, error) {
@@ -99,6 +147,10 @@ func mapFile(file disk.File, capacity uint64) (*Ring, error) {
 	if err := file.Allocate(size); err != nil {
 		return nil, err
 	}
+	return mapBytes(file, size)
+}
+
+func mapBytes(file disk.File, size int64) (*Ring, error) {
 	m, err := file.Map(size)
 	if err != nil {
 		return nil, err
@@ -106,21 +158,41 @@ func mapFile(file disk.File, capacity uint64) (*Ring, error) {
 	return &Ring{data: m.Bytes()[fileHeader:], mapping: m}, nil
 }
 
-// OwnerOf returns whose ring a file is. It is nobody's if its creation was not completed,
-// and ok is false if it is not a ring file.
-func OwnerOf(dir disk.Dir, name string) (owner Owner, ok bool, err error) {
+// Whose is what a ring file tells of itself.
+type Whose struct {
+	Owner
+	Intact bool // the rest is true
+	Spare  bool // no storage needs the file
+	Blank  bool // nothing has been stored there, its creation was not completed
+}
+
+// blankSize is how many bytes of data tell that there are none: every record has a length in
+// front, and in a ring that is not blank there is one at the start.
+const blankSize = 64 << 10
+
+// WhoseIs returns whose ring a file is.
+func WhoseIs(dir disk.Dir, name string) (Whose, error) {
 	file, err := dir.Open(name)
 	if err != nil {
-		return Owner{}, false, err
+		return Whose{}, err
 	}
 	defer file.Close()
-	b := make([]byte, ownerSize)
-	if n, err := file.ReadAt(b, 0); n < len(b) && err != io.EOF {
-		return Owner{}, false, err
+	b := make([]byte, fileHeader+blankSize)
+	n, err := file.ReadAt(b, 0)
+	if n < len(b) && err != io.EOF {
+		return Whose{}, err
 	}
-	owner = Owner{binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])}
-	blank := string(b) == string(make([]byte, ownerSize))
-	return owner, blank || string(b[:len(fileMagic)]) == fileMagic, nil
+	w := parseHead(b)
+	w.Blank = len(bytes.TrimLeft(b, "\x00")) == 0
+	return w, nil
+}
+
+func parseHead(b []byte) Whose {
+	word := func(i int) uint64 { return binary.LittleEndian.Uint64(b[len(fileMagic)+8*i:]) }
+	w := Whose{Owner: Owner{word(0), word(1)}}
+	w.Intact = string(b[:headSize]) == string(header(w.Owner, word(2)))
+	w.Spare = binary.LittleEndian.Uint64(b[spareAt:]) == 1
+	return w
 }
 
 // header is the beginning of the file.
@@ -128,18 +200,20 @@ func header(owner Owner, capacity uint64) []byte {
 	b := []byte(fileMagic)
 	b = binary.LittleEndian.AppendUint64(b, owner.Instance)
 	b = binary.LittleEndian.AppendUint64(b, owner.Number)
-	return binary.LittleEndian.AppendUint64(b, capacity)
+	b = binary.LittleEndian.AppendUint64(b, capacity)
+	sum := fnv.New64a()
+	sum.Write(b)
+	return binary.LittleEndian.AppendUint64(b, sum.Sum64())
 }
 
-// restore takes over positions as far as the records bear them out. It returns what is
-// wrong, or nothing.
-func (r *Ring) restore(at Positions) (reason string) {
-	size := uint64(len(r.data))
-	if at.Held == 0 {
+// restore takes over positions in a ring of that capacity, as far as the records bear them
+// out. It returns what is wrong, or nothing.
+func (r *Ring) restore(at Positions, size uint64) (reason string) {
+	if at == (Positions{}) {
 		return ""
 	}
 	wrapped := at.Write <= at.Read
-	if at.Held > size/HeaderSize || at.Gap > size || at.Read >= at.Gap || !wrapped && at.Write != at.Gap {
+	if at.Held == 0 || at.Held > size/HeaderSize || at.Gap > size || at.Read >= at.Gap || !wrapped && at.Write != at.Gap {
 		return "impossible positions"
 	}
 	r.read, r.next, r.gap, r.write = int(at.Read), int(at.Read), int(at.Gap), int(at.Write)
@@ -151,7 +225,7 @@ func (r *Ring) restore(at Positions) (reason string) {
 			pos, end, second = 0, at.Write, true
 		}
 		var run stretch
-		if run, reason = r.stretch(pos, end, at.Held-here.records); reason != "" {
+		if run, reason = r.stretch(pos, min(end, uint64(len(r.data))), at.Held-here.records); reason != "" {
 			break
 		}
 		pos += run.size
@@ -180,7 +254,7 @@ type stretch struct {
 // stretch returns what lies from pos on, where no more than so many records can be, or
 // what is wrong with it.
 func (r *Ring) stretch(pos, end, most uint64) (found stretch, reason string) {
-	if end-pos < HeaderSize {
+	if pos+HeaderSize > end {
 		return stretch{}, "records end too early"
 	}
 	length := binary.LittleEndian.Uint64(r.data[pos:])

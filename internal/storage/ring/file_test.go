@@ -210,11 +210,21 @@ func TestADamagedRingHasTheRecordsInFront(t *testing.T) {
 		"write far away":             {func(f []byte, at *Positions) []byte { at.Write = 1 << 63; return f }, []string{}},
 		"write at 0":                 {func(f []byte, at *Positions) []byte { at.Write = 0; return f }, all[:2]},
 		"no records":                 {func(f []byte, at *Positions) []byte { *at = Positions{}; return f }, []string{}},
-		"cut":                        {func(f []byte, at *Positions) []byte { return f[:len(f)-1] }, nil},
-		"longer":                     {func(f []byte, at *Positions) []byte { return append(f, 0) }, nil},
+		"no number of records":       {func(f []byte, at *Positions) []byte { at.Held = 0; return f }, []string{}},
+		"cut behind the records":     {func(f []byte, at *Positions) []byte { return f[:len(f)-1] }, all},
+		"cut in a record":            {func(f []byte, at *Positions) []byte { return f[:fileHeader+45] }, all[:1]},
+		"cut in front of a record":   {func(f []byte, at *Positions) []byte { return f[:fileHeader+40] }, all[:1]},
+		"cut in the header":          {func(f []byte, at *Positions) []byte { return f[:fileHeader] }, nil},
+		"longer":                     {func(f []byte, at *Positions) []byte { return append(f, 0) }, all},
 		"empty":                      {func(f []byte, at *Positions) []byte { return nil }, nil},
-		"another owner":              {func(f []byte, at *Positions) []byte { f[16]++; return f }, nil},
-		"no header":                  {func(f []byte, at *Positions) []byte { clear(f[:32]); return f }, nil},
+		"a bit in the magic":         {func(f []byte, at *Positions) []byte { f[0] ^= 1; return f }, all},
+		"a bit in the instance":      {func(f []byte, at *Positions) []byte { f[8] ^= 1; return f }, all},
+		"a bit in the number":        {func(f []byte, at *Positions) []byte { f[16] ^= 1; return f }, all},
+		"no header":                  {func(f []byte, at *Positions) []byte { clear(f[:fileHeader]); return f }, all},
+		"another owner": {func(f []byte, at *Positions) []byte {
+			copy(f, header(Owner{fileOwner.Instance + 1, fileOwner.Number}, 60))
+			return f
+		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := damaged(t, test.damage)
@@ -234,7 +244,10 @@ func TestADamagedRingHasTheRecordsInFront(t *testing.T) {
 			case !errors.As(err, &damage) || int(damage.Got) != len(test.want):
 				t.Errorf("got error %v, want a DamageError with %d records", err, len(test.want))
 			}
-			if r == nil {
+			if (damage != nil && damage.Foreign) != (name == "another owner") {
+				t.Errorf("got %+v", damage)
+			}
+			if r == nil || damage != nil {
 				return
 			}
 			// What is there is in order: it can be used and opened again.
@@ -253,23 +266,46 @@ func TestADamagedRingHasTheRecordsInFront(t *testing.T) {
 
 func TestWhoseARingFileIs(t *testing.T) {
 	dir := disktest.NewDir()
-	mustCreate(t, dir, 100)
+	r := mustCreate(t, dir, 100)
+	spare, _ := dir.Content("ring")
+	dir.Put("spare", spare)
+	if _, err := Open(dir, "ring", fileOwner, 100, Positions{}); err != nil {
+		t.Fatal(err)
+	}
+	needed, _ := dir.Content("ring")
+	dir.Put("needed", needed)
+	damaged := slices.Clone(needed)
+	damaged[9] ^= 1
+	dir.Put("damaged", damaged)
+	r.Push([]byte("x"))
+	used, _ := dir.Content("ring")
+	clear(used[:fileHeader])
+	dir.Put("without header", used)
+	r.SetSpare(true)
 	dir.Put("blank", make([]byte, 5000))
 	dir.Put("empty", nil)
-	dir.Put("foreign", []byte("something else that is longer than a header"))
+	dir.Put("foreign", []byte("something else that is longer than a header, so that it could be one"))
 	dir.Put("short", []byte("x"))
-	for name, want := range map[string]struct {
-		owner Owner
-		ok    bool
-	}{
-		"ring": {fileOwner, true}, "blank": {Owner{}, true}, "empty": {Owner{}, true}, "foreign": {Owner{}, false}, "short": {Owner{}, false},
+	for name, want := range map[string]Whose{
+		"ring":           {Owner: fileOwner, Intact: true, Spare: true},
+		"spare":          {Owner: fileOwner, Intact: true, Spare: true},
+		"needed":         {Owner: fileOwner, Intact: true},
+		"damaged":        {},
+		"without header": {},
+		"blank":          {Blank: true},
+		"empty":          {Blank: true},
+		"foreign":        {},
+		"short":          {},
 	} {
-		owner, ok, err := OwnerOf(dir, name)
-		if err != nil || ok != want.ok || ok && owner != want.owner {
-			t.Errorf("%s: got %+v, %v, %v; want %+v, %v", name, owner, ok, err, want.owner, want.ok)
+		got, err := WhoseIs(dir, name)
+		if !want.Intact {
+			got.Owner = Owner{}
+		}
+		if err != nil || got != want {
+			t.Errorf("%s: got %+v, %v; want %+v", name, got, err, want)
 		}
 	}
-	if _, _, err := OwnerOf(dir, "none"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := WhoseIs(dir, "none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that is not there: got error %v", err)
 	}
 }
@@ -368,7 +404,9 @@ func FuzzOpenFile(f *testing.F) {
 		if r.UsedSpace() > r.Capacity() {
 			t.Fatalf("%d bytes of %d are used", r.UsedSpace(), r.Capacity())
 		}
-		r.Push([]byte("new"))
+		if err == nil {
+			r.Push([]byte("new"))
+		}
 		used, total := r.UsedSpace(), 0
 		for r.Waiting() > 0 {
 			run, n := r.Take(1, 1)
@@ -384,6 +422,9 @@ func FuzzOpenFile(f *testing.F) {
 			t.Fatalf("records of %d bytes, but %d are used", total, used)
 		}
 		r.Free(total, r.Held())
+		if err != nil {
+			return // the ring is only to be read
+		}
 		if r.Held() != 0 || !r.Push(make([]byte, max(0, int(capacity)-HeaderSize))) && capacity >= HeaderSize {
 			t.Error("the emptied ring does not take a record that fills it")
 		}

@@ -28,24 +28,25 @@ func Inspect(dir disk.Dir, name string, owner Owner, capacity uint64, at Positio
 	if err != nil {
 		return Intact{}, err
 	}
-	damage := func(got uint64, reason string) error { return &DamageError{dir.Path(name), at.Held, got, reason} }
-	if capacity > maxCapacity || uint64(size) != fileHeader+capacity {
-		return Intact{}, damage(0, fmt.Sprintf("it has %d bytes, not %d", size, fileHeader+capacity))
+	damage := &DamageError{File: dir.Path(name), Want: at.Held}
+	whole := fileHeader + capacity
+	if capacity > maxCapacity || uint64(size) != whole {
+		damage.Reason = fmt.Sprintf("it has %d bytes, not %d", size, whole)
+		if capacity > maxCapacity || size <= fileHeader {
+			return Intact{}, damage
+		}
 	}
-	m, err := file.Map(size)
+	m, err := file.Map(min(size, int64(whole)))
 	if err != nil {
 		return Intact{}, err
 	}
 	defer m.Close()
 	err = readingMapped(dir.Path(name), func() error {
-		if string(m.Bytes()[:len(fileMagic)+24]) != string(header(owner, capacity)) {
-			return damage(0, "it belongs to another storage")
-		}
 		r := &Ring{data: m.Bytes()[fileHeader:]}
-		reason := r.restore(at)
+		r.examine(m.Bytes(), owner, capacity, at, damage)
 		found = r.intact()
-		if reason != "" {
-			return damage(uint64(r.held), reason)
+		if damage.Reason != "" {
+			return damage
 		}
 		return nil
 	})

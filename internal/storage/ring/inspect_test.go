@@ -89,7 +89,7 @@ func TestInspectFindsWhatOpenFinds(t *testing.T) {
 		}
 	}
 	for i, b := range intact {
-		if i >= 32 && i < fileHeader {
+		if i >= headSize && i < fileHeader {
 			continue // unused
 		}
 		for bit := range 8 {

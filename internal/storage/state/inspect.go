@@ -13,6 +13,9 @@ import (
 type Snapshot struct {
 	Header Header
 	Slots  []*Slot // those in use, by position; copies, which nobody else has
+	// Lost is an ErrDamaged if there are fewer slots in use than there should be. While a node
+	// has the file open, that may be because one was just taken or freed.
+	Lost error
 }
 
 // Inspect reads the state file and changes nothing. A node may have the file open: then
@@ -49,8 +52,11 @@ func inspect(file disk.File) (*Snapshot, error) {
 	if string(page[:len(magic)]) != magic {
 		return nil, notOurs(page[:len(magic)])
 	}
-	w := selected(page[len(magic):], headerWords)
-	s := &Snapshot{Header: Header{Phase(w[0]), w[1], int64(w[2]), int64(w[3]), int64(w[4])}}
+	s := &Snapshot{}
+	var used uint64
+	if s.Header, used, err = parseHeader(page); err != nil {
+		return nil, err
+	}
 	unused := make([]byte, slotSize)
 	for i := range int(slots) {
 		slot := &Slot{index: i, bytes: unused}
@@ -65,5 +71,6 @@ func inspect(file disk.File) (*Snapshot, error) {
 			unused = make([]byte, slotSize)
 		}
 	}
+	s.Lost = checkUsed(uint64(len(s.Slots)), used)
 	return s, nil
 }

@@ -78,10 +78,31 @@ type Header struct {
 	OverflowSize int64
 }
 
-const headerWords = 5
+// headerWords is the words of the header, and the number of slots in use: should there be fewer,
+// some are lost.
+const headerWords = 6
 
-func (h *Header) words() []uint64 {
-	return []uint64{uint64(h.Phase), h.Instance, uint64(h.OverflowBase), uint64(h.OverflowCut), uint64(h.OverflowSize)}
+func (h *Header) words(used uint64) []uint64 {
+	return []uint64{uint64(h.Phase), h.Instance, uint64(h.OverflowBase), uint64(h.OverflowCut), uint64(h.OverflowSize), used}
+}
+
+// parseHeader returns the header in the first page, and the number of slots in use.
+func parseHeader(page []byte) (h Header, used uint64, err error) {
+	w := selected(page[len(magic):], headerWords)
+	h = Header{Phase(w[0]), w[1], int64(w[2]), int64(w[3]), int64(w[4])}
+	if h.Phase > Stopped || h.Instance == 0 {
+		err = fmt.Errorf("%w: phase %d of instance %d", ErrDamaged, h.Phase, h.Instance)
+	}
+	return h, w[5], err
+}
+
+// checkUsed compares the number of slots in use with what the header says. While one is taken
+// or freed, there is one more.
+func checkUsed(found, used uint64) error {
+	if found == used || found == used+1 {
+		return nil
+	}
+	return fmt.Errorf("%w: it tells of %d storages, and of their number as %d", ErrDamaged, found, used)
 }
 
 // File is the open state file.
@@ -91,6 +112,7 @@ type File struct {
 
 	mu       sync.Mutex
 	header   Header
+	used     uint64         // slots in use
 	mappings []disk.Mapping // all of them stay: slots point into them
 	page     []byte         // the header
 	slots    []*Slot        // by position
@@ -164,16 +186,22 @@ func (f *File) load() error {
 	if err := f.grow(int(slots)); err != nil {
 		return err
 	}
-	words := selected(f.page[len(magic):], headerWords)
-	f.header = Header{Phase(words[0]), words[1], int64(words[2]), int64(words[3]), int64(words[4])}
-	if f.header.Phase > Stopped || f.header.Instance == 0 {
-		return fmt.Errorf("%w: phase %d of instance %d", ErrDamaged, f.header.Phase, f.header.Instance)
+	var used uint64
+	if f.header, used, err = parseHeader(f.page); err != nil {
+		return err
 	}
 	for _, s := range f.slots {
 		if err := s.load(); err != nil {
 			return err
 		}
+		if s.used {
+			f.used++
+		}
 	}
+	if err := checkUsed(f.used, used); err != nil {
+		return err
+	}
+	f.storeHeader()
 	return nil
 }
 
@@ -226,8 +254,10 @@ func (f *File) SetHeader(h Header) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.header = h
-	update(f.page[len(magic):], h.words())
+	f.storeHeader()
 }
+
+func (f *File) storeHeader() { update(f.page[len(magic):], f.header.words(f.used)) }
 
 // Used returns the slots in use, in order of position.
 func (f *File) Used() (used []*Slot) {
@@ -256,6 +286,8 @@ func (f *File) Use(id Identity, p Positions) (*Slot, error) {
 			s.SetPositions(p)
 			s.SetIdentity(id)
 			s.setUsed(true)
+			f.used++
+			f.storeHeader()
 			return s, nil
 		}
 		if len(f.slots) >= maxSlots {
@@ -271,6 +303,8 @@ func (f *File) Use(id Identity, p Positions) (*Slot, error) {
 func (f *File) Free(s *Slot) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.used--
+	f.storeHeader()
 	s.setUsed(false)
 	f.unused = append(f.unused, s)
 }

@@ -141,6 +141,9 @@ func TestAnUpdateIsAllOrNothing(t *testing.T) {
 				if string(old) == string(now) || at == test.last {
 					continue
 				}
+				if test.name == "use" && at < headerSize {
+					continue // the number of slots is stored behind it
+				}
 				stores++
 				copy(old, now)
 				checkFile(t, fmt.Sprintf("%s, after store %d", test.name, stores), before, oldHeader, oldSlots)
@@ -185,8 +188,9 @@ func TestAFileThatIsDamagedIsRefusedAndLeft(t *testing.T) {
 		"a slot is missing":       func(b []byte) []byte { return b[:len(b)-1] },
 		"another magic":           func(b []byte) []byte { b[0]++; return b },
 		"another version":         func(b []byte) []byte { b[7]++; return b },
-		"an unknown phase":        func(b []byte) []byte { number(b[16+8*headerWords:], 2); return b },
-		"no instance":             func(b []byte) []byte { number(b[24+8*headerWords:], 0); return b },
+		"an unknown phase":        func(b []byte) []byte { number(b[16:], 2); return b },
+		"no instance":             func(b []byte) []byte { number(b[24:], 0); return b },
+		"a slot is lost":          func(b []byte) []byte { number(b[slotAt(firstSlots-1):], 0); return b },
 		"neither used nor unused": func(b []byte) []byte { number(b[slotAt(0):], 2); return b },
 		"an overflow id too large": func(b []byte) []byte {
 			number(b[slotAt(firstSlots-1)+int64(positionsAt+8+8*(positionWords+6)):], 1<<32)
