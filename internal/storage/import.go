@@ -2,7 +2,9 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 
 	"go.uber.org/zap"
@@ -15,6 +17,37 @@ import (
 type damagedDump struct {
 	file string
 	why  error
+}
+
+// checkDumps makes sure that the dump files can be read, those without their name included,
+// as long as no file has been changed: importDumps comes last. Damage does not count, it is
+// told by what is read.
+func (l *loader) checkDumps() error {
+	st := l.store
+	found, _, err := dump.Scan(st.dir)
+	if err != nil {
+		return err
+	}
+	var files []string
+	for _, f := range found {
+		files = append(files, f.File)
+	}
+	for _, slot := range st.state.Used() {
+		if slot.Identity().Dumped {
+			files = append(files, temporaryDump(slot))
+		}
+	}
+	for _, file := range files {
+		reader, err := dump.Open(st.dir, file)
+		switch {
+		case err == nil:
+			reader.Close()
+		case !errors.Is(err, fs.ErrNotExist): // an interrupted stop may have named it
+			return fmt.Errorf("%w. No file has been changed. Let the node read this one; "+
+				"or move it out of the directory: without its records the node can start", err)
+		}
+	}
+	return nil
 }
 
 // importDumps loads the dump files.

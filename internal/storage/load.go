@@ -124,6 +124,9 @@ func (l *loader) load() (err error) {
 	}
 	l.fresh = st.state.Empty()
 	st.newState = l.fresh
+	if err := l.checkDumps(); err != nil {
+		return err
+	}
 	slots, err := l.finishStop()
 	if err != nil {
 		return err

@@ -97,6 +97,91 @@ func TestDamagedDumpsAreLoadedAsFarAsTheyProve(t *testing.T) {
 	}
 }
 
+// A dump that cannot be read keeps the node from starting, whatever else is there, and before
+// anything is repaired, set aside or deleted.
+func TestADumpThatCannotBeReadEndsTheStartBeforeAnyChange(t *testing.T) {
+	for situation, prepare := range map[string]func(n *trial){
+		"stopped":    func(n *trial) { n.fixture("loadfiles") },
+		"lost index": func(n *trial) { n.fixture("crash/lost-index") }, // the overflow is set aside
+		"killed": func(n *trial) {
+			n.start()
+			n.push("a", false, 10, 200)
+			n.crash()
+			stray, _ := n.dir.Content("ring-000001.dat")
+			n.dir.Put("ring-000007.dat", stray)
+		},
+		"killed, dumps not deleted": func(n *trial) {
+			n.fixture("loadfiles")
+			if _, err := n.load(n.dir); err != nil {
+				t.Fatal(err)
+			}
+			n.crash()
+		},
+	} {
+		for op, fault := range map[string]error{"open": unix.EACCES, "size": unix.EIO, "read": unix.EIO} {
+			t.Run(situation+", "+op, func(t *testing.T) {
+				n := newTrial(t)
+				prepare(n)
+				n.dir.Put("unreadable.rq", dumpOf("1"))
+				before := contentsOf(n.dir)
+				n.dir.Before = func(c disktest.Call) error {
+					if c.Op == op && c.Name == "unreadable.rq" {
+						return fault
+					}
+					return nil
+				}
+				_, err := n.load(n.dir)
+				for _, want := range []string{n.dir.Path("unreadable.rq"), "move it"} {
+					if !errors.Is(err, fault) || !strings.Contains(err.Error(), want) {
+						t.Errorf("got error %v, want %v and %q", err, fault, want)
+					}
+				}
+				if after := contentsOf(n.dir); !reflect.DeepEqual(after, before) {
+					t.Errorf("files:\n got %.30q\nwant %.30q", after, before)
+				}
+				n.dir.Before = nil
+				cs, err := n.load(n.dir)
+				if err != nil {
+					t.Fatalf("now that it can be read: %v", err)
+				}
+				if got := contents(n, cs)["unreadable"]; !reflect.DeepEqual(got, []string{"1"}) {
+					t.Errorf("now that it can be read: got %q, want its record", got)
+				}
+			})
+		}
+	}
+}
+
+// The same for a dump that an interrupted stop has written, but not named: its ring is there.
+func TestADumpWithoutItsNameThatCannotBeRead(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.push("c", false, 10)
+	var killed *disktest.Dir
+	n.dir.Before = func(c disktest.Call) error {
+		if c.Op == "rename" && strings.HasPrefix(c.Name, "dump-") {
+			killed = n.dir.Clone()
+		}
+		return nil
+	}
+	n.stop()
+	before := contentsOf(killed)
+	killed.Before = func(c disktest.Call) error {
+		if c.Op == "read" && strings.HasPrefix(c.Name, "dump-") {
+			return unix.EIO
+		}
+		return nil
+	}
+	if _, err := n.load(killed); !errors.Is(err, unix.EIO) || !strings.Contains(err.Error(), "data/dump-0") {
+		t.Errorf("got error %v, want %v and the file", err, unix.EIO)
+	}
+	if after := contentsOf(killed); !reflect.DeepEqual(after, before) {
+		t.Errorf("files:\n got %.30q\nwant %.30q", after, before)
+	}
+	killed.Before = nil
+	n.examine(killed, "before the dump got its name", 0)
+}
+
 // Dumps and the index are durable. What a start makes of them has to be when they are gone, so
 // that records that a clean stop has saved survive a power failure.
 func TestADumpIsDeletedWhenItsRecordsAreDurable(t *testing.T) {
