@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -29,7 +30,7 @@ func Load(options StoreOptions) (*Channels, error) {
 			return nil, fmt.Errorf("[Storage] ring_dir: %w", err)
 		}
 	}
-	lock, err := lockDir(options.Dir)
+	lock, err := lockDir(options.Dir, time.Sleep)
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,14 @@ package storage
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
@@ -33,6 +35,50 @@ func TestADirectoryBelongsToOneProcess(t *testing.T) {
 	cs = mustLoad(t, realStore(path))
 	if err := cs.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A check of the directory has a lock, for an instant; a node has one until it ends.
+func TestALockThatIsTakenIsTriedForAgain(t *testing.T) {
+	for _, test := range []struct {
+		holder   string
+		how      int
+		released int // after so many waits
+		ok       bool
+	}{
+		{"nobody", unix.LOCK_UN, 0, true},
+		{"a check", unix.LOCK_SH, 1, true},
+		{"some checks", unix.LOCK_SH, 10, true},
+		{"a node that ends in time", unix.LOCK_EX, int(lockPatience / lockStep), true},
+		{"a node", unix.LOCK_EX, math.MaxInt, false},
+	} {
+		t.Run(test.holder, func(t *testing.T) {
+			path := t.TempDir()
+			holder, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer holder.Close()
+			if err := unix.Flock(int(holder.Fd()), test.how); err != nil {
+				t.Fatal(err)
+			}
+			waits, waited := 0, time.Duration(0)
+			lock, err := lockDir(path, func(d time.Duration) {
+				waited += d
+				if waits++; waits == test.released {
+					holder.Close()
+				}
+			})
+			if err == nil {
+				lock.Close()
+			}
+			if ok := err == nil; ok != test.ok || ok && waits != test.released {
+				t.Errorf("got error %v after %d waits, want success: %v, after %d", err, waits, test.ok, test.released)
+			}
+			if !test.ok && (waited != lockPatience || !strings.Contains(err.Error(), "in use by another process")) {
+				t.Errorf("got error %v after %v, want that the directory is in use after %v", err, waited, lockPatience)
+			}
+		})
 	}
 }
 
