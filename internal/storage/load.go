@@ -125,6 +125,9 @@ func (l *loader) load() (err error) {
 	}
 	l.fresh = st.state.Empty()
 	st.newState = l.fresh
+	if err := st.lockRings(); err != nil {
+		return err
+	}
 	if err := l.checkDumps(); err != nil {
 		return err
 	}

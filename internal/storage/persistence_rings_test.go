@@ -1,11 +1,13 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -246,6 +248,108 @@ func TestNodesMayShareADirectoryOfRings(t *testing.T) {
 	_ = logs
 	if left := files(t, rings); len(left) > 0 {
 		t.Errorf("after clean stops there are %d ring files", len(left))
+	}
+}
+
+// A copy of a data directory says that the same ring files are its own. Not while the node runs
+// that has them; after that they are there for either.
+func TestACopyOfADataDirectoryDoesNotTakeTheRingsOfTheOther(t *testing.T) {
+	rings, path := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	one, two := realStore(t.TempDir()), realStore(path)
+	one.RingDir, two.RingDir = rings, rings
+	first := mustLoad(t, one)
+	push(t, first, "c", "1", "2")
+	if err := os.CopyFS(path, os.DirFS(one.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	before, beforeRings := files(t, path), files(t, rings)
+	_, err := Load(two)
+	for _, want := range []string{rings, one.Dir, path, "another ring_dir"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want one with %s", err, want)
+		}
+	}
+	if !reflect.DeepEqual(files(t, path), before) || !reflect.DeepEqual(files(t, rings), beforeRings) {
+		t.Error("a start that failed has changed a file")
+	}
+	push(t, first, "c", "3")
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := slices.Sorted(keys(files(t, rings))); len(left) > 0 {
+		t.Errorf("a clean stop leaves %q in the directory of rings", left)
+	}
+	logs := logged(&two)
+	second := mustLoad(t, two)
+	if found := logs.FilterMessageSnippet("records of a ring are lost").Len(); found != 1 {
+		t.Errorf("the copy has no ring any more: %d errors, want one", found)
+	}
+	cs := mustLoad(t, one)
+	if got := contents(newTrial(t), cs)["c"]; !reflect.DeepEqual(got, []string{"1", "2", "3"}) {
+		t.Errorf("got %q, want 1, 2, 3", got)
+	}
+	for _, cs := range []*Channels{cs, second} {
+		if err := cs.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The lock file of a killed node stays, and is no obstacle. A start that fails leaves none.
+func TestALockFileWithoutOwner(t *testing.T) {
+	options := realStore(t.TempDir())
+	options.RingDir = t.TempDir()
+	cs := mustLoad(t, options)
+	push(t, cs, "c", "1")
+	lock := cs.shared.store.lock.(ringLock)
+	lock.file.Close() // killed
+	lock.data.Close()
+	cs = mustLoad(t, options)
+	if got := contents(newTrial(t), cs)["c"]; !reflect.DeepEqual(got, []string{"1"}) {
+		t.Errorf("after a kill: got %q, want the record", got)
+	}
+	if err := cs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(options.Dir, "overflow.dat"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if cs, err := Load(options); err == nil {
+		cs.Close()
+		t.Error("the node has started where the overflow is a directory")
+	}
+	if left := slices.Sorted(keys(files(t, options.RingDir))); len(left) > 0 {
+		t.Errorf("a start that failed leaves %q in the directory of rings", left)
+	}
+}
+
+// Who waits for the lock file while its owner deletes it must not have one that nobody sees.
+func TestALockFileThatIsDeletedWhileItIsOpened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	done := make(chan error)
+	for range 4 {
+		go func() {
+			for range 500 {
+				f, err := lockFile(path)
+				if errors.Is(err, unix.EWOULDBLOCK) {
+					continue
+				}
+				if err == nil {
+					err = os.Remove(path) // fails if another one has, who must have had the lock then
+					f.Close()
+				}
+				if err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for range 4 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }
 
