@@ -66,7 +66,7 @@ func (l *loader) importDumps() error {
 		case dump.Warning:
 			log.Warn("ignored: "+i.Reason, zap.String("file", st.dir.Path(i.Name)))
 		case dump.Error:
-			log.Error("ignored: "+i.Reason, zap.String("file", st.dir.Path(i.Name)))
+			log.Error("ignored: "+i.Reason+"; to do: "+i.Remedy, zap.String("file", st.dir.Path(i.Name)))
 		}
 	}
 	for _, f := range found {
@@ -196,7 +196,11 @@ func (l *loader) setAside() error {
 		if err != nil {
 			return err
 		}
-		st.options.Logs("scan-dumpfiles").Error("dump file set aside",
+		instruction := "; its intact records have been loaded. Keep it as long as the others may be needed"
+		if errors.Is(d.why, errMixed) {
+			instruction = " and not loaded; to do: while the node is stopped, rename it to that of another storage, STORAGE.rq, or move it away"
+		}
+		st.options.Logs("scan-dumpfiles").Error("dump file set aside"+instruction,
 			zap.String("file", st.dir.Path(d.file)), zap.String("now", st.dir.Path(name)), zap.Error(d.why))
 	}
 	return nil

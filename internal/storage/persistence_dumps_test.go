@@ -410,6 +410,98 @@ func TestADumpThatCannotBeWrittenStaysInItsRing(t *testing.T) {
 	}
 }
 
+// Whoever reads the log of a stop that failed has to know whether records are lost.
+func TestTheLogTellsWhatBecomesOfRecordsWithoutADump(t *testing.T) {
+	const kept = "they stay in its file, and the next start has them"
+	const lost = "are LOST: the ring was in memory"
+	for _, test := range []struct {
+		rule       string
+		ringInFile bool
+		records    []int
+		fails      func(c disktest.Call) bool
+		message    string
+		fields     map[string]any
+	}{
+		{"the ring has a file", true, []int{10, 20}, isDump,
+			kept, map[string]any{"records": uint64(2), "bytes": uint64(46), "file": "data/ring-000001.dat"}},
+		{"the ring is in memory", false, []int{10, 20}, isDump,
+			lost, map[string]any{"records": uint64(2), "bytes": uint64(46)}},
+		{"nothing is in the ring", false, nil, isDump,
+			"storages.dat has it for the next start", map[string]any{"records": uint64(0), "bytes": uint64(0)}},
+		{"the overflow cannot be closed, the ring has a file", true, []int{10, 200}, isIndex,
+			kept, map[string]any{"records": uint64(1), "bytes": uint64(18), "file": "data/ring-000001.dat"}},
+		{"the overflow cannot be closed, the ring is in memory", false, []int{10, 200}, isIndex,
+			lost, map[string]any{"records": uint64(1), "bytes": uint64(18)}},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			n := newTrial(t)
+			logs := logged(&n.options)
+			n.options.RingInFile = test.ringInFile
+			n.start()
+			n.subscribe("c", "s")
+			n.push("c", false, test.records...)
+			n.dir.Before = func(c disktest.Call) error {
+				if test.fails(c) {
+					return unix.ENOSPC
+				}
+				return nil
+			}
+			if err := n.channels.Close(); !errors.Is(err, unix.ENOSPC) {
+				t.Errorf("Close: got error %v, want %v", err, unix.ENOSPC)
+			}
+			errs := logs.FilterLevelExact(zapcore.ErrorLevel).FilterMessageSnippet("could not be saved").All()
+			if len(errs) != 1 || errs[0].LoggerName != "storage:s@c" || !strings.Contains(errs[0].Message, test.message) {
+				t.Fatalf("got %v, want one error of s@c with %q", errs, test.message)
+			}
+			got := errs[0].ContextMap()
+			if got["error"] == nil {
+				t.Error("the line does not say why")
+			}
+			delete(got, "error")
+			if !reflect.DeepEqual(got, test.fields) {
+				t.Errorf("got %v, want %v", got, test.fields)
+			}
+		})
+	}
+}
+
+func isDump(c disktest.Call) bool { return c.Op == "write" && strings.HasPrefix(c.Name, "dump-") }
+
+func isIndex(c disktest.Call) bool { return c.Op == "write" && strings.HasPrefix(c.Name, "ofchannels") }
+
+// An error in the log about a dump says what can be done about it.
+func TestTheLogTellsWhatToDoAboutDumps(t *testing.T) {
+	for _, test := range []struct {
+		rule  string
+		files map[string][]byte
+		want  []string
+	}{
+		{"damaged", map[string][]byte{"c.rq": dumpOf("one", "two")[:30]},
+			[]string{"dump file set aside", "intact records have been loaded", "Keep it"}},
+		{"another kind of storage", map[string][]byte{"@c.rq": dumpOf("one"), "c.rq": dumpOf("two")},
+			[]string{"dump file set aside", "not loaded", "rename it to that of another storage"}},
+		{"a name that no storage has", map[string][]byte{"a.b.rq": dumpOf("one")},
+			[]string{"ignored: not the name of a storage", "rename it to STORAGE.rq"}},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			n := newTrial(t)
+			logs := logged(&n.options)
+			for name, content := range test.files {
+				n.dir.Put(name, content)
+			}
+			if _, err := n.load(n.dir); err != nil {
+				t.Fatal(err)
+			}
+			errs := logs.FilterLevelExact(zapcore.ErrorLevel).All()
+			for _, want := range test.want {
+				if len(errs) != 1 || !strings.Contains(errs[0].Message, want) {
+					t.Errorf("got %v, want one error with %q", errs, want)
+				}
+			}
+		})
+	}
+}
+
 // Something that has the name of a dump, and is not one, must not keep the node from
 // stopping, nor from starting again.
 func TestADirectoryWithTheNameOfADump(t *testing.T) {

@@ -27,6 +27,7 @@ type Ignored struct {
 	Name     string
 	Severity Severity
 	Reason   string // why it is not loaded: a clause without the name
+	Remedy   string // of an Error: what to do, a clause, too
 }
 
 // Severity tells how an ignored entry is to be logged.
@@ -72,7 +73,10 @@ func Scan(dir disk.Dir) ([]Found, []Ignored, error) {
 // look tells what one entry is: it is ignored if there is a reason to.
 func look(dir disk.Dir, name string) (found Found, ignored Ignored, err error) {
 	ignore := func(s Severity, reason string) (Found, Ignored, error) {
-		return Found{}, Ignored{name, s, reason}, nil
+		return Found{}, Ignored{name, s, reason, ""}, nil
+	}
+	fault := func(reason, remedy string) (Found, Ignored, error) {
+		return Found{}, Ignored{name, Error, reason, "while the node is stopped, " + remedy}, nil
 	}
 	switch {
 	case strings.Contains(name, `\`):
@@ -103,9 +107,11 @@ func look(dir disk.Dir, name string) (found Found, ignored Ignored, err error) {
 	found.Subscriber, found.Channel, found.Subscribed, ok = names.ParseStorage(stem)
 	switch {
 	case !ok:
-		return ignore(Error, "not the name of a storage: a channel or subscriber@channel, of letters, digits, _ and -")
+		return fault("not the name of a storage: a channel or subscriber@channel, of letters, digits, _ and -",
+			"rename it to STORAGE.rq, or move it away")
 	case errors.Is(statErr, fs.ErrNotExist):
-		return ignore(Error, "a symbolic link to a file that does not exist")
+		return fault("a symbolic link to a file that does not exist",
+			"get the file back, or remove the link")
 	case statErr != nil:
 		return Found{}, Ignored{}, statErr
 	}

@@ -16,7 +16,12 @@ func TestWhichEntriesAreDumps(t *testing.T) {
 	const (
 		badSuffix = "not a dump, whose name ends in .rq"
 		badStem   = "not the name of a storage: a channel or subscriber@channel, of letters, digits, _ and -"
+		noTarget  = "a symbolic link to a file that does not exist"
 	)
+	remedies := map[string]string{
+		badStem:  "while the node is stopped, rename it to STORAGE.rq, or move it away",
+		noTarget: "while the node is stopped, get the file back, or remove the link",
+	}
 	type want struct {
 		storage, subscriber, channel string
 		subscribed                   bool
@@ -81,7 +86,7 @@ func TestWhichEntriesAreDumps(t *testing.T) {
 		{"world", linkTo(file), ignored(Warning, badSuffix)},
 		{"x.rq", linkTo(subdirectory), ignored(Warning, "a subdirectory")},
 		{"x.rq", linkTo(pipe), ignored(Silent, "not a regular file")},
-		{"x.rq", linkTo(nothing), ignored(Error, "a symbolic link to a file that does not exist")},
+		{"x.rq", linkTo(nothing), ignored(Error, noTarget)},
 		{"x@.rq", linkTo(nothing), ignored(Error, badStem)},
 		{"x", linkTo(nothing), ignored(Warning, badSuffix)},
 		{"x.dat", linkTo(nothing), ignored(Silent, "not a dump")},
@@ -97,7 +102,7 @@ func TestWhichEntriesAreDumps(t *testing.T) {
 			continue
 		}
 		if c.want.reason != "" {
-			want := Ignored{c.name, c.want.severity, c.want.reason}
+			want := Ignored{c.name, c.want.severity, c.want.reason, remedies[c.want.reason]}
 			if len(others) != 1 || others[0] != want {
 				t.Errorf("%s: got %v and %v, want it ignored: %v", c.name, dumps, others, want)
 			}
