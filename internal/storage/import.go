@@ -19,10 +19,19 @@ type damagedDump struct {
 	why  error
 }
 
-// checkDumps makes sure that the dump files can be read, those without their name included,
-// as long as no file has been changed: importDumps comes last. Damage does not count, it is
-// told by what is read.
+// checkDumps makes sure that the dump files can be read, as long as no file has been changed:
+// importDumps comes last. Damage does not count, it is told by what is read.
 func (l *loader) checkDumps() error {
+	if err := l.openDumps(); err != nil {
+		return fmt.Errorf("%w. No file has been changed. Let the node read this one; "+
+			"or move it out of the directory: without its records the node can start", err)
+	}
+	return nil
+}
+
+// openDumps opens all dump files, and those without their name, which an interrupted stop has
+// left.
+func (l *loader) openDumps() error {
 	st := l.store
 	found, _, err := dump.Scan(st.dir)
 	if err != nil {
@@ -42,9 +51,8 @@ func (l *loader) checkDumps() error {
 		switch {
 		case err == nil:
 			reader.Close()
-		case !errors.Is(err, fs.ErrNotExist): // an interrupted stop may have named it
-			return fmt.Errorf("%w. No file has been changed. Let the node read this one; "+
-				"or move it out of the directory: without its records the node can start", err)
+		case !errors.Is(err, fs.ErrNotExist): // it may have its name by now
+			return err
 		}
 	}
 	return nil

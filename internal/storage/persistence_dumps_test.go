@@ -118,7 +118,7 @@ func TestADumpThatCannotBeReadEndsTheStartBeforeAnyChange(t *testing.T) {
 			n.crash()
 		},
 	} {
-		for op, fault := range map[string]error{"open": unix.EACCES, "size": unix.EIO, "read": unix.EIO} {
+		for op, fault := range map[string]error{"stat": unix.EACCES, "open": unix.EACCES, "size": unix.EIO, "read": unix.EIO} {
 			t.Run(situation+", "+op, func(t *testing.T) {
 				n := newTrial(t)
 				prepare(n)
@@ -499,6 +499,37 @@ func TestTheLogTellsWhatToDoAboutDumps(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A symbolic link that leads nowhere has no records to lose: the node starts, and leaves it.
+func TestALinkWithTheNameOfADumpThatLeadsNowhere(t *testing.T) {
+	for target, reason := range map[string]string{"x.rq": "back to itself", "nothing": "does not exist"} {
+		path := t.TempDir()
+		link := filepath.Join(path, "x.rq")
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, "y.rq"), dumpOf("1"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		options := realStore(path)
+		logs := logged(&options)
+		cs := mustLoad(t, options)
+		cs.Commit()
+		if got := contents(newTrial(t), cs); !reflect.DeepEqual(got, map[string][]string{"y": {"1"}}) {
+			t.Errorf("a link to %s: got %q, want the record of y.rq", target, got)
+		}
+		errs := logs.FilterLevelExact(zapcore.ErrorLevel).All()
+		if len(errs) != 1 || !strings.Contains(errs[0].Message, reason) || errs[0].ContextMap()["file"] != link {
+			t.Errorf("a link to %s: got %v, want one error with %q", target, errs, reason)
+		}
+		if err := cs.Close(); err != nil {
+			t.Error(err)
+		}
+		if got, err := os.Readlink(link); got != target {
+			t.Errorf("the link leads to %q, %v, want %s", got, err, target)
+		}
 	}
 }
 

@@ -19,7 +19,6 @@ func (c *checker) checkDumps() {
 	found, ignored, err := dump.Scan(c.dir)
 	if err != nil {
 		c.unreadable(err)
-		return
 	}
 	if c.running {
 		for _, f := range found {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sociomantic-tsunami/dmqnode/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
 )
@@ -45,8 +47,10 @@ const (
 // followed.
 //
 // A file whose name has a backslash is ignored like others, though the original refuses to
-// start in such a directory. A symbolic link named like a dump that leads nowhere is ignored
-// and left; the original takes it for an empty storage and deletes it.
+// start in such a directory. A symbolic link named like a dump that leads nowhere, or back to
+// itself, is ignored and left; the original takes the former for an empty storage and deletes
+// it. An entry that cannot be looked at is in neither list, but named in the error; it may be a
+// dump.
 func Scan(dir disk.Dir) ([]Found, []Ignored, error) {
 	entries, err := dir.List()
 	if err != nil {
@@ -54,11 +58,12 @@ func Scan(dir disk.Dir) ([]Found, []Ignored, error) {
 	}
 	var dumps []Found
 	var others []Ignored
+	var failed []error
 	for _, e := range entries {
 		found, ignored, err := look(dir, e.Name())
 		switch {
 		case err != nil:
-			return nil, nil, fmt.Errorf("dump %s: %w", dir.Path(e.Name()), err)
+			failed = append(failed, fmt.Errorf("dump %s: %w", dir.Path(e.Name()), err))
 		case ignored.Reason != "":
 			others = append(others, ignored)
 		default:
@@ -67,7 +72,7 @@ func Scan(dir disk.Dir) ([]Found, []Ignored, error) {
 	}
 	slices.SortFunc(dumps, func(a, b Found) int { return cmp.Compare(a.File, b.File) })
 	slices.SortFunc(others, func(a, b Ignored) int { return cmp.Compare(a.Name, b.Name) })
-	return dumps, others, nil
+	return dumps, others, errors.Join(failed...)
 }
 
 // look tells what one entry is: it is ignored if there is a reason to.
@@ -112,6 +117,9 @@ func look(dir disk.Dir, name string) (found Found, ignored Ignored, err error) {
 	case errors.Is(statErr, fs.ErrNotExist):
 		return fault("a symbolic link to a file that does not exist",
 			"get the file back, or remove the link")
+	case errors.Is(statErr, unix.ELOOP):
+		return fault("a symbolic link that leads back to itself",
+			"let it lead to a file, or remove it")
 	case statErr != nil:
 		return Found{}, Ignored{}, statErr
 	}
