@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,32 +123,50 @@ func TestRestartWithRingDirectory(t *testing.T) {
 	wantPops(t, node, "plain", numbered(0, 40, 100)...)
 }
 
-// Ring files are gone, for example because ring_dir is in memory and the machine was started
-// again: the log tells of the loss; what was in the overflow is there, and who subscribed.
+// Ring files are gone. If they were in memory, the machine may have been started again: the
+// log tells of the loss; what was in the overflow is there, and who subscribed. Otherwise the
+// node does not start before somebody gives the records up.
 func TestRestartWithoutRingFiles(t *testing.T) {
-	t.Parallel()
-	rings := t.TempDir()
-	node := nodetest.Start(t, smallRings, nodetest.Set("Storage.ring_dir", rings))
-	subscribeTo(t, node, "subscribed", "a", "b")
-	for _, channel := range []string{"plain", "subscribed"} {
-		produceTo(t, node, channel, 0, 30)
+	for _, inMemory := range []bool{true, false} {
+		t.Run(fmt.Sprintf("in memory=%t", inMemory), func(t *testing.T) {
+			t.Parallel()
+			rings := t.TempDir()
+			if inMemory {
+				rings = newDisk(t, 4<<20).path
+			}
+			node := nodetest.Start(t, smallRings, nodetest.Set("Storage.ring_dir", rings))
+			subscribeTo(t, node, "subscribed", "a", "b")
+			for _, channel := range []string{"plain", "subscribed"} {
+				produceTo(t, node, channel, 0, 30)
+			}
+			node.Kill()
+			files := ringFiles(t, rings)
+			for _, ring := range files {
+				must(t, os.Remove(ring))
+			}
+			if !inMemory {
+				node.Launch()
+				if status := node.Wait(); status != 1 || !strings.Contains(node.Console(), "in a ring file that is not there: open "+rings) {
+					t.Errorf("got exit status %d, want 1 and a line about a ring file:\n%s", status, node.Console())
+				}
+				for _, ring := range files {
+					must(t, os.WriteFile(ring, nil, 0o666))
+				}
+			}
+			node.Restart()
+			for _, storage := range []string{"plain", "a@subscribed", "b@subscribed"} {
+				node.WaitLog(`^Error \[storage:` + storage + `\] .*lost`)
+			}
+			for _, channel := range []string{"plain", "subscribed"} {
+				produceTo(t, node, channel, 30, 60)
+			}
+			node.Kill()
+			node.Restart()
+			wantPops(t, node, "plain", numbered(9, 60, 100)...)
+			wantQueue(t, node, "subscribed", "a", numbered(9, 60, 100)...)
+			wantQueue(t, node, "subscribed", "b", numbered(9, 60, 100)...)
+		})
 	}
-	node.Kill()
-	for _, ring := range ringFiles(t, rings) {
-		must(t, os.Remove(ring))
-	}
-	node.Restart()
-	for _, storage := range []string{"plain", "a@subscribed", "b@subscribed"} {
-		node.WaitLog(`^Error \[storage:` + storage + `\] .*lost`)
-	}
-	for _, channel := range []string{"plain", "subscribed"} {
-		produceTo(t, node, channel, 30, 60)
-	}
-	node.Kill()
-	node.Restart()
-	wantPops(t, node, "plain", numbered(9, 60, 100)...)
-	wantQueue(t, node, "subscribed", "a", numbered(9, 60, 100)...)
-	wantQueue(t, node, "subscribed", "b", numbered(9, 60, 100)...)
 }
 
 // Two nodes that are told the same ring_dir, each with a data directory of its own, must not

@@ -36,6 +36,8 @@ func (cs *Channels) Close() error {
 		// Without an index, only the slot knows what is in the overflow.
 		slotCounts := !indexed && s.kept.slot.Positions().Records > 0
 		if s.ring.InFile() && (slotCounts || s.kept.dump != "") {
+			held, size := s.undelivered()
+			s.unsaved(held, size, errSlotCounts)
 			continue // it knows what is in the ring, too
 		}
 		if e := s.saveDump(slotCounts); e != nil {
@@ -123,12 +125,30 @@ func (s *Storage) saveDump(slotCounts bool) error {
 		return nil
 	}
 	if err := s.writeDump(held, size, slotCounts); err != nil {
-		log.Error("the records of the ring could not be saved; they stay in its file, if it has one", zap.Error(err))
+		s.unsaved(held, size, err)
 		return err
 	}
 	log.Info("saved to dump file", zap.String("file", st.dir.Path(dump.FileName(s.name))),
 		zap.Uint64("records", held), zap.Uint64("bytes", size))
 	return nil
+}
+
+var errSlotCounts = errors.New("the overflow could not be closed, or the dump that was loaded could not be deleted, so " +
+	state.FileName + " goes on to count")
+
+// unsaved tells what becomes of the records of a ring that has no dump.
+func (s *Storage) unsaved(records, size uint64, why error) {
+	st, file := s.kept.store, s.kept.ringFile
+	log := st.options.Logs("storage:"+s.name).With(zap.Uint64("records", records), zap.Uint64("bytes", size))
+	switch {
+	case records == 0:
+		log.Error("a queue without records in its ring could not be saved; "+state.FileName+" has it for the next start", zap.Error(why))
+	case file > 0:
+		log.Error("the records of the ring could not be saved; they stay in its file, and the next start has them",
+			zap.String("file", st.rings.Path(ringFile(file))), zap.Error(why))
+	default:
+		log.Error("the records of the ring could not be saved and are LOST: the ring was in memory", zap.Error(why))
+	}
 }
 
 // writeDump makes the dump complete and durable under another name; then the slot says so,

@@ -2,7 +2,9 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 
 	"go.uber.org/zap"
@@ -15,6 +17,45 @@ import (
 type damagedDump struct {
 	file string
 	why  error
+}
+
+// checkDumps makes sure that the dump files can be read, as long as no file has been changed:
+// importDumps comes last. Damage does not count, it is told by what is read.
+func (l *loader) checkDumps() error {
+	if err := l.openDumps(); err != nil {
+		return fmt.Errorf("%w. No file has been changed. Let the node read this one; "+
+			"or move it out of the directory: without its records the node can start", err)
+	}
+	return nil
+}
+
+// openDumps opens all dump files, and those without their name, which an interrupted stop has
+// left.
+func (l *loader) openDumps() error {
+	st := l.store
+	found, _, err := dump.Scan(st.dir)
+	if err != nil {
+		return err
+	}
+	var files []string
+	for _, f := range found {
+		files = append(files, f.File)
+	}
+	for _, slot := range st.state.Used() {
+		if slot.Identity().Dumped {
+			files = append(files, temporaryDump(slot))
+		}
+	}
+	for _, file := range files {
+		reader, err := dump.Open(st.dir, file)
+		switch {
+		case err == nil:
+			reader.Close()
+		case !errors.Is(err, fs.ErrNotExist): // it may have its name by now
+			return err
+		}
+	}
+	return nil
 }
 
 // importDumps loads the dump files.
@@ -33,7 +74,7 @@ func (l *loader) importDumps() error {
 		case dump.Warning:
 			log.Warn("ignored: "+i.Reason, zap.String("file", st.dir.Path(i.Name)))
 		case dump.Error:
-			log.Error("ignored: "+i.Reason, zap.String("file", st.dir.Path(i.Name)))
+			log.Error("ignored: "+i.Reason+"; to do: "+i.Remedy, zap.String("file", st.dir.Path(i.Name)))
 		}
 	}
 	for _, f := range found {
@@ -163,7 +204,11 @@ func (l *loader) setAside() error {
 		if err != nil {
 			return err
 		}
-		st.options.Logs("scan-dumpfiles").Error("dump file set aside",
+		instruction := "; its intact records have been loaded. Keep it as long as the others may be needed"
+		if errors.Is(d.why, errMixed) {
+			instruction = " and not loaded; to do: while the node is stopped, rename it to that of another storage, STORAGE.rq, or move it away"
+		}
+		st.options.Logs("scan-dumpfiles").Error("dump file set aside"+instruction,
 			zap.String("file", st.dir.Path(d.file)), zap.String("now", st.dir.Path(name)), zap.Error(d.why))
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -29,7 +30,7 @@ func Load(options StoreOptions) (*Channels, error) {
 			return nil, fmt.Errorf("[Storage] ring_dir: %w", err)
 		}
 	}
-	lock, err := lockDir(options.Dir)
+	lock, err := lockDir(options.Dir, time.Sleep)
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +147,12 @@ func (l *loader) load() (err error) {
 	}
 	l.fresh = st.state.Empty()
 	st.newState = l.fresh
+	if err := st.lockRings(); err != nil {
+		return err
+	}
+	if err := l.checkDumps(); err != nil {
+		return err
+	}
 	slots, err := l.finishStop()
 	if err != nil {
 		return err

@@ -97,6 +97,91 @@ func TestDamagedDumpsAreLoadedAsFarAsTheyProve(t *testing.T) {
 	}
 }
 
+// A dump that cannot be read keeps the node from starting, whatever else is there, and before
+// anything is repaired, set aside or deleted.
+func TestADumpThatCannotBeReadEndsTheStartBeforeAnyChange(t *testing.T) {
+	for situation, prepare := range map[string]func(n *trial){
+		"stopped":    func(n *trial) { n.fixture("loadfiles") },
+		"lost index": func(n *trial) { n.fixture("crash/lost-index") }, // the overflow is set aside
+		"killed": func(n *trial) {
+			n.start()
+			n.push("a", false, 10, 200)
+			n.crash()
+			stray, _ := n.dir.Content("ring-000001.dat")
+			n.dir.Put("ring-000007.dat", stray)
+		},
+		"killed, dumps not deleted": func(n *trial) {
+			n.fixture("loadfiles")
+			if _, err := n.load(n.dir); err != nil {
+				t.Fatal(err)
+			}
+			n.crash()
+		},
+	} {
+		for op, fault := range map[string]error{"stat": unix.EACCES, "open": unix.EACCES, "size": unix.EIO, "read": unix.EIO} {
+			t.Run(situation+", "+op, func(t *testing.T) {
+				n := newTrial(t)
+				prepare(n)
+				n.dir.Put("unreadable.rq", dumpOf("1"))
+				before := contentsOf(n.dir)
+				n.dir.Before = func(c disktest.Call) error {
+					if c.Op == op && c.Name == "unreadable.rq" {
+						return fault
+					}
+					return nil
+				}
+				_, err := n.load(n.dir)
+				for _, want := range []string{n.dir.Path("unreadable.rq"), "move it"} {
+					if !errors.Is(err, fault) || !strings.Contains(err.Error(), want) {
+						t.Errorf("got error %v, want %v and %q", err, fault, want)
+					}
+				}
+				if after := contentsOf(n.dir); !reflect.DeepEqual(after, before) {
+					t.Errorf("files:\n got %.30q\nwant %.30q", after, before)
+				}
+				n.dir.Before = nil
+				cs, err := n.load(n.dir)
+				if err != nil {
+					t.Fatalf("now that it can be read: %v", err)
+				}
+				if got := contents(n, cs)["unreadable"]; !reflect.DeepEqual(got, []string{"1"}) {
+					t.Errorf("now that it can be read: got %q, want its record", got)
+				}
+			})
+		}
+	}
+}
+
+// The same for a dump that an interrupted stop has written, but not named: its ring is there.
+func TestADumpWithoutItsNameThatCannotBeRead(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.push("c", false, 10)
+	var killed *disktest.Dir
+	n.dir.Before = func(c disktest.Call) error {
+		if c.Op == "rename" && strings.HasPrefix(c.Name, "dump-") {
+			killed = n.dir.Clone()
+		}
+		return nil
+	}
+	n.stop()
+	before := contentsOf(killed)
+	killed.Before = func(c disktest.Call) error {
+		if c.Op == "read" && strings.HasPrefix(c.Name, "dump-") {
+			return unix.EIO
+		}
+		return nil
+	}
+	if _, err := n.load(killed); !errors.Is(err, unix.EIO) || !strings.Contains(err.Error(), "data/dump-0") {
+		t.Errorf("got error %v, want %v and the file", err, unix.EIO)
+	}
+	if after := contentsOf(killed); !reflect.DeepEqual(after, before) {
+		t.Errorf("files:\n got %.30q\nwant %.30q", after, before)
+	}
+	killed.Before = nil
+	n.examine(killed, "before the dump got its name", 0)
+}
+
 // Dumps and the index are durable. What a start makes of them has to be when they are gone, so
 // that records that a clean stop has saved survive a power failure.
 func TestADumpIsDeletedWhenItsRecordsAreDurable(t *testing.T) {
@@ -321,6 +406,129 @@ func TestADumpThatCannotBeWrittenStaysInItsRing(t *testing.T) {
 				n.stop()
 				n.start()
 			})
+		}
+	}
+}
+
+// Whoever reads the log of a stop that failed has to know whether records are lost.
+func TestTheLogTellsWhatBecomesOfRecordsWithoutADump(t *testing.T) {
+	const kept = "they stay in its file, and the next start has them"
+	const lost = "are LOST: the ring was in memory"
+	for _, test := range []struct {
+		rule       string
+		ringInFile bool
+		records    []int
+		fails      func(c disktest.Call) bool
+		message    string
+		fields     map[string]any
+	}{
+		{"the ring has a file", true, []int{10, 20}, isDump,
+			kept, map[string]any{"records": uint64(2), "bytes": uint64(46), "file": "data/ring-000001.dat"}},
+		{"the ring is in memory", false, []int{10, 20}, isDump,
+			lost, map[string]any{"records": uint64(2), "bytes": uint64(46)}},
+		{"nothing is in the ring", false, nil, isDump,
+			"storages.dat has it for the next start", map[string]any{"records": uint64(0), "bytes": uint64(0)}},
+		{"the overflow cannot be closed, the ring has a file", true, []int{10, 200}, isIndex,
+			kept, map[string]any{"records": uint64(1), "bytes": uint64(18), "file": "data/ring-000001.dat"}},
+		{"the overflow cannot be closed, the ring is in memory", false, []int{10, 200}, isIndex,
+			lost, map[string]any{"records": uint64(1), "bytes": uint64(18)}},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			n := newTrial(t)
+			logs := logged(&n.options)
+			n.options.RingInFile = test.ringInFile
+			n.start()
+			n.subscribe("c", "s")
+			n.push("c", false, test.records...)
+			n.dir.Before = func(c disktest.Call) error {
+				if test.fails(c) {
+					return unix.ENOSPC
+				}
+				return nil
+			}
+			if err := n.channels.Close(); !errors.Is(err, unix.ENOSPC) {
+				t.Errorf("Close: got error %v, want %v", err, unix.ENOSPC)
+			}
+			errs := logs.FilterLevelExact(zapcore.ErrorLevel).FilterMessageSnippet("could not be saved").All()
+			if len(errs) != 1 || errs[0].LoggerName != "storage:s@c" || !strings.Contains(errs[0].Message, test.message) {
+				t.Fatalf("got %v, want one error of s@c with %q", errs, test.message)
+			}
+			got := errs[0].ContextMap()
+			if got["error"] == nil {
+				t.Error("the line does not say why")
+			}
+			delete(got, "error")
+			if !reflect.DeepEqual(got, test.fields) {
+				t.Errorf("got %v, want %v", got, test.fields)
+			}
+		})
+	}
+}
+
+func isDump(c disktest.Call) bool { return c.Op == "write" && strings.HasPrefix(c.Name, "dump-") }
+
+func isIndex(c disktest.Call) bool { return c.Op == "write" && strings.HasPrefix(c.Name, "ofchannels") }
+
+// An error in the log about a dump says what can be done about it.
+func TestTheLogTellsWhatToDoAboutDumps(t *testing.T) {
+	for _, test := range []struct {
+		rule  string
+		files map[string][]byte
+		want  []string
+	}{
+		{"damaged", map[string][]byte{"c.rq": dumpOf("one", "two")[:30]},
+			[]string{"dump file set aside", "intact records have been loaded", "Keep it"}},
+		{"another kind of storage", map[string][]byte{"@c.rq": dumpOf("one"), "c.rq": dumpOf("two")},
+			[]string{"dump file set aside", "not loaded", "rename it to that of another storage"}},
+		{"a name that no storage has", map[string][]byte{"a.b.rq": dumpOf("one")},
+			[]string{"ignored: not the name of a storage", "rename it to STORAGE.rq"}},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			n := newTrial(t)
+			logs := logged(&n.options)
+			for name, content := range test.files {
+				n.dir.Put(name, content)
+			}
+			if _, err := n.load(n.dir); err != nil {
+				t.Fatal(err)
+			}
+			errs := logs.FilterLevelExact(zapcore.ErrorLevel).All()
+			for _, want := range test.want {
+				if len(errs) != 1 || !strings.Contains(errs[0].Message, want) {
+					t.Errorf("got %v, want one error with %q", errs, want)
+				}
+			}
+		})
+	}
+}
+
+// A symbolic link that leads nowhere has no records to lose: the node starts, and leaves it.
+func TestALinkWithTheNameOfADumpThatLeadsNowhere(t *testing.T) {
+	for target, reason := range map[string]string{"x.rq": "back to itself", "nothing": "does not exist"} {
+		path := t.TempDir()
+		link := filepath.Join(path, "x.rq")
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, "y.rq"), dumpOf("1"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		options := realStore(path)
+		logs := logged(&options)
+		cs := mustLoad(t, options)
+		cs.Commit()
+		if got := contents(newTrial(t), cs); !reflect.DeepEqual(got, map[string][]string{"y": {"1"}}) {
+			t.Errorf("a link to %s: got %q, want the record of y.rq", target, got)
+		}
+		errs := logs.FilterLevelExact(zapcore.ErrorLevel).All()
+		if len(errs) != 1 || !strings.Contains(errs[0].Message, reason) || errs[0].ContextMap()["file"] != link {
+			t.Errorf("a link to %s: got %v, want one error with %q", target, errs, reason)
+		}
+		if err := cs.Close(); err != nil {
+			t.Error(err)
+		}
+		if got, err := os.Readlink(link); got != target {
+			t.Errorf("the link leads to %q, %v, want %s", got, err, target)
 		}
 	}
 }

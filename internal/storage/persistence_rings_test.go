@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
@@ -35,6 +37,50 @@ func TestADirectoryBelongsToOneProcess(t *testing.T) {
 	cs = mustLoad(t, realStore(path))
 	if err := cs.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A check of the directory has a lock, for an instant; a node has one until it ends.
+func TestALockThatIsTakenIsTriedForAgain(t *testing.T) {
+	for _, test := range []struct {
+		holder   string
+		how      int
+		released int // after so many waits
+		ok       bool
+	}{
+		{"nobody", unix.LOCK_UN, 0, true},
+		{"a check", unix.LOCK_SH, 1, true},
+		{"some checks", unix.LOCK_SH, 10, true},
+		{"a node that ends in time", unix.LOCK_EX, int(lockPatience / lockStep), true},
+		{"a node", unix.LOCK_EX, math.MaxInt, false},
+	} {
+		t.Run(test.holder, func(t *testing.T) {
+			path := t.TempDir()
+			holder, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer holder.Close()
+			if err := unix.Flock(int(holder.Fd()), test.how); err != nil {
+				t.Fatal(err)
+			}
+			waits, waited := 0, time.Duration(0)
+			lock, err := lockDir(path, func(d time.Duration) {
+				waited += d
+				if waits++; waits == test.released {
+					holder.Close()
+				}
+			})
+			if err == nil {
+				lock.Close()
+			}
+			if ok := err == nil; ok != test.ok || ok && waits != test.released {
+				t.Errorf("got error %v after %d waits, want success: %v, after %d", err, waits, test.ok, test.released)
+			}
+			if !test.ok && (waited != lockPatience || !strings.Contains(err.Error(), "in use by another process")) {
+				t.Errorf("got error %v after %v, want that the directory is in use after %v", err, waited, lockPatience)
+			}
+		})
 	}
 }
 
@@ -202,6 +248,108 @@ func TestNodesMayShareADirectoryOfRings(t *testing.T) {
 	_ = logs
 	if left := files(t, rings); len(left) > 0 {
 		t.Errorf("after clean stops there are %d ring files", len(left))
+	}
+}
+
+// A copy of a data directory says that the same ring files are its own. Not while the node runs
+// that has them; after that they are there for either.
+func TestACopyOfADataDirectoryDoesNotTakeTheRingsOfTheOther(t *testing.T) {
+	rings, path := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	one, two := realStore(t.TempDir()), realStore(path)
+	one.RingDir, two.RingDir = rings, rings
+	first := mustLoad(t, one)
+	push(t, first, "c", "1", "2")
+	if err := os.CopyFS(path, os.DirFS(one.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	before, beforeRings := files(t, path), files(t, rings)
+	_, err := Load(two)
+	for _, want := range []string{rings, one.Dir, path, "another ring_dir"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want one with %s", err, want)
+		}
+	}
+	if !reflect.DeepEqual(files(t, path), before) || !reflect.DeepEqual(files(t, rings), beforeRings) {
+		t.Error("a start that failed has changed a file")
+	}
+	push(t, first, "c", "3")
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := slices.Sorted(keys(files(t, rings))); len(left) > 0 {
+		t.Errorf("a clean stop leaves %q in the directory of rings", left)
+	}
+	logs := logged(&two)
+	second := mustLoad(t, two)
+	if found := logs.FilterMessageSnippet("records of a ring are lost").Len(); found != 1 {
+		t.Errorf("the copy has no ring any more: %d errors, want one", found)
+	}
+	cs := mustLoad(t, one)
+	if got := contents(newTrial(t), cs)["c"]; !reflect.DeepEqual(got, []string{"1", "2", "3"}) {
+		t.Errorf("got %q, want 1, 2, 3", got)
+	}
+	for _, cs := range []*Channels{cs, second} {
+		if err := cs.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The lock file of a killed node stays, and is no obstacle. A start that fails leaves none.
+func TestALockFileWithoutOwner(t *testing.T) {
+	options := realStore(t.TempDir())
+	options.RingDir = t.TempDir()
+	cs := mustLoad(t, options)
+	push(t, cs, "c", "1")
+	lock := cs.shared.store.lock.(ringLock)
+	lock.file.Close() // killed
+	lock.data.Close()
+	cs = mustLoad(t, options)
+	if got := contents(newTrial(t), cs)["c"]; !reflect.DeepEqual(got, []string{"1"}) {
+		t.Errorf("after a kill: got %q, want the record", got)
+	}
+	if err := cs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(options.Dir, "overflow.dat"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if cs, err := Load(options); err == nil {
+		cs.Close()
+		t.Error("the node has started where the overflow is a directory")
+	}
+	if left := slices.Sorted(keys(files(t, options.RingDir))); len(left) > 0 {
+		t.Errorf("a start that failed leaves %q in the directory of rings", left)
+	}
+}
+
+// Who waits for the lock file while its owner deletes it must not have one that nobody sees.
+func TestALockFileThatIsDeletedWhileItIsOpened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	done := make(chan error)
+	for range 4 {
+		go func() {
+			for range 500 {
+				f, err := lockFile(path)
+				if errors.Is(err, unix.EWOULDBLOCK) {
+					continue
+				}
+				if err == nil {
+					err = os.Remove(path) // fails if another one has, who must have had the lock then
+					f.Close()
+				}
+				if err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for range 4 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -384,8 +532,12 @@ func TestAStartThatFailsLateLosesNothing(t *testing.T) {
 			n.queue("z").exists = yes
 			n.queue("z").items = []*item{{payload: "from a dump", pushed: yes}}
 			configure(n)
+			opened := 0
 			n.dir.Before = func(c disktest.Call) error {
 				if c.Op == "open" && c.Name == "z.rq" {
+					opened++
+				}
+				if opened > 1 { // the first time, it is found to be readable
 					return errInjected
 				}
 				return nil

@@ -65,21 +65,35 @@ type kept struct {
 	dump     string // file whose records have been taken over, until it is deleted
 }
 
-// lockDir makes sure that no other process uses the directory.
-func lockDir(path string) (io.Closer, error) {
+// lockDir makes sure that no other process uses the directory. A check of the directory has the
+// lock for an instant, so one that is taken is tried for again, as long as lockPatience, before
+// another node is held to have it. In between lockDir calls sleep.
+func lockDir(path string, sleep func(time.Duration)) (io.Closer, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data directory %s is in use by another process", path)
-		}
-		return nil, fmt.Errorf("data directory %s: flock: %w", path, err)
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for waited := time.Duration(0); err == unix.EWOULDBLOCK && waited < lockPatience; waited += lockStep {
+		sleep(lockStep)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	}
-	return f, nil
+	switch {
+	case err == unix.EWOULDBLOCK:
+		err = fmt.Errorf("data directory %s is in use by another process", path)
+	case err != nil:
+		err = fmt.Errorf("data directory %s: flock: %w", path, err)
+	default:
+		return f, nil
+	}
+	f.Close()
+	return nil, err
 }
+
+const (
+	lockPatience = time.Second
+	lockStep     = 10 * time.Millisecond
+)
 
 const (
 	ringFormat  = "ring-%06d.dat"

@@ -5,7 +5,13 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
 )
 
 // damaged calls try for each way of truncating a file of a directory, and of flipping a bit
@@ -125,4 +131,40 @@ func FuzzDirectory(f *testing.F) {
 		}
 		watched(t, path, "")
 	})
+}
+
+// Whatever bytes a name has become, the text shows them and remains text.
+func TestNamesThatAreNotText(t *testing.T) {
+	const bad = "ev\xff\x1b[2Jents"
+	for _, dumped := range []bool{false, true} {
+		path := killed(t)
+		dir, err := disk.OpenDir(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := state.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Used()[0].SetIdentity(state.Identity{Storage: bad, Dumped: dumped})
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, "\xfe.rq", "")
+		write(t, path, "\xfd", "")
+		got := text(watched(t, path, ""))
+		for _, want := range []string{`storage "ev\xff\x1b[2Jents":`, `FAULT "\xfe.rq":`, `"\xfd": ignored`} {
+			if !strings.Contains(got, want) {
+				t.Errorf("dumped %v: the text lacks %s", dumped, want)
+			}
+		}
+		for _, r := range got {
+			if r != '\n' && (r == utf8.RuneError || !strconv.IsPrint(r)) {
+				t.Errorf("dumped %v: the text has the rune %q", dumped, r)
+			}
+		}
+		if t.Failed() {
+			t.Logf("%q", got)
+		}
+	}
 }

@@ -19,7 +19,6 @@ func (c *checker) checkDumps() {
 	found, ignored, err := dump.Scan(c.dir)
 	if err != nil {
 		c.unreadable(err)
-		return
 	}
 	if c.running {
 		for _, f := range found {
@@ -116,7 +115,7 @@ func (c *checker) checkIgnored(i dump.Ignored) {
 	case i.Severity == dump.Error:
 		c.fault(Fault{File: i.Name, Problem: i.Reason,
 			Meaning: "no node loads it; records that it may hold stay in it",
-			Remedy:  "while the node is stopped, rename it to STORAGE.rq, or move it away"})
+			Remedy:  i.Remedy})
 	case strings.Contains(i.Name, dump.Suffix+"-aside"):
 		c.noteAsideDump(i.Name)
 	case isAsideData(i.Name):

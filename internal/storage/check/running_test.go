@@ -86,3 +86,39 @@ func TestUnreadableFiles(t *testing.T) {
 		t.Errorf("in dumps: %v, want 5 records of 50 bytes", r.Totals.Memory)
 	}
 }
+
+// A link that leads nowhere is a fault, and does not keep the others from being counted.
+func TestLinksThatLeadNowhere(t *testing.T) {
+	for target, problem := range map[string]string{"aaa.rq": "back to itself", "nothing": "does not exist"} {
+		path := fixture(t, "loadfiles")
+		if err := os.Symlink(target, filepath.Join(path, "aaa.rq")); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Directory(path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Faults) != 1 || r.Faults[0].File != "aaa.rq" || !strings.Contains(r.Faults[0].Problem, problem) ||
+			!strings.Contains(r.Faults[0].Remedy, "remove") || len(r.Incomplete) > 0 {
+			t.Errorf("a link to %s:\n%s\nwant one fault, that it %q", target, text(r), problem)
+		}
+		if r.Totals.Memory != (Count{5, 50}) {
+			t.Errorf("a link to %s: in dumps: %v, want 5 records of 50 bytes", target, r.Totals.Memory)
+		}
+	}
+}
+
+// Nor does a dump that cannot be looked at, for example because of what its link leads through.
+func TestADumpThatCannotBeLookedAt(t *testing.T) {
+	path := fixture(t, "loadfiles")
+	if err := os.Symlink("ch2.rq/file", filepath.Join(path, "aaa.rq")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Directory(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Incomplete) != 1 || !strings.Contains(r.Incomplete[0], "aaa.rq") || r.Totals.Memory != (Count{5, 50}) {
+		t.Errorf("got\n%s\nwant it incomplete because of aaa.rq, with 5 records of 50 bytes in dumps", text(r))
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 var situations = map[Situation]string{
@@ -37,7 +38,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	if len(r.Notes) > 0 {
 		fmt.Fprint(out, "\nWorth knowing:\n")
 		for _, n := range r.Notes {
-			writeWrapped(out, "  ", n.File+": "+n.Text)
+			writeWrapped(out, "  ", printable(n.File)+": "+n.Text)
 		}
 	}
 	switch {
@@ -92,12 +93,12 @@ func writeFaults(out io.Writer, faults []Fault) {
 		if i == 0 || f.Meaning != faults[i-1].Meaning || f.Remedy != faults[i-1].Remedy {
 			fmt.Fprintln(out)
 		}
-		where := []string{f.File}
+		where := []string{printable(f.File)}
 		if f.Offset > 0 {
 			where = append(where, fmt.Sprintf("offset %d", f.Offset))
 		}
 		if f.Storage != "" {
-			where = append(where, "storage "+f.Storage)
+			where = append(where, "storage "+printable(f.Storage))
 		}
 		writeWrapped(out, "FAULT ", strings.Join(where, ", ")+": "+f.Problem)
 		if i+1 == len(faults) || f.Meaning != faults[i+1].Meaning || f.Remedy != faults[i+1].Remedy {
@@ -105,6 +106,17 @@ func writeFaults(out io.Writer, faults []Fault) {
 			writeWrapped(out, "  to do: ", f.Remedy)
 		}
 	}
+}
+
+// printable quotes a name that a terminal could not show, or would obey: a damaged one can be
+// any bytes.
+func printable(name string) string {
+	for _, r := range name {
+		if r == utf8.RuneError || !strconv.IsPrint(r) {
+			return strconv.Quote(name)
+		}
+	}
+	return name
 }
 
 // lineWidth is how wide text may be, in bytes.

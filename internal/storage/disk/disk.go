@@ -34,6 +34,15 @@ type Dir interface {
 	Path(name string) string
 }
 
+// OpenToRead opens a file for reading, if the directory can tell that from Open: it may be all
+// that the process is allowed.
+func OpenToRead(dir Dir, name string) (File, error) {
+	if d, ok := dir.(interface{ OpenToRead(string) (File, error) }); ok {
+		return d.OpenToRead(name)
+	}
+	return dir.Open(name)
+}
+
 // File is an open file.
 type File interface {
 	io.ReaderAt

@@ -32,6 +32,15 @@ func (d directory) open(name string, flag int) (File, error) {
 
 func (d directory) Open(name string) (File, error) { return d.open(name, os.O_RDWR) }
 
+// OpenToRead is what the function of that name asks for.
+func (d directory) OpenToRead(name string) (File, error) {
+	f, err := d.open(name, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	return readOnlyFile{f.(file)}, nil
+}
+
 func (d directory) Create(name string) (File, error) {
 	return d.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }

@@ -93,6 +93,33 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
+// A file of which the process may not write, though it may read it, can be opened to be read.
+func TestOpenToReadAsksForNoMore(t *testing.T) {
+	d, _ := mustOpenDir(t)
+	mustCreate(t, d, "f", "content")
+	f, err := OpenToRead(d, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if flags, err := unix.FcntlInt(f.(readOnlyFile).Fd(), unix.F_GETFL, 0); err != nil || flags&unix.O_ACCMODE != unix.O_RDONLY {
+		t.Errorf("flags: got %#o, %v, want O_RDONLY", flags, err)
+	}
+	b := make([]byte, 7)
+	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "content" {
+		t.Errorf("ReadAt: got %q, %v", b, err)
+	}
+	if m, err := f.Map(7); err != nil || string(m.Bytes()) != "content" {
+		t.Errorf("Map: got %v", err)
+	}
+	if _, err := f.WriteAt(b, 0); err == nil {
+		t.Error("WriteAt succeeded")
+	}
+	if _, err := OpenToRead(d, "none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("OpenToRead of a file that does not exist: got error %v", err)
+	}
+}
+
 // What is reserved can't fail to be stored for lack of space: there are blocks for it.
 func TestAllocateReservesSpace(t *testing.T) {
 	d, _ := mustOpenDir(t)

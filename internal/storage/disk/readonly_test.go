@@ -83,6 +83,11 @@ func TestReadOnlyDirectoryReads(t *testing.T) {
 	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "content" {
 		t.Errorf("ReadAt: got %q, %v", b, err)
 	}
+	if f, err := OpenToRead(d, "file"); err != nil {
+		t.Error(err)
+	} else {
+		f.Close()
+	}
 	m, err := f.Map(7)
 	if err != nil {
 		t.Fatal(err)

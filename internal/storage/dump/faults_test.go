@@ -45,6 +45,10 @@ func (d *faultyDir) Open(name string) (disk.File, error) {
 	return d.opened("open", func() (disk.File, error) { return d.Dir.Open(name) })
 }
 
+func (d *faultyDir) OpenToRead(name string) (disk.File, error) {
+	return d.opened("open", func() (disk.File, error) { return disk.OpenToRead(d.Dir, name) })
+}
+
 func (d *faultyDir) Create(name string) (disk.File, error) {
 	return d.opened("create", func() (disk.File, error) { return d.Dir.Create(name) })
 }

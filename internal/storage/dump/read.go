@@ -43,9 +43,9 @@ func (e *DamageError) Error() string {
 		e.File, e.Offset, e.Got, e.Want, e.Reason)
 }
 
-// Open opens a dump. Damage is not looked for before the first call of Next.
+// Open opens a dump, which the process need not be allowed to write. Damage is not looked for before the first call of Next.
 func Open(dir disk.Dir, fileName string) (*Reader, error) {
-	file, err := dir.Open(fileName)
+	file, err := disk.OpenToRead(dir, fileName)
 	if err != nil {
 		return nil, fmt.Errorf("dump %s: %w", dir.Path(fileName), err)
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
 )
 
 func TestFixturesAreRead(t *testing.T) {
@@ -320,5 +322,29 @@ func TestEveryFaultOfARead(t *testing.T) {
 		if faults < 5 {
 			t.Errorf("%v: got %d failing calls, want that of several reads", c.fault, faults)
 		}
+	}
+}
+
+// unwritable is a directory whose files can only be read, as those that somebody else owns.
+type unwritable struct{ disk.Dir }
+
+func (d unwritable) Open(name string) (disk.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: d.Path(name), Err: syscall.EACCES}
+}
+
+func (d unwritable) OpenToRead(name string) (disk.File, error) { return disk.OpenToRead(d.Dir, name) }
+
+func TestADumpThatCanOnlyBeRead(t *testing.T) {
+	dir, path := tempDir(t)
+	if err := os.WriteFile(filepath.Join(path, "orders.rq"), dumpOf("one"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(unwritable{dir}, "orders.rq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, records, err := r.Next(); string(got) != string(run("one")) || records != 1 || err != nil {
+		t.Errorf("got %q, %d records, %v, want one", got, records, err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sociomantic-tsunami/dmqnode/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
 )
@@ -27,6 +29,7 @@ type Ignored struct {
 	Name     string
 	Severity Severity
 	Reason   string // why it is not loaded: a clause without the name
+	Remedy   string // of an Error: what to do, a clause, too
 }
 
 // Severity tells how an ignored entry is to be logged.
@@ -44,8 +47,10 @@ const (
 // followed.
 //
 // A file whose name has a backslash is ignored like others, though the original refuses to
-// start in such a directory. A symbolic link named like a dump that leads nowhere is ignored
-// and left; the original takes it for an empty storage and deletes it.
+// start in such a directory. A symbolic link named like a dump that leads nowhere, or back to
+// itself, is ignored and left; the original takes the former for an empty storage and deletes
+// it. An entry that cannot be looked at is in neither list, but named in the error; it may be a
+// dump.
 func Scan(dir disk.Dir) ([]Found, []Ignored, error) {
 	entries, err := dir.List()
 	if err != nil {
@@ -53,11 +58,12 @@ func Scan(dir disk.Dir) ([]Found, []Ignored, error) {
 	}
 	var dumps []Found
 	var others []Ignored
+	var failed []error
 	for _, e := range entries {
 		found, ignored, err := look(dir, e.Name())
 		switch {
 		case err != nil:
-			return nil, nil, fmt.Errorf("dump %s: %w", dir.Path(e.Name()), err)
+			failed = append(failed, fmt.Errorf("dump %s: %w", dir.Path(e.Name()), err))
 		case ignored.Reason != "":
 			others = append(others, ignored)
 		default:
@@ -66,13 +72,16 @@ func Scan(dir disk.Dir) ([]Found, []Ignored, error) {
 	}
 	slices.SortFunc(dumps, func(a, b Found) int { return cmp.Compare(a.File, b.File) })
 	slices.SortFunc(others, func(a, b Ignored) int { return cmp.Compare(a.Name, b.Name) })
-	return dumps, others, nil
+	return dumps, others, errors.Join(failed...)
 }
 
 // look tells what one entry is: it is ignored if there is a reason to.
 func look(dir disk.Dir, name string) (found Found, ignored Ignored, err error) {
 	ignore := func(s Severity, reason string) (Found, Ignored, error) {
-		return Found{}, Ignored{name, s, reason}, nil
+		return Found{}, Ignored{name, s, reason, ""}, nil
+	}
+	fault := func(reason, remedy string) (Found, Ignored, error) {
+		return Found{}, Ignored{name, Error, reason, "while the node is stopped, " + remedy}, nil
 	}
 	switch {
 	case strings.Contains(name, `\`):
@@ -103,9 +112,14 @@ func look(dir disk.Dir, name string) (found Found, ignored Ignored, err error) {
 	found.Subscriber, found.Channel, found.Subscribed, ok = names.ParseStorage(stem)
 	switch {
 	case !ok:
-		return ignore(Error, "not the name of a storage: a channel or subscriber@channel, of letters, digits, _ and -")
+		return fault("not the name of a storage: a channel or subscriber@channel, of letters, digits, _ and -",
+			"rename it to STORAGE.rq, or move it away")
 	case errors.Is(statErr, fs.ErrNotExist):
-		return ignore(Error, "a symbolic link to a file that does not exist")
+		return fault("a symbolic link to a file that does not exist",
+			"get the file back, or remove the link")
+	case errors.Is(statErr, unix.ELOOP):
+		return fault("a symbolic link that leads back to itself",
+			"let it lead to a file, or remove it")
 	case statErr != nil:
 		return Found{}, Ignored{}, statErr
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
 )
 
 // The rules, and the names in the rows "accepted" and "ignored", are those of storage spec
@@ -16,7 +18,14 @@ func TestWhichEntriesAreDumps(t *testing.T) {
 	const (
 		badSuffix = "not a dump, whose name ends in .rq"
 		badStem   = "not the name of a storage: a channel or subscriber@channel, of letters, digits, _ and -"
+		noTarget  = "a symbolic link to a file that does not exist"
+		circle    = "a symbolic link that leads back to itself"
 	)
+	remedies := map[string]string{
+		badStem:  "while the node is stopped, rename it to STORAGE.rq, or move it away",
+		noTarget: "while the node is stopped, get the file back, or remove the link",
+		circle:   "while the node is stopped, let it lead to a file, or remove it",
+	}
 	type want struct {
 		storage, subscriber, channel string
 		subscribed                   bool
@@ -81,11 +90,13 @@ func TestWhichEntriesAreDumps(t *testing.T) {
 		{"world", linkTo(file), ignored(Warning, badSuffix)},
 		{"x.rq", linkTo(subdirectory), ignored(Warning, "a subdirectory")},
 		{"x.rq", linkTo(pipe), ignored(Silent, "not a regular file")},
-		{"x.rq", linkTo(nothing), ignored(Error, "a symbolic link to a file that does not exist")},
+		{"x.rq", linkTo(nothing), ignored(Error, noTarget)},
 		{"x@.rq", linkTo(nothing), ignored(Error, badStem)},
 		{"x", linkTo(nothing), ignored(Warning, badSuffix)},
 		{"x.dat", linkTo(nothing), ignored(Silent, "not a dump")},
 		{"x", linkToItself, ignored(Warning, badSuffix)},
+		{"x.rq", linkToItself, ignored(Error, circle)},
+		{"x.dat", linkToItself, ignored(Silent, "not a dump")},
 	} {
 		dir, path := tempDir(t)
 		if err := c.make(filepath.Join(path, c.name)); err != nil {
@@ -97,7 +108,7 @@ func TestWhichEntriesAreDumps(t *testing.T) {
 			continue
 		}
 		if c.want.reason != "" {
-			want := Ignored{c.name, c.want.severity, c.want.reason}
+			want := Ignored{c.name, c.want.severity, c.want.reason, remedies[c.want.reason]}
 			if len(others) != 1 || others[0] != want {
 				t.Errorf("%s: got %v and %v, want it ignored: %v", c.name, dumps, others, want)
 			}
@@ -169,16 +180,33 @@ func TestScanSortsWhatTheDirectoryHasInAnyOrder(t *testing.T) {
 }
 
 // A dump that exists but cannot be looked at must not be passed over: the next stop would
-// replace it.
-func TestADumpThatCannotBeLookedAtEndsTheScan(t *testing.T) {
+// replace it. The others are found.
+func TestADumpThatCannotBeLookedAtIsAnErrorOfTheScan(t *testing.T) {
 	dir, path := tempDir(t)
-	if err := linkToItself(filepath.Join(path, "world.rq")); err != nil {
+	err := errors.Join(file(filepath.Join(path, "a.rq")), file(filepath.Join(path, "b.rq")), file(filepath.Join(path, "c.rq")), file(filepath.Join(path, "x")))
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := Scan(dir)
-	if !errors.Is(err, syscall.ELOOP) || !strings.Contains(err.Error(), dir.Path("world.rq")) {
-		t.Errorf("got %v, want the file and %v", err, syscall.ELOOP)
+	dumps, others, err := Scan(hidden{dir, "b.rq"})
+	if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), dir.Path("b.rq")) {
+		t.Errorf("got error %v, want the file and %v", err, syscall.EIO)
 	}
+	if len(dumps) != 2 || dumps[0].File != "a.rq" || dumps[1].File != "c.rq" || len(others) != 1 {
+		t.Errorf("got %v and %v, want a.rq and c.rq, and x", dumps, others)
+	}
+}
+
+// hidden is a directory with a file that cannot be looked at.
+type hidden struct {
+	disk.Dir
+	file string
+}
+
+func (d hidden) Stat(name string) (os.FileInfo, error) {
+	if name == d.file {
+		return nil, &os.PathError{Op: "stat", Path: d.Path(name), Err: syscall.EIO}
+	}
+	return d.Dir.Stat(name)
 }
 
 func TestScanOfADirectoryThatCannotBeRead(t *testing.T) {

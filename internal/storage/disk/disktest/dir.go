@@ -181,6 +181,16 @@ func (d *Dir) open(op, name string, create, exclusive bool) (disk.File, error) {
 // Open implements disk.Dir.
 func (d *Dir) Open(name string) (disk.File, error) { return d.open("open", name, false, false) }
 
+// OpenToRead is what disk.OpenToRead asks for. Writing fails.
+func (d *Dir) OpenToRead(name string) (disk.File, error) {
+	f, err := d.open("open", name, false, false)
+	if err != nil {
+		return nil, err
+	}
+	f.(*file).readOnly = true
+	return f, nil
+}
+
 // Create implements disk.Dir.
 func (d *Dir) Create(name string) (disk.File, error) { return d.open("create", name, true, true) }
 

@@ -103,12 +103,24 @@ func (f *inode) release() {
 // file is an open file.
 type file struct {
 	*inode
-	dir  *Dir
-	name string // under which it was opened
+	dir      *Dir
+	name     string // under which it was opened
+	readOnly bool
+}
+
+// refuse fails for a change of a file that was opened to be read.
+func (f *file) refuse(op string) error {
+	if !f.readOnly {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: f.dir.Path(f.name), Err: unix.EBADF}
 }
 
 // do makes a change.
 func (f *file) do(op string, change func() error) error {
+	if err := f.refuse(op); err != nil {
+		return err
+	}
 	call, err := f.dir.begin(op, f.name, true)
 	if err != nil {
 		return err
@@ -146,6 +158,9 @@ func (f *file) ReadAt(b []byte, offset int64) (int, error) {
 }
 
 func (f *file) WriteAt(b []byte, offset int64) (int, error) {
+	if err := f.refuse("write"); err != nil {
+		return 0, err
+	}
 	call, failed := f.dir.begin("write", f.name, true)
 	if failed != nil {
 		b = b[:len(b)/2]
@@ -183,6 +198,9 @@ func (f *file) Truncate(size int64) error {
 }
 
 func (f *file) Allocate(size int64) error {
+	if err := f.refuse("allocate"); err != nil {
+		return err
+	}
 	call, failed := f.dir.begin("allocate", f.name, true)
 	if failed != nil {
 		size /= 2
