@@ -201,7 +201,9 @@ func (f *File) load() error {
 	if err := checkUsed(f.used, used); err != nil {
 		return err
 	}
-	f.storeHeader()
+	if f.used != used {
+		f.storeHeader()
+	}
 	return nil
 }
 
