@@ -87,8 +87,11 @@ func (st *Store) deleteDumps(cs *Channels) {
 	}
 	for _, k := range st.imported {
 		if err := k.deleteDump(); err != nil {
-			st.log.Error("a dump file that has been loaded could not be deleted; it is not loaded again",
-				zap.Error(err))
+			becomes := "it is not loaded again"
+			if k.imported == (state.DumpID{}) {
+				becomes = "its records are in memory, and after a crash it is loaded again"
+			}
+			st.log.Error("a dump file that has been loaded could not be deleted; "+becomes, zap.Error(err))
 		}
 	}
 }

@@ -478,6 +478,30 @@ func TestAMissingRingFile(t *testing.T) {
 	n.start()
 }
 
+// What is intact of a damaged ring is not left to a ring in memory.
+func TestADamagedRingFileOnAFullDisk(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.push("c", false, 10, 20)
+	n.crash()
+	intact, _ := n.dir.Content("ring-000001.dat")
+	damaged := slices.Clone(intact)
+	damaged[8]++
+	n.dir.Put("ring-000001.dat", damaged)
+	n.dir.Before = func(c disktest.Call) error {
+		if c.Op == "create" && strings.HasPrefix(c.Name, "ring-") {
+			return unix.ENOSPC
+		}
+		return nil
+	}
+	if _, err := n.load(n.dir); err == nil || !strings.Contains(err.Error(), "Make room") {
+		t.Errorf("got error %v", err)
+	}
+	n.dir.Before = nil
+	n.dir = n.dir.Clone()
+	n.start() // compares
+}
+
 // Ring files in memory may be gone because the machine was started.
 func TestMissingRingFilesInMemory(t *testing.T) {
 	const memory = "/dev/shm"

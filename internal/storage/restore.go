@@ -329,6 +329,11 @@ func (l *loader) replaceRing(s *Storage, found *ring.Ring, reason error) (err er
 	if s.ring, k.ringFile, err = st.newRing(s.name, capacity); err != nil {
 		return err
 	}
+	if found != nil && found.Held() > 0 && k.ringFile == 0 && st.options.RingInFile {
+		err := fmt.Errorf("storage %s: %w. Make room for another ring file of %d bytes: its intact records would not survive in memory",
+			s.name, reason, capacity)
+		return errors.Join(err, s.ring.Close())
+	}
 	if found != nil {
 		if err := pushAll(runs, s.pushRunToRing); err != nil {
 			return err
