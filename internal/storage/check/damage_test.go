@@ -10,7 +10,6 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
 )
 
@@ -138,18 +137,7 @@ func TestNamesThatAreNotText(t *testing.T) {
 	const bad = "ev\xff\x1b[2Jents"
 	for _, dumped := range []bool{false, true} {
 		path := killed(t)
-		dir, err := disk.OpenDir(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := state.Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.Used()[0].SetIdentity(state.Identity{Storage: bad, Dumped: dumped})
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
+		identify(t, path, state.Identity{Storage: bad, Dumped: dumped})
 		write(t, path, "\xfe.rq", "")
 		write(t, path, "\xfd", "")
 		got := text(watched(t, path, ""))

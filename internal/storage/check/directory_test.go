@@ -108,6 +108,25 @@ func halfStopped(t *testing.T, name string) (path string) {
 	return path
 }
 
+// identify gives the first slot of a state file another identity, and returns its position.
+func identify(t *testing.T, path string, id state.Identity) (slot int) {
+	t.Helper()
+	dir, err := disk.OpenDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := state.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := f.Used()[0]
+	first.SetIdentity(id)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return first.Index()
+}
+
 // unnamed returns the directory of a node that was killed when it had written the dump of
 // @events, before that got its name.
 func unnamed(t *testing.T) (path, temporary string) {
@@ -117,20 +136,8 @@ func unnamed(t *testing.T) (path, temporary string) {
 		t.Fatal(err)
 	}
 	path = halfStopped(t, "@events.rq")
-	dir, err := disk.OpenDir(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := state.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slot := f.Used()[0]
-	slot.SetIdentity(state.Identity{Storage: "@events", Dumped: true})
-	temporary = fmt.Sprintf("dump-%06d.dat", slot.Index())
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	slot := identify(t, path, state.Identity{Storage: "@events", Dumped: true})
+	temporary = fmt.Sprintf("dump-%06d.dat", slot)
 	b, err := os.ReadFile(filepath.Join(stopped, "@events.rq"))
 	if err != nil {
 		t.Fatal(err)
