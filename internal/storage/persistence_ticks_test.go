@@ -104,3 +104,44 @@ func TestARingIsClosedWhenItHasBeenSynced(t *testing.T) {
 		t.Errorf("while it was synced the ring was open: %v; now %v, %d runs out", open, s.ring.Capacity() > 0, s.out)
 	}
 }
+
+// With a period of syncing, rings, overflow and positions become durable again and again,
+// without anybody asking.
+func TestEverythingIsMadeDurablePeriodically(t *testing.T) {
+	n := newTrial(t)
+	n.start()
+	n.push("c", false, 10, 90)
+	n.crash()
+	n.options.Sync = time.Millisecond
+	synced := make(chan string)
+	done := make(chan struct{})
+	n.dir.After = func(c disktest.Call) {
+		if strings.HasPrefix(c.Op, "sync") {
+			select {
+			case synced <- c.Op + " " + c.Name:
+			case <-done:
+			}
+		}
+	}
+	loaded := make(chan *Channels, 1)
+	go func() {
+		cs, err := n.load(n.dir)
+		if err != nil {
+			t.Error(err)
+		}
+		loaded <- cs
+	}()
+	missing := map[string]int{"sync map ring-000001.dat": 3, "sync overflow.dat": 3, "sync map storages.dat": 3}
+	for len(missing) > 0 {
+		what := <-synced
+		if missing[what]--; missing[what] <= 0 {
+			delete(missing, what)
+		}
+	}
+	close(done)
+	if cs := <-loaded; cs != nil {
+		if err := cs.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
