@@ -235,13 +235,17 @@ func (f *File) reportTotal(entries []Entry) {
 		zap.Uint64("records", records), zap.Uint64("bytes", bytes))
 }
 
-// finish ends the data file behind the last record and every chain with its newest.
+// finish ends every chain with its newest record, and the data file behind the last of
+// these: then whatever lies there and is in no chain lies before a record that the index
+// knows, and [Recover] takes it for consumed, whatever becomes of the times of the files.
 func (f *File) finish() error {
+	f.end = f.base
 	for _, q := range f.queues {
 		if q.state.Records > 0 {
 			if err := q.unlink(); err != nil {
 				return err
 			}
+			f.end = max(f.end, q.newestEnd)
 		}
 	}
 	if err := f.data.Truncate(f.end - f.base); err != nil {

@@ -72,6 +72,45 @@ func TestFilesAreEmptiedWithTheLastRecord(t *testing.T) {
 	}
 }
 
+// Records that were consumed do not stay at the end of the data file.
+func TestACleanStopEndsTheFileBehindTheLastRecordInUse(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after func(t *testing.T, kept, other *Queue) // is done before the stop
+	}{
+		{"drained", func(t *testing.T, _, other *Queue) { mustDrain(t, other) }},
+		{"removed", func(_ *testing.T, _, other *Queue) { other.Remove() }},
+		{"a part was consumed", func(t *testing.T, kept, other *Queue) {
+			mustDrain(t, other)
+			run, n, err := kept.Take(1, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept.Free(len(run), n)
+		}},
+	} {
+		dir, owner := newMemDir(), newPublished()
+		f, _ := owner.mustOpen(t, dir)
+		kept, _ := f.Create("kept")
+		other, _ := f.Create("other")
+		for _, q := range []*Queue{other, kept, kept, other, other} {
+			if err := q.Push([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.after(t, kept, other)
+		owner.publish(kept)
+		owner.publish(other)
+		want := int(kept.State().Last) + headerSize + 1
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(dir.files[dataName].data); got != want {
+			t.Errorf("%s: the file has %d bytes, want %d", c.name, got, want)
+		}
+	}
+}
+
 func TestRunsOfARemovedQueueStayReadable(t *testing.T) {
 	f, _ := newPublished().mustOpen(t, newMemDir())
 	a, _ := f.Create("a")
