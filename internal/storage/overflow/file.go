@@ -197,7 +197,7 @@ func (f *File) Close() error {
 		err = closeErr
 	}
 	if err == nil {
-		err = f.writeIndex(entries)
+		err = f.writeIndex("", entries)
 	}
 	if err == nil {
 		f.dataLog.Info("file closed", zap.Int64("size", f.end-f.base))
@@ -284,7 +284,7 @@ func (f *File) Leave(entries []Entry) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unmap()
-	return errors.Join(f.writeIndex(entries), f.data.Close())
+	return errors.Join(f.writeIndex("", entries), f.data.Close())
 }
 
 // entries returns the queues that hold records, by id. No queue may be in use.
