@@ -149,9 +149,9 @@ func (f *File) Create(name string) (*Queue, error) {
 }
 
 // Attach returns the queue of a storage that existed before, with the records of that
-// State. It fails if the file doesn't have its oldest and newest record, and after a first
-// push; then nothing is changed. A link that leads to records that are newer than the State
-// is removed, and they with it.
+// State. It fails if the file doesn't have the newest of them, and after a first push; then
+// nothing is changed. A link that leads to records that are newer than the State is removed,
+// and they with it.
 func (f *File) Attach(name string, s State) (*Queue, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -170,7 +170,7 @@ func (f *File) Attach(name string, s State) (*Queue, error) {
 		f.busy++
 		f.end = max(f.end, q.newestEnd)
 		f.log.Info("overflow channel found", zap.Uint32("id", s.ID), zap.String("name", name),
-			zap.Uint64("records", s.Records), zap.Uint64("bytes", s.Bytes), zap.Int64("first", s.First-f.base))
+			zap.Uint64("records", q.state.Records), zap.Uint64("bytes", q.state.Bytes), zap.Int64("first", q.state.First-f.base))
 	}
 	f.queues[s.ID] = q
 	f.lastID = max(f.lastID, s.ID)

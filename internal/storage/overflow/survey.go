@@ -60,6 +60,10 @@ type survey struct {
 	wasted  int64     // bytes of all garbage
 	chain   *Chain    // of the record found last
 
+	// Newest record by id, of storages with States: no chain ends before that, so a record
+	// whose link says otherwise is damaged, as it is for who reads the queue.
+	ends map[uint32]int64
+
 	newest       int64 // the largest last offset of the index
 	wastedBehind int64 // bytes of the garbage that ends behind it
 }
@@ -107,6 +111,10 @@ func (s *survey) next() bool {
 			}
 		}
 		s.chain.latest = s.scanner.offset
+		if s.misleads() {
+			s.chain.expected = anywhere
+			continue
+		}
 		_, first := s.entries[s.scanner.offset]
 		if s.chain.add(s.scanner.offset, s.scanner.record, first) {
 			s.chain.countMark(s.scanner.record, s.scanner.marked)
@@ -115,6 +123,17 @@ func (s *survey) next() bool {
 	}
 	return false
 }
+
+// misleads reports whether the record found has a link that can't be right.
+func (s *survey) misleads() bool {
+	end, known := s.ends[s.scanner.record.channel]
+	left, next := end-s.scanner.offset, s.scanner.record.next
+	return known && left > 0 && (next == 0 || next > left)
+}
+
+// anywhere is the offset expected if the next record of the id is the following one, whatever
+// is missing.
+const anywhere = 1
 
 // add adds a record to the chain unless it is a stray. first says that it is the first of
 // a storage in the index: then what is wrong with the chain before it doesn't matter. For
