@@ -128,10 +128,13 @@ func (c *checker) doubtful(r *overflow.Report) {
 	for _, problem := range r.Faults {
 		report(0, problem)
 	}
-	for _, chain := range nameless(r) {
+	for _, chain := range r.Unknown {
 		report(chain.First, describe(chain)+": of no storage whose name is known")
 	}
 	for _, g := range r.Garbage {
+		if g.To <= r.Settled {
+			continue
+		}
 		report(g.From, fmt.Sprintf("%d bytes that are no records", g.To-g.From))
 	}
 }

@@ -203,7 +203,7 @@ func (f *findings) reportAside(dir disk.Dir, log *zap.Logger, moves [][2]string)
 		"start a node there and consume the records",
 		zap.String("reason", strings.Join(slices.Concat(f.doubts, f.stale), "; ")),
 		zap.Int("storages in service", len(f.live)), zap.Uint64("records in service", records))
-	for _, c := range f.nameless {
+	for _, c := range f.unknown() {
 		log.Error("overflow records without a storage are set aside",
 			zap.Uint32("id", c.ID), zap.Uint64("records", c.Records), zap.Uint64("bytes", c.Bytes),
 			zap.Int64("first", c.First), zap.Int64("last", c.Last))

@@ -1,12 +1,13 @@
 package overflow
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
 
 // restore takes a State over, after a look at the records at both ends of the chain (with
-// file.mu held).
+// file.mu held). The newest one must be there: it proves that State and file belong together.
 func (q *Queue) restore(s State) error {
 	f := q.file
 	if !f.hasMagic {
@@ -26,8 +27,9 @@ func (q *Queue) restore(s State) error {
 	q.newest, q.newestLength = s.Last, newest.length
 	q.newestEnd = s.Last + newest.size()
 	q.next, q.unread = s.First, int(q.state.Records)
-	if err := q.checkFirst(); err != nil {
-		return err
+	damage := q.checkFirst()
+	if damage != nil && !errors.Is(damage, errChain) {
+		return damage
 	}
 	if !intact {
 		if err := q.retract(newest); err != nil {
@@ -35,7 +37,32 @@ func (q *Queue) restore(s State) error {
 		}
 	}
 	q.keep.Store(s.First)
+	if damage != nil {
+		return q.skipFirst(damage)
+	}
 	return nil
+}
+
+// skipFirst goes on behind a damaged oldest record. Everything is counted anew, because a
+// clean stop may come before the records are read, and its index has to be right.
+func (q *Queue) skipFirst(damage error) error {
+	if err := q.resume(damage); err != nil {
+		return err
+	}
+	q.next = min(q.next, q.newest) // which is there, whatever leads to a place inside it
+	f := q.file
+	s := newSurvey(f.data, q.newestEnd-f.base, []IndexEntry{{First: q.next - f.base, Last: q.newest - f.base}})
+	s.ends = map[uint32]int64{q.state.ID: q.newest - f.base}
+	s.scanner.at = q.next - f.base
+	for s.next() {
+	}
+	q.state.First = q.next
+	q.state.Records, q.state.Bytes = 1, q.newestLength
+	if c := s.chains[q.state.ID]; c != nil {
+		q.state.Records, q.state.Bytes = c.Records, c.Bytes
+	}
+	q.unread = int(q.state.Records)
+	return s.scanner.err
 }
 
 // readNewest reads the header of the newest record, which is at a logical position.

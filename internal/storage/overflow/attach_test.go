@@ -44,17 +44,13 @@ func TestAttachRefusesAStateThatDoesNotFitTheFile(t *testing.T) {
 		{"last behind the file", func(s *State, data []byte) { s.Last = int64(len(data)) - 31 }, "can't be in"},
 		{"last at the end of the world", func(s *State, data []byte) { s.Last = math.MaxInt64 }, "can't be in"},
 		{"last is no record", func(s *State, data []byte) { s.Last++ }, "no record of id 1"},
-		{"first is no record", func(s *State, data []byte) { s.First++ }, "the parity is wrong"},
-		{"first is of another storage", func(s *State, data []byte) { s.First = 8 }, "the record is one of id 2, not 1"},
 		{"last is longer than the file", func(s *State, data []byte) {
 			header{channel: 1, length: uint64(len(data))}.put(data[s.Last:])
 		}, "no record of id 1"},
 		{"last is longer than anything", func(s *State, data []byte) {
 			header{channel: 1, length: math.MaxUint64}.put(data[s.Last:])
 		}, "no record of id 1"},
-		{"first is longer than the file", func(s *State, data []byte) {
-			header{channel: 1, length: math.MaxUint64 - 31, next: 35}.put(data[s.First:])
-		}, "the length 18446744073709551584 is larger than the file"},
+		{"neither first nor last is a record", func(s *State, data []byte) { s.First++; s.Last++ }, "no record of id 1"},
 	} {
 		dir, owner, _ := chainOf("one", "two", "three")
 		s := owner.states["q"]
@@ -67,6 +63,73 @@ func TestAttachRefusesAStateThatDoesNotFitTheFile(t *testing.T) {
 		if string(dir.files[dataName].data) != before {
 			t.Errorf("%s: the file was changed", c.name)
 		}
+	}
+}
+
+// Damage to the oldest record costs that one: what is left is counted, delivered and listed in
+// the index as if it had never been there.
+func TestAttachGoesOnBehindADamagedOldestRecord(t *testing.T) {
+	rest := []string{"two", "three", "four", "five"}
+	for _, c := range []struct {
+		name   string
+		damage func(s *State, data []byte, at []int)
+		want   []string
+		log    string
+		gap    bool // more is damaged, which a start without States has doubts about
+	}{
+		{"the parity", func(s *State, data []byte, at []int) { data[at[0]+16] ^= 1 }, rest, "the parity is wrong", false},
+		{"the id", func(s *State, data []byte, at []int) { data[at[0]] ^= 4 }, rest, "the parity is wrong", false},
+		{"the length", func(s *State, data []byte, at []int) { data[at[0]+24] ^= 0x40 }, rest, "the parity is wrong", false},
+		{"the link", func(s *State, data []byte, at []int) { data[at[0]+8] ^= 8 }, rest, "the parity is wrong", false},
+		{"the whole header", func(s *State, data []byte, at []int) { copy(data[at[0]:], garbageBytes(headerSize)) }, rest, "the parity is wrong", false},
+		{"the id and the parity", func(s *State, data []byte, at []int) { header{7, 35, 3}.put(data[at[0]:]) }, rest, "the record is one of id 7, not 1", false},
+		{"the link and the parity", func(s *State, data []byte, at []int) { header{1, 7, 3}.put(data[at[0]:]) }, rest, "the link 7 doesn't lead to a newer record", false},
+		{"the length and the parity", func(s *State, data []byte, at []int) {
+			header{1, 35, math.MaxUint64 - 31}.put(data[at[0]:])
+		}, rest, "the length 18446744073709551584 is larger than the file", false},
+		{"two records", func(s *State, data []byte, at []int) { copy(data[at[0]:], garbageBytes(at[2]-at[0])) }, rest[1:], "the parity is wrong", false},
+		{"all but the newest", func(s *State, data []byte, at []int) { copy(data[at[0]:], garbageBytes(at[4]-at[0])) }, rest[3:], "the parity is wrong", false},
+		{"one more in the middle", func(s *State, data []byte, at []int) { data[at[0]+16] ^= 1; data[at[3]+16] ^= 1 }, []string{"two", "three", "five"}, "the parity is wrong", true},
+		{"and a link that is missing", func(s *State, data []byte, at []int) { data[at[0]+16] ^= 1; header{1, 0, 5}.put(data[at[2]:]) },
+			[]string{"two", "four", "five"}, "the parity is wrong", true},
+		{"the link of the newest is half-written, too", func(s *State, data []byte, at []int) { data[at[0]+16] ^= 1; data[at[4]+8] = 36 }, rest, "the parity is wrong", false},
+		{"no record there", func(s *State, data []byte, at []int) { s.First++ }, rest, "the parity is wrong", false},
+		{"the record of another storage there", func(s *State, data []byte, at []int) { s.First = 8 }, append([]string{"one"}, rest...), "the record is one of id 2, not 1", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, owner, at := chainOf(append([]string{"one"}, rest...)...)
+			s := owner.states["q"]
+			c.damage(&s, dir.files[dataName].data, at)
+			owner.states["q"] = s
+			logs, seen := observed()
+			f, queues, err := owner.open(dir, logs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkLogged(t, zapcore.ErrorLevel, messages(seen, zapcore.ErrorLevel), []string{"records of the overflow are lost", c.log})
+			if oldest := f.oldest(); oldest > s.First && s.First != 8 {
+				t.Errorf("the file keeps what lies behind %d, but the State that is published begins at %d", oldest, s.First)
+			}
+			checkCounted(t, queues["q"].State(), c.want)
+			_, copies := owner.mustOpen(t, dir.clone())
+			if got := mustDrain(t, copies["q"]); !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if !c.gap {
+				checkRecovered(t, dir, mustRecover(t, dir), map[string][]string{"q": c.want, "other": {"other", "another"}})
+			}
+		})
+	}
+}
+
+// checkCounted compares the counters of a State with what there should be.
+func checkCounted(t *testing.T, s State, want []string) {
+	t.Helper()
+	if bytes := len(strings.Join(want, "")); int(s.Records) != len(want) || int(s.Bytes) != bytes {
+		t.Errorf("%d records of %d bytes, want %d of %d", s.Records, s.Bytes, len(want), bytes)
 	}
 }
 

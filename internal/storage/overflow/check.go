@@ -20,6 +20,11 @@ type Report struct {
 	Chains []*Chain
 	// Garbage is the first parts of the file that are no records.
 	Garbage []Garbage
+	// Unknown is the chains that may be those of storages whose names are not known.
+	Unknown []*Chain
+	// Settled is the offset up to which all that is not Live was consumed, for certain, if
+	// the index counts but is outdated.
+	Settled int64
 	// Faults is everything that is not as a clean stop or a crash of this node leaves it.
 	Faults []string
 }
@@ -38,7 +43,7 @@ func Check(dir disk.Dir, g Global, states []Entry) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Size: f.size, Live: f.live, Faults: slices.Concat(f.doubts, f.stale)}
+	r := &Report{Size: f.size, Live: f.live, Unknown: f.unknown(), Settled: f.settled, Faults: slices.Concat(f.doubts, f.stale)}
 	if f.survey != nil {
 		r.Chains, r.Garbage, r.Wasted = f.survey.sorted(), f.survey.garbage, f.survey.wasted
 	}
@@ -95,32 +100,11 @@ func (f *findings) allMissing(states []Entry) {
 // compareStates goes through the data file and looks for the records of each State. What
 // is newer than a State does not count.
 func (f *findings) compareStates() error {
-	s := f.survey
-	first, last := make([]sighting, len(f.index)), make([]sighting, len(f.index))
-	lasts := make(map[int64]int, len(f.index))
-	for i, e := range f.index {
-		lasts[e.Last] = i
-	}
-	for s.next() {
-		c := s.chain
-		at := sighting{c, c.Dead.Segments, c.Records, c.Bytes, c.delivered}
-		if i, ok := lasts[s.scanner.offset]; ok {
-			last[i] = at
-		}
-		if i, ok := s.entries[s.scanner.offset]; ok {
-			at.records--
-			at.bytes -= s.scanner.record.length
-			if c.isDelivered {
-				at.delivered.records--
-				at.delivered.bytes -= s.scanner.record.length
-			}
-			first[i] = at
-		}
-	}
+	first, last := f.survey.sight(f.index)
 	for i, e := range f.index {
 		f.compareState(e, first[i], last[i])
 	}
-	return s.scanner.err
+	return f.survey.scanner.err
 }
 
 func (f *findings) compareState(e IndexEntry, first, last sighting) {

@@ -52,6 +52,12 @@
 // divide the records of an id into segments, of which only the last can hold records that
 // are not consumed. What the two files don't prove is not guessed: they are set aside.
 //
+// An index that is older than the data file, or only looks so because the files were copied,
+// still proves something: records that lie in front of one that it lists were there when it
+// was written, so those of a storage that it doesn't list were consumed. That is why a clean
+// stop ends the data file behind the last record in use, and why an index that is written
+// while storages are in use, and is none of a single moment, is marked as such.
+//
 // # Concurrency
 //
 // All calls of one Queue are serialised by its owner. Different queues and the File may be

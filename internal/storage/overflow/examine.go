@@ -16,6 +16,7 @@ type findings struct {
 	survey   *survey  // nil if there is nothing in the data file
 	live     []Entry  // storages and their records; positions are offsets
 	nameless []*Chain // that no storage of the index has
+	settled  int64    // see settle
 
 	doubts []string // why live may not be all that is to be delivered
 	stale  []string // how the index differs from the data file
@@ -23,13 +24,13 @@ type findings struct {
 
 // examine reads both files and changes nothing.
 func examine(dir disk.Dir) (*findings, error) {
-	index, bad, err := readIndex(dir, indexName)
+	index, err := readIndex(dir, indexName)
 	if err != nil {
 		return nil, err
 	}
-	f := &findings{index: index}
-	if bad != nil {
-		f.stale = append(f.stale, fmt.Sprintf("%s: %v", indexName, bad))
+	f := &findings{index: index.entries}
+	if index.bad != nil {
+		f.stale = append(f.stale, fmt.Sprintf("%s: %v", indexName, index.bad))
 	}
 	data, err := dir.Open(dataName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -56,7 +57,7 @@ func examine(dir disk.Dir) (*findings, error) {
 		return nil, err
 	}
 	f.survey = newSurvey(data, size, f.index)
-	return f, f.compare(f.survey)
+	return f, f.compare(f.survey, index.bad == nil && !index.moving)
 }
 
 // withoutData judges the index if the data file is missing or empty.
@@ -84,27 +85,25 @@ func (f *findings) checkAge(dir disk.Dir) error {
 	return nil
 }
 
-// sighting is the record at the first offset of an index entry.
+// sighting is the record at the first or last offset of an index entry.
 type sighting struct {
 	chain          *Chain // nil if no record is there
 	segment        int    // number of the segment it lies in
-	records, bytes uint64 // of that segment before it
+	records, bytes uint64 // of that segment: before the first one, up to the last one
 	delivered      count  // of these, those that are marked as delivered
 }
 
-// compare goes through the data file and decides which records are live.
-func (f *findings) compare(s *survey) error {
-	seen := make([]sighting, len(f.index))
-	for s.next() {
-		if i, ok := s.entries[s.scanner.offset]; ok {
-			c := s.chain
-			seen[i] = sighting{chain: c, segment: c.Dead.Segments, records: c.Records - 1, bytes: c.Bytes - s.scanner.record.length}
-		}
-	}
+// compare goes through the data file and decides which records are live. snapshot says that
+// the index lists all storages that had records at one moment.
+func (f *findings) compare(s *survey, snapshot bool) error {
+	first, last := s.sight(f.index)
 	if s.scanner.err != nil {
 		return s.scanner.err
 	}
-	named := f.matchEntries(seen)
+	named := f.matchEntries(first)
+	if snapshot && len(f.doubts) == 0 {
+		f.settle(first, last)
+	}
 	for _, c := range s.sorted() {
 		if !named[c.ID] {
 			f.nameless = append(f.nameless, c)
@@ -117,13 +116,48 @@ func (f *findings) compare(s *survey) error {
 	if len(f.stale) == 0 && len(f.doubts) == 0 {
 		return nil
 	}
-	if len(f.nameless) > 0 {
-		f.doubts = append(f.doubts, fmt.Sprintf("there are records of %d storages whose names are unknown", len(f.nameless)))
+	if unknown := f.unknown(); len(unknown) > 0 {
+		f.doubts = append(f.doubts, fmt.Sprintf("there are records of %d storages whose names are unknown", len(unknown)))
 	}
-	if s.wasted >= headerSize {
-		f.doubts = append(f.doubts, fmt.Sprintf("%d bytes of %s are no records", s.wasted, dataName))
+	wasted := s.wasted
+	if f.settled > 0 {
+		wasted = s.wastedBehind
+	}
+	if wasted >= headerSize {
+		f.doubts = append(f.doubts, fmt.Sprintf("%d bytes of %s are no records", wasted, dataName))
 	}
 	return nil
+}
+
+// settle finds the offset up to which an outdated index is as good as a correct one. Records
+// are only ever appended, so those in front of one that the index lists were there when it
+// was written. What it didn't list was consumed then, or removed: whether it is a chain, or
+// was one before it became garbage. That holds if the index and the file belong together:
+// every entry has to fit, because the records that one lacks could be in such garbage.
+func (f *findings) settle(first, last []sighting) {
+	for i, e := range f.index {
+		if !first[i].fits(last[i], e) {
+			return
+		}
+	}
+	f.settled = f.survey.newest
+}
+
+// fits reports whether an entry has just the records that lie between its first and its last.
+func (s sighting) fits(last sighting, e IndexEntry) bool {
+	return s.chain != nil && s.chain == last.chain && s.segment == last.segment &&
+		last.records-s.records == uint64(e.Records) && last.bytes-s.bytes == e.Bytes
+}
+
+// unknown returns the chains that may be those of storages whose names the index lacks.
+func (f *findings) unknown() []*Chain {
+	var chains []*Chain
+	for _, c := range f.nameless {
+		if !c.before(f.settled) {
+			chains = append(chains, c)
+		}
+	}
+	return chains
 }
 
 // matchEntries finds the live records of each entry and returns the ids that have a name.

@@ -149,9 +149,9 @@ func (f *File) Create(name string) (*Queue, error) {
 }
 
 // Attach returns the queue of a storage that existed before, with the records of that
-// State. It fails if the file doesn't have its oldest and newest record, and after a first
-// push; then nothing is changed. A link that leads to records that are newer than the State
-// is removed, and they with it.
+// State. It fails if the file doesn't have the newest of them, and after a first push; then
+// nothing is changed. A link that leads to records that are newer than the State is removed,
+// and they with it.
 func (f *File) Attach(name string, s State) (*Queue, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -170,7 +170,7 @@ func (f *File) Attach(name string, s State) (*Queue, error) {
 		f.busy++
 		f.end = max(f.end, q.newestEnd)
 		f.log.Info("overflow channel found", zap.Uint32("id", s.ID), zap.String("name", name),
-			zap.Uint64("records", s.Records), zap.Uint64("bytes", s.Bytes), zap.Int64("first", s.First-f.base))
+			zap.Uint64("records", q.state.Records), zap.Uint64("bytes", q.state.Bytes), zap.Int64("first", q.state.First-f.base))
 	}
 	f.queues[s.ID] = q
 	f.lastID = max(f.lastID, s.ID)
@@ -197,7 +197,7 @@ func (f *File) Close() error {
 		err = closeErr
 	}
 	if err == nil {
-		err = f.writeIndex(entries)
+		err = f.writeIndex("", entries)
 	}
 	if err == nil {
 		f.dataLog.Info("file closed", zap.Int64("size", f.end-f.base))
@@ -235,13 +235,17 @@ func (f *File) reportTotal(entries []Entry) {
 		zap.Uint64("records", records), zap.Uint64("bytes", bytes))
 }
 
-// finish ends the data file behind the last record and every chain with its newest.
+// finish ends every chain with its newest record, and the data file behind the last of
+// these: then whatever lies there and is in no chain lies before a record that the index
+// knows, and [Recover] takes it for consumed, whatever becomes of the times of the files.
 func (f *File) finish() error {
+	f.end = f.base
 	for _, q := range f.queues {
 		if q.state.Records > 0 {
 			if err := q.unlink(); err != nil {
 				return err
 			}
+			f.end = max(f.end, q.newestEnd)
 		}
 	}
 	if err := f.data.Truncate(f.end - f.base); err != nil {
@@ -280,7 +284,7 @@ func (f *File) Leave(entries []Entry) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unmap()
-	return errors.Join(f.writeIndex(entries), f.data.Close())
+	return errors.Join(f.writeIndex("", entries), f.data.Close())
 }
 
 // entries returns the queues that hold records, by id. No queue may be in use.

@@ -9,6 +9,12 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
 )
 
+// movingMark begins an index that is written while the storages are in use. Their States
+// are looked at one after another, so it is none of a single moment: a storage that was
+// empty when it was looked at may have records in front of the last ones of another. To a
+// D node an empty line means nothing.
+const movingMark = "\n"
+
 // newIndexName is the index while it is being written. One that is found is an unfinished
 // one and worth nothing.
 const newIndexName = "ofchannels-new.csv"
@@ -28,7 +34,12 @@ func (f *File) WriteIndex(entries []Entry) error {
 	if empty {
 		return nil
 	}
-	if err := f.writeIndex(entries); err != nil {
+	return f.replaceIndex(movingMark, entries)
+}
+
+// replaceIndex writes an index that begins with a mark.
+func (f *File) replaceIndex(mark string, entries []Entry) error {
+	if err := f.writeIndex(mark, entries); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -43,7 +54,8 @@ func (f *File) WriteIndex(entries []Entry) error {
 // Renew does what an earlier process was killed before it could do: it writes the index, or
 // empties both files if no storage holds a record. The owner calls it when it has attached all
 // States and before the first push: from then on there may be records of others in the places,
-// and with the ids, of those that the old index lists.
+// and with the ids, of those that the old index lists. If it can't be replaced, it is emptied:
+// no index makes nobody believe anything.
 func (f *File) Renew(entries []Entry) error {
 	f.mu.Lock()
 	empty := f.busy == 0
@@ -54,12 +66,20 @@ func (f *File) Renew(entries []Entry) error {
 	if empty {
 		return nil
 	}
-	return f.WriteIndex(entries)
+	f.moving.RLock()
+	defer f.moving.RUnlock()
+	err := f.replaceIndex("", entries)
+	if err != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		err = errors.Join(err, f.emptyIndex())
+	}
+	return err
 }
 
 // writeIndex writes the index; positions must not move meanwhile.
-func (f *File) writeIndex(entries []Entry) error {
-	var text []byte
+func (f *File) writeIndex(mark string, entries []Entry) error {
+	text := []byte(mark)
 	for _, e := range entries {
 		if e.Records > 0 {
 			text = appendLine(text, e, f.base)
@@ -138,24 +158,35 @@ func (f *File) emptyIndex() error {
 	return nil
 }
 
-// readIndex parses the index file of that name. A missing one is empty. bad says what is
-// wrong with it.
-func readIndex(dir disk.Dir, name string) (entries []IndexEntry, bad *IndexError, err error) {
+// index is what is in an index file.
+type index struct {
+	entries []IndexEntry
+	bad     *IndexError // what is wrong with it behind them
+	moving  bool        // it begins with movingMark
+}
+
+// readIndex parses the index file of that name. A missing one is empty.
+func readIndex(dir disk.Dir, name string) (found index, err error) {
 	file, err := dir.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
+		return index{}, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return index{}, err
 	}
 	defer file.Close()
 	size, err := file.Size()
 	if err != nil {
-		return nil, nil, err
+		return index{}, err
 	}
-	entries, err = ParseIndex(io.NewSectionReader(file, 0, size))
-	if errors.As(err, &bad) {
+	start := make([]byte, min(size, int64(len(movingMark))))
+	if err := readFull(file, start, 0); err != nil {
+		return index{}, err
+	}
+	found.moving = string(start) == movingMark
+	found.entries, err = ParseIndex(io.NewSectionReader(file, 0, size))
+	if errors.As(err, &found.bad) {
 		err = nil
 	}
-	return entries, bad, err
+	return found, err
 }

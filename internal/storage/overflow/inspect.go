@@ -16,7 +16,7 @@ func Doubts(dir disk.Dir) ([]string, error) {
 // the data file on, oldest first: those that [Check] has counted for an [Entry] or [Chain]
 // that begins there. A payload is valid until the next one. It only reads.
 func Records(dir disk.Dir, id uint32, first int64, emit func(payload []byte) error) error {
-	index, _, err := readIndex(dir, indexName)
+	index, err := readIndex(dir, indexName)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func Records(dir disk.Dir, id uint32, first int64, emit func(payload []byte) err
 		return err
 	}
 	var payload []byte
-	s := newSurvey(data, size, index)
+	s := newSurvey(data, size, index.entries)
 	for s.next() {
 		if s.chain.ID != id || s.scanner.offset < first {
 			continue

@@ -25,7 +25,7 @@ func TestFilesAreEmptiedWithTheLastRecord(t *testing.T) {
 	if err := f.WriteIndex(owner.entries()); err != nil {
 		t.Fatal(err)
 	}
-	if got := string(dir.files[indexName].data); got != "a 1 1 8 8\nb 1 1 41 41\n" {
+	if got := string(dir.files[indexName].data); got != "\na 1 1 8 8\nb 1 1 41 41\n" {
 		t.Errorf("index %q", got)
 	}
 	sizes := func(empty bool, when string) {
@@ -69,6 +69,98 @@ func TestFilesAreEmptiedWithTheLastRecord(t *testing.T) {
 	}
 	if names := dir.names(); len(names) > 0 {
 		t.Errorf("after a stop without records there are %v", names)
+	}
+}
+
+// The files of a clean stop can be copied in any order and at any speed, so that the index
+// looks older: nothing is set aside, whatever was consumed or removed before.
+func TestCopiesOfACleanStopRaiseNoDoubt(t *testing.T) {
+	dir, owner := newMemDir(), newPublished()
+	f, _ := owner.mustOpen(t, dir)
+	kept, _ := f.Create("kept")
+	consumed, _ := f.Create("consumed")
+	removed, _ := f.Create("removed")
+	for _, q := range []*Queue{consumed, kept, removed, kept, removed, consumed} {
+		if err := q.Push([]byte(q.name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustDrain(t, consumed)
+	removed.Remove()
+	for _, q := range []*Queue{consumed, kept, removed} {
+		owner.publish(q)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir.files[indexName].modified = time.Now().Add(-time.Hour)
+	checkRecovered(t, dir, mustRecover(t, dir), map[string][]string{"kept": {"kept", "kept"}})
+}
+
+// If there is no room for a new index after a kill, the old one may not stay: it lists storages
+// in whose places others are going to have their records.
+func TestAnIndexThatCannotBeRenewedIsEmptied(t *testing.T) {
+	dir, owner := newMemDir(), newPublished()
+	f, q := newQueueIn(t, dir)
+	if err := q.Push([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	owner.publish(q)
+	if err := f.WriteIndex([]Entry{{"consumed", q.State()}}); err != nil {
+		t.Fatal(err)
+	}
+	dir = dir.clone()
+	f, _ = owner.mustOpen(t, dir)
+	dir.fault = func(operation, name string) error {
+		if operation == "write" && name == newIndexName {
+			return pathError(operation, name, unix.ENOSPC)
+		}
+		return nil
+	}
+	if err := f.Renew(owner.entries()); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("Renew: got error %v, want %v", err, unix.ENOSPC)
+	}
+	if got := string(dir.files[indexName].data); got != "" {
+		t.Errorf("the index is still %q", got)
+	}
+}
+
+// Records that were consumed do not stay at the end of the data file.
+func TestACleanStopEndsTheFileBehindTheLastRecordInUse(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after func(t *testing.T, kept, other *Queue) // is done before the stop
+	}{
+		{"drained", func(t *testing.T, _, other *Queue) { mustDrain(t, other) }},
+		{"removed", func(_ *testing.T, _, other *Queue) { other.Remove() }},
+		{"a part was consumed", func(t *testing.T, kept, other *Queue) {
+			mustDrain(t, other)
+			run, n, err := kept.Take(1, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept.Free(len(run), n)
+		}},
+	} {
+		dir, owner := newMemDir(), newPublished()
+		f, _ := owner.mustOpen(t, dir)
+		kept, _ := f.Create("kept")
+		other, _ := f.Create("other")
+		for _, q := range []*Queue{other, kept, kept, other, other} {
+			if err := q.Push([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.after(t, kept, other)
+		owner.publish(kept)
+		owner.publish(other)
+		want := int(kept.State().Last) + headerSize + 1
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(dir.files[dataName].data); got != want {
+			t.Errorf("%s: the file has %d bytes, want %d", c.name, got, want)
+		}
 	}
 }
 

@@ -291,6 +291,96 @@ var scenarios = []scenario{
 		},
 		contents: map[string][]string{"a": {"x"}}, warnings: []string{"was written before"},
 	}, {
+		name: "an older index: whatever it doesn't list in front of the last that it does is dead",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(2, "consumed")
+			x := b.push(1, "x")
+			b.raw(garbageBytes(100))
+			b.push(3, "consumed")
+			y := b.push(1, "y")
+			return b.killed(line("a", 2, 2, x, y))
+		},
+		contents: map[string][]string{"a": {"x", "y"}}, warnings: []string{"was written before"},
+		infos: []string{"consumed before map[bytes:8 id:2 records:1]", "consumed before map[bytes:8 id:3 records:1]"},
+	}, {
+		name: "an older index: what has been pushed to a storage since doesn't change that",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(3, "consumed")
+			y := b.push(2, "y")
+			b.push(1, "xx")
+			b.pushNew(2, "yy")
+			return b.killed(line("a", 1, 1, x, x) + line("b", 1, 1, y, y))
+		},
+		contents: map[string][]string{"a": {"x", "xx"}, "b": {"yy"}}, warnings: []string{"was written before", "storage a has 2 records"},
+		infos: []string{"consumed before map[bytes:8 id:3 records:1]"},
+	}, {
+		name: "an older index: only what lies in front of the last record that it lists is dead",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(2, "consumed")
+			b.push(3, "consumed")
+			x := b.push(1, "x")
+			b.push(3, "new?")
+			b.raw(garbageBytes(50))
+			return b.killed(line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"x"}}, aside: bothAside,
+		errors: []string{"records of 1 storages whose names are unknown", "50 bytes of overflow.dat are no records", "id:3"},
+	}, {
+		name: "an older index: a dangling link hides newer records of the id in front of its end",
+		make: func() *memDir {
+			b := newBuilder()
+			o := b.push(2, "old")
+			x := b.push(1, "x")
+			b.pushNew(2, "new")
+			b.link(o, len(b.data)+100)
+			return b.killed(line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"x"}}, aside: bothAside, errors: []string{"names are unknown", "id:2"},
+	}, {
+		name: "an older index that is cut in an entry proves nothing",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(2, "y")
+			x := b.push(1, "x")
+			return b.killed(line("a", 1, 1, x, x) + "b 1")
+		},
+		contents: map[string][]string{"a": {"x"}}, aside: bothAside, errors: []string{"names are unknown", "id:2"},
+	}, {
+		name: "an older index that was written while storages were in use proves nothing",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(2, "pushed when the index had come to a")
+			x := b.push(1, "x")
+			return b.killed(movingMark + line("a", 1, 1, x, x))
+		},
+		contents: map[string][]string{"a": {"x"}}, aside: bothAside, errors: []string{"names are unknown", "id:2"},
+	}, {
+		name: "an older index of which an entry doesn't fit proves nothing",
+		make: func() *memDir {
+			b := newBuilder()
+			b.push(3, "z")
+			x := b.push(1, "x")
+			b.push(1, "y")
+			y := b.push(2, "y")
+			return b.killed(line("a", 3, 3, x, y) + line("b", 1, 1, y, y))
+		},
+		contents: map[string][]string{"a": {"x", "y"}, "b": {"y"}}, aside: bothAside, errors: []string{"names are unknown", "id:3"},
+	}, {
+		name: "an older index: garbage in front of the last record that it lists hides one that it lists, too",
+		make: func() *memDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			y := b.push(1, "y")
+			z := b.push(2, "z")
+			copy(b.data[y:], garbageBytes(headerSize+1))
+			return b.killed(line("a", 2, 2, x, y) + line("b", 1, 1, z, z))
+		},
+		contents: map[string][]string{"a": {"x"}, "b": {"z"}}, aside: bothAside, errors: []string{"33 bytes of overflow.dat are no records"},
+	}, {
 		name: "§3.12 case 9: the head was truncated",
 		make: func() *memDir {
 			b := newBuilder()

@@ -23,6 +23,7 @@ type Chain struct {
 	Strays int
 
 	expected int64 // offset of the following record, by the link of the last; 0 if it has none
+	latest   int64 // offset of the last record of the id, a stray or not
 
 	// Records of the live segment that a crash has left marked as delivered: see Queue.Mark.
 	delivered   count
@@ -58,6 +59,13 @@ type survey struct {
 	garbage []Garbage // the first mostGarbage parts
 	wasted  int64     // bytes of all garbage
 	chain   *Chain    // of the record found last
+
+	// Newest record by id, of storages with States: no chain ends before that, so a record
+	// whose link says otherwise is damaged, as it is for who reads the queue.
+	ends map[uint32]int64
+
+	newest       int64 // the largest last offset of the index
+	wastedBehind int64 // bytes of the garbage that ends behind it
 }
 
 // mostGarbage bounds the list of garbage.
@@ -71,6 +79,7 @@ func newSurvey(data io.ReaderAt, size int64, index []IndexEntry) *survey {
 	for i, e := range index {
 		s.entries[e.First] = i
 		known = append(known, e.First, e.Last)
+		s.newest = max(s.newest, e.Last)
 	}
 	s.scanner = newScanner(data, size, sorted(known), scanSize)
 	s.scanner.garbage = s.waste
@@ -79,6 +88,9 @@ func newSurvey(data io.ReaderAt, size int64, index []IndexEntry) *survey {
 
 func (s *survey) waste(from, to int64) {
 	s.wasted += to - from
+	if to > s.newest {
+		s.wastedBehind += to - from
+	}
 	if len(s.garbage) < mostGarbage {
 		s.garbage = append(s.garbage, Garbage{from, to})
 	}
@@ -98,6 +110,11 @@ func (s *survey) next() bool {
 				s.chains[id] = s.chain
 			}
 		}
+		s.chain.latest = s.scanner.offset
+		if s.misleads() {
+			s.chain.expected = anywhere
+			continue
+		}
 		_, first := s.entries[s.scanner.offset]
 		if s.chain.add(s.scanner.offset, s.scanner.record, first) {
 			s.chain.countMark(s.scanner.record, s.scanner.marked)
@@ -106,6 +123,17 @@ func (s *survey) next() bool {
 	}
 	return false
 }
+
+// misleads reports whether the record found has a link that can't be right.
+func (s *survey) misleads() bool {
+	end, known := s.ends[s.scanner.record.channel]
+	left, next := end-s.scanner.offset, s.scanner.record.next
+	return known && left > 0 && (next == 0 || next > left)
+}
+
+// anywhere is the offset expected if the next record of the id is the following one, whatever
+// is missing.
+const anywhere = 1
 
 // add adds a record to the chain unless it is a stray. first says that it is the first of
 // a storage in the index: then what is wrong with the chain before it doesn't matter. For
@@ -142,6 +170,9 @@ func (c *Chain) add(offset int64, h header, first bool) bool {
 	return true
 }
 
+// before reports whether all records of the id lie in front of an offset.
+func (c *Chain) before(offset int64) bool { return c.latest < offset }
+
 // countMark takes note of whether the last record is delivered, if there is a mark in it of so
 // many records.
 func (c *Chain) countMark(h header, marked int) {
@@ -153,6 +184,33 @@ func (c *Chain) countMark(h header, marked int) {
 		c.delivered.records++
 		c.delivered.bytes += h.length
 	}
+}
+
+// sight goes through the file and returns what is at the first and last offsets of the
+// entries.
+func (s *survey) sight(index []IndexEntry) (first, last []sighting) {
+	first, last = make([]sighting, len(index)), make([]sighting, len(index))
+	lasts := make(map[int64]int, len(index))
+	for i, e := range index {
+		lasts[e.Last] = i
+	}
+	for s.next() {
+		c := s.chain
+		at := sighting{c, c.Dead.Segments, c.Records, c.Bytes, c.delivered}
+		if i, ok := lasts[s.scanner.offset]; ok {
+			last[i] = at
+		}
+		if i, ok := s.entries[s.scanner.offset]; ok {
+			at.records--
+			at.bytes -= s.scanner.record.length
+			if c.isDelivered {
+				at.delivered.records--
+				at.delivered.bytes -= s.scanner.record.length
+			}
+			first[i] = at
+		}
+	}
+	return first, last
 }
 
 // sorted returns the chains by id.
