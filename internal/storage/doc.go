@@ -29,5 +29,6 @@
 // Lock order: Channels.mu, then Channel.mu. A Waker is called with Channel.mu held and
 // must only schedule work.
 //
-// The package imports ring and names; requests and the main program import it.
+// The package imports names and the packages below it: ring, overflow, dump, state, disk.
+// Requests and the main program import it.
 package storage

@@ -101,9 +101,12 @@ func (st *Store) forgetRings(cs *Channels) {
 	for _, c := range cs.All() {
 		c.mu.Lock()
 		for _, s := range c.storages {
+			if s.kept.dump != "" {
+				continue // a crash must find the ring, or load the dump again
+			}
 			counted := s.counters
 			if err := st.refit(s); err != nil {
-				st.log.Error("a ring stays in its file", zap.String("storage", s.name), zap.Error(err))
+				st.log.Warn("a ring stays in its file", zap.String("storage", s.name), zap.Error(err))
 			}
 			s.counters = counted
 		}
@@ -217,13 +220,21 @@ func (l *loader) abandon() {
 	st.lock.Close()
 }
 
-// undo forgets what was made from other files, and then deletes it.
+// undo deletes what was made from other files. The state file goes first, at once: without it,
+// these count.
 func (l *loader) undo(storages []*Storage) {
 	st := l.store
-	for _, slot := range st.state.Used() {
-		st.state.Free(slot)
+	for _, s := range storages {
+		if s.ring != nil {
+			s.ring.SetSpare(true)
+		}
 	}
-	st.stopRunning()
+	err := st.state.Discard()
+	st.state = nil
+	if err != nil {
+		st.log.Error("what a start that failed has made stays, for the next one", zap.Error(err))
+		return
+	}
 	for _, s := range storages {
 		if s.kept == nil {
 			continue

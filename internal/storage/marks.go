@@ -41,7 +41,7 @@ func (s *Storage) takeMarked() *Run {
 	return nil
 }
 
-// resume finds the marks in a storage that has just been opened as it was saved.
+// resume finds the marks in a storage whose places have just been opened, and saves it.
 func (s *Storage) resume() error {
 	k := s.kept
 	k.taken = k.slot.Positions().Taken
@@ -57,7 +57,10 @@ func (s *Storage) resume() error {
 	for _, r := range needed {
 		s.giveBack(r, 0)
 	}
+	if err != nil {
+		return err // what has been saved goes on to tell how far there are marks
+	}
 	k.taken = 0
 	s.save()
-	return err
+	return nil
 }

@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"testing"
 
@@ -99,6 +100,40 @@ func TestAKillDuringAStartLosesNoMark(t *testing.T) {
 	n.crash()
 	n.examine(n.dir.Clone(), "with marks", 1)
 	n.start()
+}
+
+// A start that fails while it looks for marks leaves them to be found.
+func TestAStartThatCannotReadTheMarks(t *testing.T) {
+	n := newTrial(t)
+	n.sizes["c"] = 0
+	n.start()
+	n.push("c", false, slices.Repeat([]int{9000}, 10)...)
+	for range 10 {
+		n.pop("c")
+	}
+	for range 8 {
+		n.deliver(1)
+	}
+	n.crash()
+	reads := 0
+	n.dir.Before = func(c disktest.Call) error {
+		if c.Op == "read" && c.Name == "overflow.dat" {
+			if reads++; reads > 5 {
+				return errInjected
+			}
+		}
+		return nil
+	}
+	if _, err := n.load(n.dir); !errors.Is(err, errInjected) {
+		t.Fatalf("got error %v", err)
+	}
+	n.dir.Before = nil
+	n.dir = n.dir.Clone()
+	n.start()
+	n.stop()
+	if got := leftForD(t, n.dir, "c"); got != 2 {
+		t.Errorf("a clean stop leaves %d records, want 2", got)
+	}
 }
 
 // A mark that cannot be written costs nothing but that its records come again after a kill.

@@ -574,6 +574,47 @@ func TestAStartThatFailsLateLosesNothing(t *testing.T) {
 	}
 }
 
+// A start that fails with the last of the dump files, and is killed while it undoes what it has
+// made, has lost nothing either, and leaves nothing that the next start complains of.
+func TestAKillOfAStartThatFails(t *testing.T) {
+	for _, fixture := range []string{"loadfiles", "interleaved"} {
+		n := newTrial(t)
+		n.fixture(fixture)
+		n.silent = true
+		failing, last := false, ""
+		for _, name := range n.dir.Names() {
+			if strings.HasSuffix(name, ".rq") {
+				last = name
+			}
+		}
+		opened, kills := 0, 0
+		n.dir.Before = func(c disktest.Call) error {
+			if c.Op == "open" && c.Name == last {
+				if opened++; opened > 1 { // the first time, it is found to be readable
+					failing = true
+					return errInjected
+				}
+			}
+			return nil
+		}
+		n.dir.After = func(c disktest.Call) {
+			if failing && c.Changes {
+				kills++
+				n.examine(n.dir.Clone(), "after "+c.String()+" of a start that failed", 0)
+			}
+		}
+		if _, err := n.load(n.dir); !errors.Is(err, errInjected) {
+			t.Fatalf("%s: got error %v", fixture, err)
+		}
+		if kills == 0 {
+			t.Errorf("%s: nothing was undone", fixture)
+		}
+		n.dir.Before, n.dir.After = nil, nil
+		n.start() // compares
+		n.stop()
+	}
+}
+
 // A ring file with records that no storage has is kept: the state file has lost the storage.
 // One that no storage needs any more is deleted, and those of others are left.
 func TestStrayRingFiles(t *testing.T) {
@@ -598,6 +639,11 @@ func TestStrayRingFiles(t *testing.T) {
 	n.dir.Put("ring-000002.dat", spare)
 	n.dir.Put("ring-000003.dat", make([]byte, 5000))
 	n.dir.Put("ring-000004.dat", []byte("no ring at all"))
+	unfinished := make([]byte, 5000)
+	copy(unfinished, records[:20])
+	unfinished[40] = 1
+	n.dir.Put("ring-000005.dat", unfinished)
+	n.dir.Put("ring-000006.dat", records) // a copy
 	n.settle(nil)
 	logs := logged(&n.options)
 	n.start()
@@ -608,7 +654,7 @@ func TestStrayRingFiles(t *testing.T) {
 	n.stop()
 	n.start()
 	n.stop()
-	want := []string{"c.rq", "ring-000001-aside.dat", "ring-000004.dat"}
+	want := []string{"c.rq", "ring-000001-aside.dat", "ring-000004.dat", "ring-000006.dat"}
 	if got := n.dir.Names(); !slices.Equal(got, want) {
 		t.Errorf("there are %q, want %q", got, want)
 	}

@@ -75,7 +75,7 @@ func (l *loader) noteStrays(slots []*state.Slot) error {
 		}
 		if number, ok := numbered(e.Name(), ringFormat); ok && !known[number] {
 			st.lastRing = max(st.lastRing, number)
-			st.strayRings = append(st.strayRings, e.Name())
+			st.strayRings = append(st.strayRings, number)
 		}
 	}
 	if l.fresh {
@@ -99,31 +99,33 @@ func (st *Store) tidy() {
 			st.log.Warn("an incomplete dump could not be deleted", zap.Error(err))
 		}
 	}
-	for _, name := range st.strayRings {
-		if err := st.tidyRing(name); err != nil {
+	for _, number := range st.strayRings {
+		if err := st.tidyRing(number); err != nil {
 			st.log.Warn("a stray ring file could not be deleted, or kept under another name", zap.Error(err))
 		}
 	}
 }
 
 // tidyRing deletes a ring file if it is one of this data directory, and spare. One that is
-// not has records, and their storage is not in the state file any more.
-func (st *Store) tidyRing(name string) error {
+// not has records, and their storage is not in the state file any more. In a directory of rings
+// there may be those that other nodes are making.
+func (st *Store) tidyRing(number uint64) error {
+	name := ringFile(number)
 	whose, err := ring.WhoseIs(st.rings, name)
-	path := zap.String("file", st.rings.Path(name))
+	path, ours := zap.String("file", st.rings.Path(name)), st.rings == st.dir
 	switch {
 	case err != nil:
 		return err
-	case whose.Blank, whose.Spare && whose.Intact && whose.Instance == st.instance():
+	case whose.Blank && ours, whose.Spare && whose.Intact && (ours || whose.Instance == st.instance()):
 		return st.rings.Remove(name)
 	case !whose.Intact:
-		st.log.Warn("ignored: not a ring file, or a damaged one", path)
-	case whose.Instance != st.instance():
+		st.log.Warn("ignored: not a ring file, or an unfinished or damaged one", path)
+	case whose.Owner != st.owner(number):
 		st.log.Warn("ignored: the ring file of another node, or one whose "+state.FileName+" is lost", path)
 	default:
 		st.log.Error("a ring file has records of a storage that "+state.FileName+" does not tell of any more: that file is damaged. "+
 			"Get its last copy, if there is one, and the ring file under its old name into an empty directory, and start a node there",
-			path, zap.String("kept as", st.keepRing(whose.Number)))
+			path, zap.String("kept as", st.keepRing(number)))
 	}
 	return nil
 }

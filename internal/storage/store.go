@@ -34,7 +34,8 @@ type Store struct {
 	newState   bool    // state told nothing: dumps and index did
 
 	// Files that no storage needs, until Commit deletes them, or keeps what may be in them.
-	strayRings, strayDumps []string
+	strayRings []uint64 // by number
+	strayDumps []string
 
 	mu       sync.Mutex
 	lastRing uint64 // number of a ring file
@@ -218,14 +219,14 @@ func (k *kept) rename(name string) {
 
 // remove forgets the storage.
 func (k *kept) remove() {
+	if err := k.deleteDump(); err != nil {
+		k.store.log.Error("a removed channel comes back with the next start, because a dump file could not be deleted: delete it",
+			zap.Error(err))
+	}
 	k.store.state.Free(k.slot)
 	k.queue.Published()
 	if err := k.store.removeRing(k.ringFile); err != nil {
 		k.store.log.Error("a ring file that is not needed any more stays", zap.Error(err))
-	}
-	if err := k.deleteDump(); err != nil {
-		k.store.log.Error("a removed channel comes back with the next start, because a dump file could not be deleted: delete it",
-			zap.Error(err))
 	}
 }
 

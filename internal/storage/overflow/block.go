@@ -72,8 +72,9 @@ func (p *blockPool) release(c *block) {
 	if c.retained {
 		return
 	}
-	p.put(&block{bytes: c.bytes, starts: c.starts})
+	spare := block{bytes: c.bytes, starts: c.starts}
 	c.bytes, c.starts = nil, []int64{c.starts[0]}
+	p.put(&spare)
 }
 
 // scarce reports whether blocks should be small now.

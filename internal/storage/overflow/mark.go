@@ -3,6 +3,8 @@ package overflow
 import (
 	"encoding/binary"
 	"math"
+
+	"go.uber.org/zap"
 )
 
 // A run that is delivered while an older one of its storage is not stays in the chain, so
@@ -77,11 +79,21 @@ func (f *File) storeMark(at int64, records int) error {
 	return err
 }
 
+// markAgain marks the rest of a marked run, which begins with the next record: those in front
+// of it are in another block, and may be freed before.
+func (q *Queue) markAgain() {
+	f := q.file
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.storeMark(q.next, q.delivered); err != nil {
+		f.log.Error("records that were delivered may be delivered again after a crash", zap.Uint32("id", q.state.ID),
+			zap.String("name", q.name), zap.Error(err))
+	}
+}
+
 // marked counts records of a block that are marked, and gives its memory back if all are.
 func (q *Queue) marked(c *block, records int) {
-	c.marked += records
-	last := q.blocks[len(q.blocks)-1]
-	if c.marked == c.records && (c != last || q.ahead == 0) {
+	if c.marked += records; c.marked == c.records {
 		q.file.blocks.release(c)
 	}
 }

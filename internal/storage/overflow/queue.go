@@ -139,7 +139,7 @@ func (q *Queue) settle() {
 	case q.state.Records == 0:
 		q.state = State{ID: q.state.ID}
 	case len(q.blocks) > 0:
-		c := q.blocks[0]
+		c := q.blocks[0] // if it was released, all of it is to be freed: see Mark
 		q.state.First = c.starts[min(c.freed, len(c.starts)-1)]
 	default:
 		q.state.First = q.next

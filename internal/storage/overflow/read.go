@@ -97,15 +97,6 @@ func (q *Queue) fill(c *block, target int) error {
 	f := q.file
 	f.moving.RLock()
 	defer f.moving.RUnlock()
-	if q.delivered > 0 {
-		// The first of a marked run are in the last block and may be freed before these.
-		f.mu.Lock()
-		err := f.storeMark(q.next, q.delivered)
-		f.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
 	for reads := 0; q.unread > 0 && len(c.bytes) < target && reads < mostReads; reads++ {
 		room := cap(c.bytes) - len(c.bytes)
 		if room < q.pace.span/2 && len(c.starts) > 0 {
@@ -148,8 +139,11 @@ func (q *Queue) unpack(c *block, raw []byte) (used, need int, err error) {
 		if at+h.size() > int64(len(raw)) {
 			return used, int(h.size()), nil
 		}
-		if q.delivered == 0 {
+		switch {
+		case q.delivered == 0:
 			q.delivered = parseMark(raw[at+markOffset:])
+		case len(c.starts) == 0:
+			q.markAgain()
 		}
 		c.add(raw[at+lengthOffset:at+h.size()], q.next, q.delivered > 0)
 		q.delivered = max(0, q.delivered-1)

@@ -163,7 +163,7 @@ type Whose struct {
 	Owner
 	Intact bool // the rest is true
 	Spare  bool // no storage needs the file
-	Blank  bool // nothing has been stored there, its creation was not completed
+	Blank  bool // its creation was not completed, and nothing has been stored there
 }
 
 // blankSize is how many bytes of data tell that there are none: every record has a length in
@@ -183,7 +183,8 @@ func WhoseIs(dir disk.Dir, name string) (Whose, error) {
 		return Whose{}, err
 	}
 	w := parseHead(b)
-	w.Blank = len(bytes.TrimLeft(b, "\x00")) == 0
+	isZero := func(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
+	w.Blank = !w.Intact && isZero(b[fileHeader:]) && (w.Spare || isZero(b))
 	return w, nil
 }
 

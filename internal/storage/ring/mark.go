@@ -56,9 +56,9 @@ func (r *Ring) TakeMarked() (run []byte, records int) {
 	return run[:size], int(n)
 }
 
-// unmarked is how many bytes of records there are in front of the first mark.
-func unmarked(run []byte) (size int) {
-	for size < len(run) {
+// unmarked is how many bytes of records there are in front of the first mark, or enough.
+func unmarked(run []byte, enough int) (size int) {
+	for size < len(run) && size < enough {
 		length := binary.LittleEndian.Uint64(run[size:])
 		if length&markBit != 0 {
 			break

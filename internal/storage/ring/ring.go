@@ -181,7 +181,7 @@ func (r *Ring) Take(enough, maxRecords int) (run []byte, records int) {
 	}
 	run = r.nextWaiting()
 	if r.marked > 0 {
-		run = run[:unmarked(run)]
+		run = run[:unmarked(run, enough)]
 	}
 	run, records = Cut(run, enough, min(maxRecords, r.waiting))
 	r.taken(len(run), records)
