@@ -95,6 +95,49 @@ func TestDamagedDirectoryOfKilledNode(t *testing.T) {
 	})
 }
 
+// What the check says of a damaged overflow of a node that was killed is what the next start
+// delivers, not only what it counts at first.
+func TestDamagedOverflowOfKilledNode(t *testing.T) {
+	const header, size = 32, 32 + 8 // of the small records
+	first, second := int64(8), int64(8+header+60)
+	third := second + header + 4
+	for _, c := range []struct {
+		name   string
+		flip   []int64 // offsets of bytes with a wrong bit
+		length int64   // that the file is cut to, if not 0
+		want   uint64  // of 2 records in the ring and 202 in the overflow
+	}{
+		{"nothing", nil, 0, 204},
+		{"the first header", []int64{first + 16}, 0, 203},
+		{"one in the middle", []int64{third + 10*size + 8}, 0, 203},
+		{"the first one and one in the middle", []int64{first, third + 10*size + 24}, 0, 202},
+		{"the last header", []int64{third + 199*size + 24}, 0, 203},
+		{"the first and the last header", []int64{first + 8, third + 199*size}, 0, 2},
+		{"the second half", nil, third + 100*size + 7, 104},
+		{"all but the first record", nil, second, 3},
+		{"everything", nil, 8, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := killedWith(t, 200)
+			content := []byte(contents(t, path)[dataFile])
+			for _, offset := range c.flip {
+				content[offset] ^= 4
+			}
+			if c.length > 0 {
+				content = content[:c.length]
+			}
+			write(t, path, dataFile, string(content))
+			report := watched(t, path, "")
+			if got := report.counted()["jobs"]; got != c.want || (got < 204) != (len(report.Faults) > 0) {
+				t.Errorf("want %d records, the report is:\n%s", c.want, text(report))
+			}
+			if got := popped(t, path, "jobs"); got != c.want {
+				t.Errorf("the next start delivers %d records, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 // Files are put together of parts, without what is unused in them: the first bytes and a
 // slot of the state file, and a ring with its header.
 func FuzzDirectory(f *testing.F) {

@@ -242,6 +242,23 @@ func TestSituations(t *testing.T) {
 			patch(t, path, "overflow.dat", 8+24, "\x3d")
 			return path
 		}, false},
+		{"killed-overflow-first-damaged", func(t *testing.T) string {
+			path := killedWith(t, 200)
+			patch(t, path, "overflow.dat", 8+24, "\x3d") // a length; one bit is flipped
+			return path
+		}, false},
+		{"killed-overflow-last-damaged", func(t *testing.T) string {
+			path := killedWith(t, 200)
+			patch(t, path, "overflow.dat", lastOf(t, path, "jobs")+24, "\x0f") // a length; one bit is flipped
+			return path
+		}, false},
+		{"killed-overflow-cut", func(t *testing.T) string {
+			path := killedWith(t, 200)
+			if err := os.Truncate(filepath.Join(path, "overflow.dat"), 4000); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, false},
 		{"killed-overflow-missing", func(t *testing.T) string {
 			path := killed(t)
 			remove(t, path, "overflow.dat")

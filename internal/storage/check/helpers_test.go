@@ -21,7 +21,9 @@ import (
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
 )
 
 // fixtures are the directories of storage spec §8.
@@ -188,6 +190,62 @@ func killed(t testing.TB) (path string) {
 	path = filepath.Join(t.TempDir(), "data")
 	copyDir(t, path, running)
 	return path
+}
+
+// killedWith returns the directory of such a node that has got so many more records of jobs.
+func killedWith(t testing.TB, records int) (path string) {
+	t.Helper()
+	running := filepath.Join(t.TempDir(), "running")
+	channels, _ := busyNode(t, options(running, 64))
+	for i := range records {
+		push(t, channels, "jobs", fmt.Sprintf("job %03d.", i))
+	}
+	path = filepath.Join(t.TempDir(), "data")
+	copyDir(t, path, running)
+	return path
+}
+
+// lastOf returns the offset of the newest record of a storage in the overflow of a node that
+// was killed.
+func lastOf(t testing.TB, path, name string) int64 {
+	t.Helper()
+	dir, err := disk.OpenDirReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := state.Inspect(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, slot := range snapshot.Slots {
+		if slot.Identity().Storage == name {
+			return slot.Positions().Last - snapshot.Header.OverflowBase
+		}
+	}
+	t.Fatalf("there is no storage %s", name)
+	return 0
+}
+
+// popped starts a node on a directory and returns how many records of a channel it delivers.
+func popped(t testing.TB, path, channel string) (records uint64) {
+	t.Helper()
+	channels, _ := start(t, options(path, 64))
+	for {
+		c, err := channels.Open([]byte(channel))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, err := c.Pop(false)
+		c.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run == nil {
+			return records
+		}
+		records++
+		run.Deliver()
+	}
 }
 
 // recovered starts a node on a directory and stops it, and returns how many records it

@@ -44,13 +44,12 @@ func (c *checker) compareSlots(dir disk.Dir, g overflow.Global) {
 		c.unreadable(err)
 		return
 	}
-	for _, e := range r.Live {
-		c.storages[e.Name].Overflow = Count{e.Records, e.Bytes}
-	}
+	c.takeOver(r)
 	for _, problem := range r.Faults {
 		c.fault(Fault{File: dataFile, Problem: problem,
-			Meaning: "the next start delivers what the file proves, and logs what is lost; it may not start at all",
-			Remedy:  "keep a copy of the directory before the next start"})
+			Meaning: "the next start delivers what the file proves, the numbers above, and logs what is lost. If it is not certain " +
+				"which records those are, it keeps the files as overflow-aside-N.dat and ofchannels-aside-N.csv",
+			Remedy: "keep a copy of the directory before the next start"})
 	}
 }
 
@@ -61,14 +60,7 @@ func (c *checker) compareIndex(dir disk.Dir) {
 		c.unreadable(err)
 		return
 	}
-	for _, e := range r.Live {
-		s, problem := c.add(e.Name)
-		if s == nil {
-			c.refused(indexFile, e.Name, problem)
-			continue
-		}
-		s.Overflow = Count{e.Records, e.Bytes}
-	}
+	c.takeOver(r)
 	if len(r.Faults) == 0 {
 		c.noteUnused(r)
 		return
@@ -84,6 +76,18 @@ func (c *checker) compareIndex(dir disk.Dir) {
 		c.outdated(r)
 	default:
 		c.doubtful(r)
+	}
+}
+
+// takeOver counts the records of the overflow that are to be delivered.
+func (c *checker) takeOver(r *overflow.Report) {
+	for _, e := range r.Live {
+		s, problem := c.add(e.Name)
+		if s == nil {
+			c.refused(indexFile, e.Name, problem)
+			continue
+		}
+		s.Overflow = Count{e.Records, e.Bytes}
 	}
 }
 

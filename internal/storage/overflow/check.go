@@ -1,9 +1,7 @@
 package overflow
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
@@ -51,73 +49,4 @@ func Check(dir disk.Dir, g Global, states []Entry) (*Report, error) {
 		r.Faults = append(r.Faults, fmt.Sprintf("%s: setting the files aside was interrupted, the next start finishes it", rebuilt.data))
 	}
 	return r, nil
-}
-
-// examineStates compares the data file with States.
-func examineStates(dir disk.Dir, g Global, states []Entry) (*findings, error) {
-	f := &findings{}
-	data, err := dir.Open(dataName)
-	if errors.Is(err, fs.ErrNotExist) {
-		f.allMissing(states)
-		return f, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer data.Close()
-	if f.size, err = data.Size(); err != nil {
-		return nil, err
-	}
-	base, err := finishCut(g, f.size)
-	if err != nil {
-		f.doubts = append(f.doubts, fmt.Sprintf("%s: %v", dataName, err))
-		return f, nil
-	}
-	if ok, err := hasMagic(data, f.size); err != nil {
-		return nil, err
-	} else if !ok {
-		f.allMissing(states)
-		return f, nil
-	}
-	for _, e := range states {
-		if e.Records > 0 {
-			f.index = append(f.index, IndexEntry{e.Name, uint32(e.Records), e.Bytes, e.First - base, e.Last - base})
-		}
-	}
-	f.survey = newSurvey(data, f.size, f.index)
-	return f, f.compareStates()
-}
-
-// allMissing reports all records as missing.
-func (f *findings) allMissing(states []Entry) {
-	for _, e := range states {
-		if e.Records > 0 {
-			f.doubts = append(f.doubts, fmt.Sprintf("storage %s: none of its %d records is in %s", e.Name, e.Records, dataName))
-		}
-	}
-}
-
-// compareStates goes through the data file and looks for the records of each State. What
-// is newer than a State does not count.
-func (f *findings) compareStates() error {
-	first, last := f.survey.sight(f.index)
-	for i, e := range f.index {
-		f.compareState(e, first[i], last[i])
-	}
-	return f.survey.scanner.err
-}
-
-func (f *findings) compareState(e IndexEntry, first, last sighting) {
-	if first.chain == nil || first.chain != last.chain || first.segment != last.segment {
-		f.doubt(e, "has no chain of records from the first offset to the last")
-		return
-	}
-	live := State{first.chain.ID, e.First, e.Last, last.records - first.records, last.bytes - first.bytes}
-	toDeliver := live
-	toDeliver.Records -= last.delivered.records - first.delivered.records
-	toDeliver.Bytes -= last.delivered.bytes - first.delivered.bytes
-	f.live = append(f.live, Entry{e.Name, toDeliver})
-	if live.Records != uint64(e.Records) || live.Bytes != e.Bytes {
-		f.doubt(e, fmt.Sprintf("has %d records of %d bytes there", live.Records, live.Bytes))
-	}
 }

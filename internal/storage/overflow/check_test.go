@@ -1,6 +1,7 @@
 package overflow
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -54,12 +55,33 @@ func TestCheckOfStates(t *testing.T) {
 		}, []string{"has 2 records of 8 bytes there"}},
 		{"a damaged newest record", func(dir *memDir, _ *published, at []int) {
 			copy(dir.files[dataName].data[at[2]:], garbageBytes(32))
-		}, []string{"has no chain of records from the first offset to the last"}},
+		}, []string{"has no record at its last offset", "37 bytes of overflow.dat are no records", "storage q has 2 records of 6 bytes"}},
+		{"a damaged oldest record", func(dir *memDir, _ *published, at []int) {
+			dir.files[dataName].data[at[0]+16] ^= 1
+		}, []string{"has 2 records of 8 bytes there"}},
+		{"a link that is missing", func(dir *memDir, _ *published, at []int) {
+			header{1, 0, 3}.put(dir.files[dataName].data[at[1]:])
+		}, []string{"has 2 records of 8 bytes there"}},
+		{"a link that is half-written", func(dir *memDir, _ *published, at []int) {
+			dir.files[dataName].data[at[2]+8] = 40
+		}, nil},
+		{"a record that is marked as delivered", func(dir *memDir, _ *published, at []int) {
+			putMark(dir.files[dataName].data[at[1]+markOffset:], 1)
+		}, nil},
+		{"a record that is marked as delivered, and a damaged newest record", func(dir *memDir, _ *published, at []int) {
+			putMark(dir.files[dataName].data[at[1]+markOffset:], 1)
+			copy(dir.files[dataName].data[at[2]:], garbageBytes(32))
+		}, []string{"has no record at its last offset", "37 bytes of overflow.dat are no records", "storage q has 2 records of 6 bytes"}},
+		{"newer records than published, and a damaged newest record of another storage", func(dir *memDir, owner *published, at []int) {
+			owner.states["q"] = State{1, int64(at[0]), int64(at[1]), 2, 6}
+			dir.files[dataName].data[owner.states["other"].Last+16] ^= 1
+		}, []string{"storage other (2 records, 12 bytes, offsets 8 to 152) has no record at its last offset",
+			"39 bytes of overflow.dat are no records", "storage other has 1 records"}},
 		{"no data file", func(dir *memDir, _ *published, _ []int) { delete(dir.files, dataName) },
 			[]string{"storage other: none of its 2 records is in overflow.dat", "storage q: none of its 3 records"}},
 		{"a head truncation of another file", func(_ *memDir, owner *published, _ []int) {
 			owner.global = Global{Cut: 5, CutSize: 10}
-		}, []string{"size of the file was changed"}},
+		}, []string{"size of the file was changed", "records of 2 storages whose names are unknown", "ofchannels.csv is empty"}},
 		{"an interrupted recovery", func(dir *memDir, _ *published, _ []int) {
 			dir.files[rebuilt.data] = dir.files[indexName]
 		}, []string{"the next start finishes it"}},
@@ -79,5 +101,49 @@ func TestCheckOfStates(t *testing.T) {
 				t.Errorf("%s: fault %q, want …%s", c.name, report.Faults[i], want)
 			}
 		}
+		want := make(map[string]int)
+		for name, records := range delivered(t, dir.clone(), owner) {
+			want[name] = len(records)
+		}
+		live := make(map[string]int)
+		for _, e := range report.Live {
+			live[e.Name] = int(e.Records)
+		}
+		if !reflect.DeepEqual(live, want) {
+			t.Errorf("%s: the records are %v, a start delivers %v", c.name, live, want)
+		}
 	}
+}
+
+// delivered starts with States, as an owner does, and returns what is in the queues then.
+func delivered(t *testing.T, dir *memDir, owner *published) map[string][]string {
+	t.Helper()
+	f, err := open(dir, fileNames{dataName, indexName}, silent, owner.global, func(Global) {})
+	if err == nil {
+		queues := make(map[string]*Queue)
+		var attached, lost []Entry
+		for _, e := range owner.entries() {
+			q, err := f.Attach(e.Name, e.State)
+			if err != nil {
+				lost = append(lost, e)
+				continue
+			}
+			queues[e.Name] = q
+			attached = append(attached, Entry{e.Name, q.State()})
+		}
+		if lost == nil {
+			return drainAll(t, queues)
+		}
+		if err := f.Leave(append(attached, lost...)); err != nil {
+			t.Fatal(err)
+		}
+	} else if !errors.Is(err, ErrResized) {
+		t.Fatal(err)
+	}
+	entries, err := Recover(dir, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, queues := publishedEntries(entries).mustOpen(t, dir)
+	return drainAll(t, queues)
 }

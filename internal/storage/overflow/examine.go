@@ -15,6 +15,7 @@ type findings struct {
 	index    []IndexEntry
 	survey   *survey  // nil if there is nothing in the data file
 	live     []Entry  // storages and their records; positions are offsets
+	marked   []count  // of each, records that are marked as delivered
 	nameless []*Chain // that no storage of the index has
 	settled  int64    // see settle
 
@@ -186,6 +187,7 @@ func (f *findings) matchEntries(seen []sighting) map[uint32]bool {
 				e.Name, state.Records, state.Bytes, state.First, state.Last, e.Records, e.Bytes, e.First, e.Last))
 		}
 		f.live = append(f.live, Entry{e.Name, state})
+		f.marked = append(f.marked, seen[i].marked())
 	}
 	return named
 }
@@ -204,4 +206,12 @@ func (s sighting) state(first int64) State {
 		return State{c.ID, c.First, c.Last, c.Records, c.Bytes}
 	}
 	return State{c.ID, first, c.Last, c.Records - s.records, c.Bytes - s.bytes}
+}
+
+// marked counts those of them that are marked as delivered.
+func (s sighting) marked() count {
+	if s.segment < s.chain.Dead.Segments {
+		return s.chain.delivered
+	}
+	return s.chain.delivered.minus(s.delivered)
 }

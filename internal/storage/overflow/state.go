@@ -10,6 +10,13 @@ type State struct {
 	Bytes   uint64 // of the payloads
 }
 
+// without returns the State with so many records less.
+func (s State) without(c count) State {
+	s.Records -= c.records
+	s.Bytes -= c.bytes
+	return s
+}
+
 // Entry is the State of a storage with its name.
 type Entry struct {
 	Name string

@@ -34,6 +34,10 @@ type Chain struct {
 // count is a number of records, and the bytes of their payloads.
 type count struct{ records, bytes uint64 }
 
+func (c count) minus(other count) count {
+	return count{c.records - other.records, c.bytes - other.bytes}
+}
+
 // Segment is records that are linked to each other.
 type Segment struct {
 	First, Last int64
