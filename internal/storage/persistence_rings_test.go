@@ -747,8 +747,8 @@ func TestADamagedOverflowFile(t *testing.T) {
 		"empty":               func(b []byte) []byte { return b[:0] },
 		"another magic":       func(b []byte) []byte { b[0]++; return b },
 		"cut":                 func(b []byte) []byte { return b[:250] },
-		"the first of a":      func(b []byte) []byte { b[8+16]++; return b },
-		"all of a":            func(b []byte) []byte { clear(b[8:240]); return b },
+		"the header of one":   func(b []byte) []byte { b[8+16]++; return b },
+		"all of one":          func(b []byte) []byte { clear(b[8:240]); return b },
 		"zeros from a record": func(b []byte) []byte { clear(b[240:]); return b },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -777,11 +777,11 @@ func TestADamagedOverflowFile(t *testing.T) {
 				if len(found["ring"]) != 1 {
 					t.Errorf("%s: got %.10q, want the record of the ring", when, found)
 				}
-				switch name {
-				case "the first of a", "all of a":
-					if len(found["b"]) != 2 {
-						t.Errorf("%s: got %.10q, want the two records of b, which are intact", when, found)
+				if strings.HasSuffix(name, " of one") {
+					if len(found["a"]) != 1 || len(found["b"]) != 2 {
+						t.Errorf("%s: got %.10q, want all but the first record of a", when, found)
 					}
+					return
 				}
 				if aside, _ := dir.Content("overflow-aside-1.dat"); aside == nil && damaged != "" || string(aside) != damaged {
 					t.Errorf("%s: the damaged file is not kept aside as it was; there are %q", when, dir.Names())
