@@ -55,6 +55,7 @@ func load(options StoreOptions, dir, rings disk.Dir, lock io.Closer) (*Channels,
 		l.abandon()
 		return nil, err
 	}
+	l.store.overflow.Release()
 	l.store.startTicking(l.channels)
 	return l.channels, nil
 }
@@ -133,10 +134,9 @@ type loader struct {
 
 	// The state file said nothing: as long as no file has been changed, all that was made
 	// can be deleted again.
-	fresh         bool
-	emptyOverflow bool // there were no records in the overflow
-	resumed       bool // the slots told what is in the overflow, not the index
-	aside         []damagedDump
+	fresh   bool
+	resumed bool // the slots told what is in the overflow, not the index
+	aside   []damagedDump
 }
 
 // load does everything that may fail because of what is in the directory before it stores
@@ -240,11 +240,15 @@ func (l *loader) undo(storages []*Storage) {
 			continue
 		}
 		st.removeRing(s.kept.ringFile)
-		if l.emptyOverflow && s.kept.queue != nil {
-			s.kept.queue.Remove()
-			s.kept.queue.Published()
-		}
 	}
+	if st.overflow == nil {
+		return
+	}
+	if err := st.overflow.Undo(); err != nil {
+		st.log.Error("the overflow file could not be made again what it was before this start. If the next one sets it aside, "+
+			"do not deliver what is in it: these are copies of records that are still in service", zap.Error(err))
+	}
+	st.overflow = nil
 }
 
 // storages returns all storages. Nobody else may be using them.

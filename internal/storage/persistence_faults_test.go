@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -102,44 +103,93 @@ func TestAFullDiskRefusesRecordsForAllSubscribers(t *testing.T) {
 
 // A start that fails, whatever it is that does, leaves every file as it was: the original
 // can still be started. What cannot be deleted again may stay, if the original ignores it.
+// The next start finds everything.
 func TestAStartThatFailsLeavesEveryFileAsItWas(t *testing.T) {
-	for _, fixture := range []string{"loadfiles", "interleaved", "crash/stale-pushed", "crash/stale-drained"} {
-		failures := 0
-		for faulty, calls := 0, 0; faulty <= calls; faulty++ {
-			n := newTrial(t)
-			n.fixture(fixture)
-			before := contentsOf(n.dir)
-			calls = 0
-			var failed disktest.Call
-			n.dir.Before = func(c disktest.Call) error {
-				if calls++; calls-1 != faulty {
-					return nil
+	const tiny = 10 // bytes of a ring: dumps go to the overflow
+	consumed := "\x63\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00" +
+		"\x64\x00\x00\x00\x00\x00\x00\x00" + "\x07\x00\x00\x00\x00\x00\x00\x00" + "removed" // id 99
+	for _, c := range []struct {
+		name, fixture string
+		ring          uint64
+		behind        string // is at the end of the data file
+	}{
+		{"", "loadfiles", ringSize, ""},
+		{"", "interleaved", ringSize, ""},
+		{"", "crash/stale-pushed", ringSize, ""},
+		{"", "crash/stale-drained", ringSize, ""},
+		{", tiny rings", "loadfiles", tiny, ""},
+		{", tiny rings", "interleaved", tiny, ""},
+		{", tiny rings, consumed records at the end", "interleaved", tiny, consumed},
+	} {
+		t.Run(c.fixture+c.name, func(t *testing.T) {
+			failures, undone := 0, 0
+			for faulty, calls := 0, 0; faulty <= calls; faulty++ {
+				n := newTrial(t)
+				n.options.RingSize = func(string) uint64 { return c.ring }
+				n.fixture(c.fixture)
+				n.append("overflow.dat", c.behind)
+				before, age := contentsOf(n.dir), n.age("overflow.dat")
+				calls = 0
+				var failed disktest.Call
+				appended := false
+				n.dir.Before = func(call disktest.Call) error {
+					appended = appended || call.Op+" "+call.Name == "map overflow.dat"
+					if calls++; calls-1 != faulty {
+						return nil
+					}
+					failed = call
+					return fmt.Errorf("%w: %w", errInjected, unix.EIO)
 				}
-				failed = c
-				return fmt.Errorf("%w: %w", errInjected, unix.EIO)
-			}
-			cs, err := n.load(n.dir)
-			if err != nil {
-				failures++
-				after := contentsOf(n.dir)
-				for name := range after {
-					if _, ok := before[name]; !ok && failed.Op == "remove" {
-						delete(after, name)
+				cs, err := n.load(n.dir)
+				n.dir.Before = nil
+				if err != nil {
+					failures++
+					if appended {
+						undone++
+					}
+					after := contentsOf(n.dir)
+					for name := range after {
+						if _, ok := before[name]; !ok && failed.Op == "remove" {
+							delete(after, name)
+						}
+					}
+					if !reflect.DeepEqual(after, before) || !n.age("overflow.dat").Equal(age) {
+						t.Errorf("%s fails: %v:\n got %.60q\nwant %.60q", failed, err, after, before)
+					}
+					if cs, err = n.load(n.dir); err != nil {
+						t.Fatal(err)
+					}
+					if got := contents(n, cs); !reflect.DeepEqual(got, fixtures[c.fixture]) {
+						t.Errorf("%s fails, and the next start has\n%q, want\n%q", failed, got, fixtures[c.fixture])
 					}
 				}
-				if !reflect.DeepEqual(after, before) {
-					t.Errorf("%s, %s fails: %v:\n got %.60q\nwant %.60q", fixture, failed, err, after, before)
-				}
-			} else {
 				cs.Close()
+				n.dir.Release()
 			}
-			n.dir.Release()
-		}
-		t.Logf("%s: %d starts have failed", fixture, failures)
-		if failures == 0 {
-			t.Errorf("%s: no start has failed", fixture)
-		}
+			t.Logf("%d starts have failed, %d of them when the overflow was appended to", failures, undone)
+			if failures == 0 || (undone > 0) != (c.ring == tiny) {
+				t.Errorf("%d starts have failed, %d of them when the overflow was appended to", failures, undone)
+			}
+		})
 	}
+}
+
+// append puts bytes at the end of a file, which stays as old as it is.
+func (n *trial) append(name, bytes string) {
+	content, _ := n.dir.Content(name)
+	age := n.age(name)
+	n.dir.Put(name, append(content, bytes...))
+	if err := n.dir.SetModTime(name, age); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n *trial) age(name string) time.Time {
+	info, err := n.dir.Stat(name)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return info.ModTime()
 }
 
 func contentsOf(dir *disktest.Dir) map[string]string {

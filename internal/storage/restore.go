@@ -160,7 +160,6 @@ func (l *loader) openOverflow(slots []*state.Slot) (chains []chain, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l.emptyOverflow = len(entries) == 0
 	chains, lost, err := l.attach(entries, overflow.Global{})
 	if err == nil && lost != nil {
 		err = fmt.Errorf("records of storage %s are not in the overflow, although they were just found there", lost[0].Name)
@@ -190,6 +189,11 @@ func (l *loader) attach(entries []overflow.Entry, at overflow.Global) (chains []
 	})
 	if err != nil {
 		return nil, nil, err
+	}
+	if l.fresh {
+		if err := st.overflow.Hold(); err != nil {
+			return nil, nil, err
+		}
 	}
 	for _, e := range entries {
 		queue, err := st.overflow.Attach(e.Name, e.State)

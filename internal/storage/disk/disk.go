@@ -10,6 +10,7 @@ package disk
 import (
 	"io"
 	"io/fs"
+	"time"
 )
 
 // Dir is a directory.
@@ -28,6 +29,8 @@ type Dir interface {
 	List() ([]fs.DirEntry, error)
 	// Stat describes a file, following symbolic links.
 	Stat(name string) (fs.FileInfo, error)
+	// SetModTime sets the modification time of a file.
+	SetModTime(name string, t time.Time) error
 	// Sync makes renames, creations and removals durable.
 	Sync() error
 	// Path returns the path of a file, for messages.

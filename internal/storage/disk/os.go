@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,6 +66,10 @@ func (d directory) List() ([]fs.DirEntry, error) {
 }
 
 func (d directory) Stat(name string) (fs.FileInfo, error) { return os.Stat(d.Path(name)) }
+
+func (d directory) SetModTime(name string, t time.Time) error {
+	return os.Chtimes(d.Path(name), time.Time{}, t) // the access time stays
+}
 
 func (d directory) Sync() error {
 	f, err := os.Open(d.path)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,6 +66,9 @@ func (d readOnlyDirectory) OpenOrCreate(name string) (File, error) {
 func (d readOnlyDirectory) Rename(oldName, _ string) error { return d.refuse("rename", oldName) }
 func (d readOnlyDirectory) Remove(name string) error       { return d.refuse("remove", name) }
 func (d readOnlyDirectory) Sync() error                    { return d.refuse("sync", "") }
+func (d readOnlyDirectory) SetModTime(name string, _ time.Time) error {
+	return d.refuse("set the time of", name)
+}
 
 func (d readOnlyDirectory) refuse(what, name string) error {
 	return &fs.PathError{Op: what, Path: d.Path(name), Err: ErrReadOnly}

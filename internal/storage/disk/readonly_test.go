@@ -33,6 +33,7 @@ func TestReadOnlyDirectoryRefusesChanges(t *testing.T) {
 		"OpenOrCreate": openErr,
 		"Rename":       d.Rename("file", "other"),
 		"Remove":       d.Remove("file"),
+		"SetModTime":   d.SetModTime("file", time.Now()),
 		"Sync":         d.Sync(),
 	} {
 		if !errors.Is(err, ErrReadOnly) {

@@ -116,6 +116,9 @@ func (q *Queue) retract(newest header) error {
 	for _, s := range slices.Backward(strays) {
 		var b [headerSize]byte
 		header{length: s.length}.put(b[:])
+		if err := f.note(s.offset, headerSize); err != nil {
+			return err
+		}
 		if _, err := f.data.WriteAt(b[:], s.offset); err != nil {
 			return err
 		}

@@ -54,8 +54,15 @@ type File struct {
 	pushed  bool              // end is where records are appended
 	indexed bool              // the index file may hold entries
 	canCut  bool              // the file system can remove the head of a file, or may
+	held    *hold             // see Hold
 
 	blocks blockPool
+}
+
+// patch is bytes of the data file.
+type patch struct {
+	offset int64
+	bytes  []byte
 }
 
 type fileNames struct{ data, index string }
@@ -273,6 +280,10 @@ func (f *File) remove() error {
 func (f *File) Abandon() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.abandon()
+}
+
+func (f *File) abandon() error {
 	f.unmap()
 	return f.data.Close()
 }

@@ -69,6 +69,9 @@ func (q *Queue) Mark(p Place, records int) error {
 // storeMark stores a mark in the header at a logical position (with mu held).
 func (f *File) storeMark(at int64, records int) error {
 	offset := at - f.base + markOffset
+	if err := f.note(offset, markSize); err != nil {
+		return err
+	}
 	if f.window.bytes != nil && offset >= f.window.low {
 		putMark(f.window.bytes[offset:], records)
 		return nil

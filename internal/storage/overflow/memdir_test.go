@@ -155,6 +155,18 @@ func (d *memDir) Stat(name string) (fs.FileInfo, error) {
 	return d.stat().Stat(name)
 }
 
+func (d *memDir) SetModTime(name string, t time.Time) error {
+	if err := d.do("set time", name); err != nil {
+		return err
+	}
+	if d.files[name] == nil {
+		return pathError("set time", name, fs.ErrNotExist)
+	}
+	d.files[name].modified = t
+	d.changed()
+	return nil
+}
+
 func (d *memDir) Sync() error { return d.do("sync", "") }
 
 func (f *memFile) ReadAt(b []byte, offset int64) (int, error) {

@@ -72,7 +72,7 @@ func (q *Queue) Published() {
 	if q.removed {
 		delete(f.queues, q.state.ID)
 	}
-	if f.busy == 0 && f.end > f.base {
+	if f.busy == 0 && f.end > f.base && f.held == nil {
 		f.reset()
 	}
 }

@@ -166,11 +166,6 @@ type overlay struct {
 	written []patch // in that order
 }
 
-type patch struct {
-	offset int64
-	bytes  []byte
-}
-
 // WriteAt changes what is read from now on.
 func (o *overlay) WriteAt(b []byte, offset int64) (int, error) {
 	o.written = append(o.written, patch{offset, slices.Clone(b)})

@@ -102,6 +102,9 @@ func (f *File) unmap() {
 // storeLink stores the link of h, the header at a logical position.
 func (f *File) storeLink(at int64, h header) error {
 	offset := at - f.base + linkOffset
+	if err := f.note(offset, linkSize); err != nil {
+		return err
+	}
 	if f.window.bytes != nil && offset >= f.window.low {
 		h.putLink(f.window.bytes[offset:])
 		return nil

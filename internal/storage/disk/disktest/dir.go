@@ -33,7 +33,7 @@ import (
 
 // Call is an operation of a Dir or one of its files.
 type Call struct {
-	Op      string // "open", "create", "rename", "remove", "list", "stat", "sync dir", "read", "write", "close", "size", "truncate", "allocate", "collapse", "zero", "map", "sync", "unmap" or "sync map"
+	Op      string // "open", "create", "rename", "remove", "list", "stat", "set time", "sync dir", "read", "write", "close", "size", "truncate", "allocate", "collapse", "zero", "map", "sync", "unmap" or "sync map"
 	Name    string // of the file; of rename, the old one
 	Changes bool   // it changes the directory or a file
 	Number  int    // of calls before this one
@@ -210,6 +210,11 @@ func (d *Dir) Rename(oldName, newName string) error {
 // Remove implements disk.Dir.
 func (d *Dir) Remove(name string) error {
 	return d.change("remove", name, func(*inode) { delete(d.files, name) })
+}
+
+// SetModTime implements disk.Dir.
+func (d *Dir) SetModTime(name string, t time.Time) error {
+	return d.change("set time", name, func(f *inode) { f.modified = t })
 }
 
 func (d *Dir) change(op, name string, do func(*inode)) error {

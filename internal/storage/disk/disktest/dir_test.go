@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -69,6 +70,9 @@ func TestADirectoryLikeThatOfTheSystem(t *testing.T) {
 		note(d.Rename("f", "g"), d.Rename("f", "h"))
 		info, err := d.Stat("g")
 		note(info.Size(), info.Name(), info.IsDir(), info.Mode().IsRegular(), err)
+		note(d.SetModTime("g", time.Unix(1_500_000_000, 5000)), d.SetModTime("f", time.Unix(1, 0)))
+		info, err = d.Stat("g")
+		note(info.ModTime().UnixNano(), err)
 		entries, err := d.List()
 		note(len(entries), entries[0].Name(), err)
 		g, err := d.OpenOrCreate("g")
