@@ -204,7 +204,7 @@ func (f *findings) reportAside(dir disk.Dir, log *zap.Logger, moves [][2]string)
 		zap.String("reason", strings.Join(slices.Concat(f.doubts, f.stale), "; ")),
 		zap.Int("storages in service", len(f.live)), zap.Uint64("records in service", records))
 	for _, c := range f.unknown() {
-		log.Error("overflow records without a storage are set aside",
+		log.Error("overflow records without a storage are set aside; if they are still needed, 'dmq extract' makes a dump of them",
 			zap.Uint32("id", c.ID), zap.Uint64("records", c.Records), zap.Uint64("bytes", c.Bytes),
 			zap.Int64("first", c.First), zap.Int64("last", c.Last))
 	}

@@ -315,7 +315,7 @@ func (f *File) entries() []Entry {
 func (f *File) reset() {
 	f.unmap()
 	if err := f.data.Truncate(0); err != nil {
-		f.dataLog.Error("can't empty the file", zap.Error(err))
+		f.dataLog.Error("can't empty the file; look for disk errors, the next start tries it again", zap.Error(err))
 		return
 	}
 	f.size, f.end, f.window.step = 0, f.base, firstStep
@@ -323,6 +323,6 @@ func (f *File) reset() {
 		f.lastID = 0
 	}
 	if err := f.emptyIndex(); err != nil {
-		f.log.Error("can't empty the index", zap.Error(err))
+		f.log.Error("can't empty the index; look for disk errors, the next start tries it again", zap.Error(err))
 	}
 }

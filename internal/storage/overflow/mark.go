@@ -89,7 +89,7 @@ func (q *Queue) markAgain() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.storeMark(q.next, q.delivered); err != nil {
-		f.log.Error("records that were delivered may be delivered again after a crash", zap.Uint32("id", q.state.ID),
+		f.log.Error("records that were delivered may be delivered again after a crash; look for disk errors", zap.Uint32("id", q.state.ID),
 			zap.String("name", q.name), zap.Error(err))
 	}
 }

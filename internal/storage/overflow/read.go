@@ -196,7 +196,7 @@ func (q *Queue) recount() {
 	}
 	if !q.miscounted {
 		q.miscounted = true
-		q.file.log.Error("the number of overflow records was wrong, it is corrected while they are read",
+		q.file.log.Error("the number of overflow records was wrong, it is corrected while they are read; there is nothing to do",
 			zap.Uint32("id", q.state.ID), zap.String("name", q.name))
 	}
 	q.correct(-q.unread)
@@ -219,7 +219,7 @@ func (q *Queue) resume(damage error) error {
 	if err != nil {
 		return err
 	}
-	f.log.Error("records of the overflow are lost", zap.Uint32("id", q.state.ID),
+	f.log.Error("records of the overflow are lost, others go on; look for disk errors, and push the lost ones again if their producer can", zap.Uint32("id", q.state.ID),
 		zap.String("name", q.name), zap.Error(damage), zap.Int64("continued at offset", found-f.base))
 	if found == q.newestEnd {
 		q.correct(-q.unread)

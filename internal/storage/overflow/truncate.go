@@ -34,7 +34,7 @@ func probe(dir disk.Dir, log *zap.Logger) bool {
 		log.Warn(cannotShrink)
 		return false
 	default:
-		log.Error("can't find out whether the overflow file can shrink; it will be tried", zap.Error(err))
+		log.Error("can't find out whether the overflow file can shrink; it will be tried. Look for disk errors", zap.Error(err))
 	}
 	return true
 }
@@ -86,7 +86,7 @@ func (f *File) CutHead() (int64, error) {
 		return 0, nil
 	}
 	if err != nil {
-		f.dataLog.Error("can't truncate the head", zap.Int64("bytes", n), zap.Error(err))
+		f.dataLog.Error("can't truncate the head; look for disk errors, it is tried again and again", zap.Int64("bytes", n), zap.Error(err))
 		return 0, err
 	}
 	f.dataLog.Info("head truncated", zap.Int64("bytes", n))

@@ -80,7 +80,7 @@ func (f *File) allocate(least, size int64) error {
 	if err != nil {
 		// What a failed attempt has taken would be missing elsewhere.
 		if undo := f.data.Truncate(f.size); undo != nil {
-			f.dataLog.Error("can't give back disk space", zap.Error(undo))
+			f.dataLog.Error("can't give back disk space; look for disk errors, a clean stop tries it again", zap.Error(undo))
 		}
 		return err
 	}
@@ -94,7 +94,7 @@ func (f *File) unmap() {
 		return
 	}
 	if err := f.window.mapping.Close(); err != nil {
-		f.dataLog.Error("can't unmap the file", zap.Error(err))
+		f.dataLog.Error("can't unmap the file; there is nothing to do but to look for disk errors", zap.Error(err))
 	}
 	f.window = window{step: f.window.step}
 }
