@@ -181,16 +181,7 @@ func TestSituations(t *testing.T) {
 			push(t, channels, "jobs", "five", "six")
 			var popped []*storage.Run
 			for range 6 {
-				c, err := channels.Open([]byte("jobs"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				run, err := c.Pop(false)
-				c.Unlock()
-				if err != nil {
-					t.Fatal(err)
-				}
-				popped = append(popped, run)
+				popped = append(popped, pop(t, channels, "jobs"))
 			}
 			popped[1].Deliver()
 			popped[3].Deliver()

@@ -230,22 +230,26 @@ func lastOf(t testing.TB, path, name string) int64 {
 func popped(t testing.TB, path, channel string) (records uint64) {
 	t.Helper()
 	channels, _ := start(t, options(path, 64))
-	for {
-		c, err := channels.Open([]byte(channel))
-		if err != nil {
-			t.Fatal(err)
-		}
-		run, err := c.Pop(false)
-		c.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if run == nil {
-			return records
-		}
+	for run := pop(t, channels, channel); run != nil; run = pop(t, channels, channel) {
 		records++
 		run.Deliver()
 	}
+	return records
+}
+
+// pop hands out the next record of a channel, or nil.
+func pop(t testing.TB, channels *storage.Channels, channel string) *storage.Run {
+	t.Helper()
+	c, err := channels.Open([]byte(channel))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Unlock()
+	run, err := c.Pop(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
 }
 
 // recovered starts a node on a directory and stops it, and returns how many records it

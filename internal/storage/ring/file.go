@@ -101,15 +101,15 @@ func Open(dir disk.Dir, name string, owner Owner, capacity uint64, at Positions)
 		return nil, err
 	}
 	damage := &DamageError{File: dir.Path(name), Want: at.Held}
+	usable := damage.checkSize(size, capacity)
 	var r *Ring
-	if whole := fileHeader + capacity; capacity <= maxCapacity && uint64(size) == whole {
+	switch {
+	case usable == 0:
+		return nil, damage
+	case damage.Reason == "":
 		r, err = mapFile(file, capacity)
-	} else {
-		damage.Reason = fmt.Sprintf("it has %d bytes, not %d", size, whole)
-		if capacity > maxCapacity || size <= fileHeader {
-			return nil, damage
-		}
-		r, err = mapBytes(file, min(size, int64(whole)))
+	default:
+		r, err = mapBytes(file, usable)
 	}
 	if err != nil {
 		return nil, err
@@ -123,6 +123,20 @@ func Open(dir disk.Dir, name string, owner Owner, capacity uint64, at Positions)
 	}
 	r.SetSpare(false)
 	return r, nil
+}
+
+// checkSize adds to the damage that a file has another size than a ring of that capacity, and
+// returns how many bytes of it can be used; 0 if there is no ring in them.
+func (e *DamageError) checkSize(size int64, capacity uint64) (usable int64) {
+	whole := fileHeader + capacity
+	if capacity <= maxCapacity && uint64(size) == whole {
+		return size
+	}
+	e.Reason = fmt.Sprintf("it has %d bytes, not %d", size, whole)
+	if capacity > maxCapacity || size <= fileHeader {
+		return 0
+	}
+	return min(size, int64(whole))
 }
 
 // examine finds the records in a mapped file and adds to damage what is wrong.

@@ -29,14 +29,11 @@ func Inspect(dir disk.Dir, name string, owner Owner, capacity uint64, at Positio
 		return Intact{}, err
 	}
 	damage := &DamageError{File: dir.Path(name), Want: at.Held}
-	whole := fileHeader + capacity
-	if capacity > maxCapacity || uint64(size) != whole {
-		damage.Reason = fmt.Sprintf("it has %d bytes, not %d", size, whole)
-		if capacity > maxCapacity || size <= fileHeader {
-			return Intact{}, damage
-		}
+	usable := damage.checkSize(size, capacity)
+	if usable == 0 {
+		return Intact{}, damage
 	}
-	m, err := file.Map(min(size, int64(whole)))
+	m, err := file.Map(usable)
 	if err != nil {
 		return Intact{}, err
 	}
