@@ -1,4 +1,4 @@
-module github.com/sociomantic-tsunami/dmqnode
+module github.com/sociomantic-tsunami/dmqnode/v2
 
 go 1.26.0
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 )
 
 // value is the record of the benchmarks.

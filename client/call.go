@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"sync"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // call is one Push or Pop at one node, from its first message to the answer. Between start

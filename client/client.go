@@ -7,7 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/nodes"
 )
 
 // Client is a client of all nodes of a DMQ.

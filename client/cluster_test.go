@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // clusterOptions are for tests in which nodes hang: they are noticed soon, and still a busy

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // A connection is given up when the node is silent for RequestTimeout while a request waits,

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 )
 
 // ConsumeOptions are the options of a Consume.

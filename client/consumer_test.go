@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 )
 
 // consume starts a Consume and waits until it runs on all nodes.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/credentials"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/credentials"
 )
 
 // KeySize is the size of a key in bytes.

@@ -8,7 +8,7 @@ import (
 	"net"
 	"time"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // keepAlive notices the death of a node's machine in 14 s (§2.2). TCP_NODELAY is what

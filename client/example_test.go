@@ -7,7 +7,7 @@ import (
 	"log"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 )
 
 // A program that stores a record and takes it out again.

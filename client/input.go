@@ -1,7 +1,7 @@
 package client
 
 import (
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // input gathers what is read from a node until messages are complete. Its buffer grows with

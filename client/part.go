@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/nodes"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // part is the part of one node in a Consume (§14.6): a connection to it and the Consume on

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // A batch that crosses Stop is yielded however long it takes to arrive: the node counts it

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // Defaults of [ProducerOptions].

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 )
 
 // newProducer returns a producer that is closed at the end of the test, whatever is pending.

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 )
 
 func errorIs(err, want error) bool { return errors.Is(err, want) }

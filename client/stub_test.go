@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // stub is a node without queues. What it does on its n-th connection, counted from 0, is up

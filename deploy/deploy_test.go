@@ -12,7 +12,7 @@ import (
 
 	"gopkg.in/ini.v1"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 )
 
 // What operators and scripts rely on (operations spec §11.3).

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 var seedFlag = flag.Int64("seed", 0, "seed of the tests with random input; 0 takes one from the clock")

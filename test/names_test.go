@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/legacyclient"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // named are the requests that carry channel names. Each builder makes one whose fixed

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // control is a connection to the control socket of a node.

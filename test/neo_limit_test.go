@@ -5,8 +5,8 @@ import (
 	"math"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // hugeLengths are bodies that nobody sends. 10 more bytes make the last ones wrap.

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/legacyclient"
-	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // The first subscriber takes over what is in the channel, later ones start empty, and all

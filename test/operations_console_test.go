@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
-	"github.com/sociomantic-tsunami/dmqnode/test/terminal"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/terminal"
 )
 
 // startOnTerminal starts a node with the display on a terminal.

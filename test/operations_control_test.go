@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 func TestCheck07ControlSocket(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"math/rand"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/legacyclient"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // model is what the specification says about the channels of a node that one client

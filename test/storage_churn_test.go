@@ -5,8 +5,8 @@ import (
 	"math/rand"
 	"strings"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/legacyclient"
-	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
 )
 
 // churn is a client of the kill test that has a channel for itself: it makes it, pushes, often

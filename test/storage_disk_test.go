@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/legacyclient"
-	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // outOfMemory is what a Push is answered that can't be stored (legacy-protocol spec §2.6).

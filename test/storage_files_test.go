@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // This file reads and writes data directories. It is written from the storage

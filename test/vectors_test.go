@@ -4,8 +4,8 @@ import (
 	"os"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
-	"github.com/sociomantic-tsunami/dmqnode/test/vectors"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/vectors"
 )
 
 // TestVectors plays every vector of the specification against a node of its own, with

@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 	names "github.com/prometheus/common/model"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/legacyclient"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // withHTTP switches the status page on.

@@ -15,7 +15,7 @@ import (
 	"os"
 	"os/signal"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 )
 
 func main() {

@@ -3,8 +3,8 @@ package legacy_test
 import (
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // dialNode returns a client of a new node.

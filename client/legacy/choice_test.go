@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // readRequest reads a Push or Pop and returns its arrays; for a GetNumConnections none, after

@@ -10,7 +10,7 @@ import (
 	"net"
 	"time"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // conn is one connection with its buffers. One goroutine uses it at a time.

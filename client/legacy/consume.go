@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"sync"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // maxBatch is about how many bytes of records are handed over at once.

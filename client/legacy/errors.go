@@ -7,7 +7,7 @@ import (
 	"net"
 	"strings"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // Status is a status code of the protocol (§2.6). Every value but 200 is an error.

@@ -74,8 +74,8 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/nodes"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // MaxValue is the largest record in bytes, and the largest array the client accepts from a

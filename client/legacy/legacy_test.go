@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy/legacytest"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy/legacytest"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 func TestIdleConnectionClosedByTheNodeIsReplaced(t *testing.T) {

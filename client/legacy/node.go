@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/nodes"
 )
 
 // State is what a client thinks of a node.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // Producer stores many records in the same channels, the fast way. It sends them in streams,

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"sync"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // Push appends value, 1 to [MaxValue] bytes, to the channel of one node, which is created

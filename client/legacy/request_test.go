@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy/legacytest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy/legacytest"
 )
 
 // dial connects to a node that plays the dialogue, until the end of the test.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/nodes"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // inTurn returns the nodes that can be asked, each once, in the order in which to ask them

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
 )
 
 // The dialogue of V21, with the confirmation of §11.1 behind it.

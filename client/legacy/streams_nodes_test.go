@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
 )
 
 // consumer is a Consume whose records a test takes one by one.

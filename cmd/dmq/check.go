@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	datadir "github.com/sociomantic-tsunami/dmqnode/internal/storage/check"
+	datadir "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/check"
 )
 
 // Errors of check; the report tells more.

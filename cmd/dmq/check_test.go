@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	datadir "github.com/sociomantic-tsunami/dmqnode/internal/storage/check"
+	datadir "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/check"
 )
 
 func fixture(name string) string {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
 const rootHelp = `dmq is the client tool of a DMQ, a queue made of many nodes: it pushes and pops

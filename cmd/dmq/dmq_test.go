@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy/legacytest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy/legacytest"
 )
 
 // outcome is all that can be seen of a command.

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
 // Exit statuses, described in the help.

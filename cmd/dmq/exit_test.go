@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
 // 4 says that nothing was done, so it is not for what was done in part.

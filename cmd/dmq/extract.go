@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	datadir "github.com/sociomantic-tsunami/dmqnode/internal/storage/check"
+	datadir "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/check"
 )
 
 func newExtract() *cobra.Command {

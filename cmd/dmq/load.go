@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/recordfile"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/recordfile"
 )
 
 // loadBatch is how many records are stored between two moments at which load knows that

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/manpage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/manpage"
 )
 
 //go:generate sh -c "go run . man > ../../deploy/man/dmq.1"

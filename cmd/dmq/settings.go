@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/pflag"
 	"gopkg.in/ini.v1"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
-	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/nodes"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
 // Where the nodes are if nothing says so.

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
 // target is the second DMQ of a command: settings of its own. What they don't say is as for

@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/recordfile"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/recordfile"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 func fileSize(name string) int64 {

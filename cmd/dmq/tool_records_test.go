@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/top"
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/top"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // What a user sees of both protocols alike.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/nodetest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
 // The tests in tool_*_test.go run the built dmq against real nodes, as a user does.

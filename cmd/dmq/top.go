@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/nodes"
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/top"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/nodes"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/top"
 )
 
 // patience is how long the live view waits for a node before it shows it as away.

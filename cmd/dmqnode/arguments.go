@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 )

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/terminal"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/terminal"
 )
 
 // words splits a command line at blanks.

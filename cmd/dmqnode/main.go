@@ -16,11 +16,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/config"
-	"github.com/sociomantic-tsunami/dmqnode/internal/console"
-	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
-	"github.com/sociomantic-tsunami/dmqnode/internal/pidlock"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/console"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/pidlock"
 )
 
 func main() {

@@ -10,17 +10,17 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/config"
-	"github.com/sociomantic-tsunami/dmqnode/internal/connpool"
-	"github.com/sociomantic-tsunami/dmqnode/internal/control"
-	"github.com/sociomantic-tsunami/dmqnode/internal/credentials"
-	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
-	"github.com/sociomantic-tsunami/dmqnode/internal/request/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/internal/request/neo"
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
-	"github.com/sociomantic-tsunami/dmqnode/internal/web"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/control"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/credentials"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/web"
 )
 
 // node is the running node.

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 )
 
 func (n *node) untilGone() {

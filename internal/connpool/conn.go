@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 )
 
 // Session is the protocol side of a connection: it turns input into output. All its

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 )
 
 // patience is how long a test waits for what must happen.

@@ -30,7 +30,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 )
 
 // Options describe the connections of a pool.

@@ -30,7 +30,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 )
 
 const (

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
-	"github.com/sociomantic-tsunami/dmqnode/test/terminal"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/terminal"
 )
 
 const patience = 20 * time.Second

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // view is what there is to show of a reading, and what has changed since earlier ones.

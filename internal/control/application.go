@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 )
 
 // ApplicationCommands are the commands of the application socket (operations spec §6.2):

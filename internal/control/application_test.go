@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/config"
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 )
 
 func TestShowVersion(t *testing.T) {

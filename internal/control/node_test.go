@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/credentials"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/credentials"
 )
 
 // registry is a set of credentials whose file is what a test says.

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 )
 
 const (

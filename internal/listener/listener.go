@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 )
 
 // Options describe a TCP listener.

@@ -6,7 +6,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 )
 
 type brokenPipe struct{}

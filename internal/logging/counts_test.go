@@ -3,7 +3,7 @@ package logging
 import (
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 )
 
 func TestCountsAreMessagesThatReachedAnOutput(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 )
 
 // layout appends a message in the form of a line, without its LF (operations spec §7.2).

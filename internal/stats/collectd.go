@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 )
 
 // Collectd sends the figures of stats.log to a collectd daemon over its UNIX socket, in the

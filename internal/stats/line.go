@@ -4,8 +4,8 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // line is a line of stats.log as it grows: KEY:VALUE, separated by blanks. Keys come in

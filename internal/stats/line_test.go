@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // The line of operations spec §8.2 for known figures: order, names and formats.

@@ -7,8 +7,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // Sources are where the figures come from. The functions may be called from any goroutine.

@@ -3,7 +3,7 @@ package stats
 import (
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // Reading is the figures of a moment, for whoever shows them. What counts, counts from the

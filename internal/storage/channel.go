@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // ErrSubscribed says that records cannot be popped from a channel that has, or once

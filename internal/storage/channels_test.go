@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow/overflowtest"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow/overflowtest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 func TestAPushAfterARemovalMakesANewChannel(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow/overflowtest"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow/overflowtest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // newTestChannels returns channels with rings of that size and overflow in memory.

@@ -8,8 +8,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/state"
 )
 
 // Load takes over a data directory: one that this node left behind, after a clean stop,

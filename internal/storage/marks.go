@@ -3,7 +3,7 @@ package storage
 import (
 	"go.uber.org/zap"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // A run that is delivered behind one that is not stays where it is for a while: see Run. It

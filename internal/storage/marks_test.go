@@ -7,8 +7,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow"
 )
 
 // However many readers hold something back, a kill brings no record back that was delivered

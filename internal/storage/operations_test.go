@@ -3,7 +3,7 @@ package storage
 import (
 	"slices"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 )
 
 // The operations of a world, each with its decisions from the script.

@@ -3,7 +3,7 @@ package storage
 import (
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
 )
 
 // histories are what nodes do in the crash and fault tests. Rings hold 100 bytes.

@@ -13,8 +13,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/state"
 )
 
 // dumpOf is a dump file of these records (storage spec §2.1).

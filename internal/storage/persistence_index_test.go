@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
 )
 
 // A node is killed after a removal, and another one puts the records of a new channel where

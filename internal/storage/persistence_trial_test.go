@@ -15,8 +15,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk/disktest"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // trial is a node with a data directory in memory, and the model of what must survive its

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow/overflowtest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow/overflowtest"
 )
 
 // queue is the model of a Storage: a list of records, oldest first, each of which is

@@ -9,11 +9,11 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/dump"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dump"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/state"
 )
 
 // finishStop completes a clean stop that was interrupted and returns the slots of the

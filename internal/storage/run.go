@@ -3,8 +3,8 @@ package storage
 import (
 	"math"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // Run is some consecutive records that a Storage has handed out. Whoever took it

@@ -1,8 +1,8 @@
 package storage
 
 import (
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // Storage is one queue of records: the plain one of a channel, or that of one

@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow"
 )
 
 // startTicking starts the periodic work: writing the overflow index, cutting the head off

@@ -5,9 +5,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // Here are all metrics of the node. docs/metrics.md lists them, too; a test compares.

@@ -12,8 +12,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 var (

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // sampled returns a page of sources, after some samples.

@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 const (

@@ -32,7 +32,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 )
 
 // Options describe a Server.

@@ -19,10 +19,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow/overflowtest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow/overflowtest"
 )
 
 // patience bounds how long a test waits for what has to happen.

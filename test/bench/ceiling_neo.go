@@ -3,7 +3,7 @@ package main
 import (
 	"encoding/binary"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // anybody is the credentials table of the ceiling.

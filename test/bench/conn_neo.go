@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // dialNeo connects to a target and authenticates (neo-protocol §3).

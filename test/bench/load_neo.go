@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // neoLoad is the load of the neo protocol, built for a number of requests in flight.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // The client that nodes started here know.

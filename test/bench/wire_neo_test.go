@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // Frames that answer Pops on the ids 1 to 3, by name: the id, and s for the support

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-const mainPackage = "github.com/sociomantic-tsunami/dmqnode/cmd/dmqnode"
+const mainPackage = "github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmqnode"
 
 // BinaryVariable names the environment variable that makes the tests run an existing
 // binary, for example the one of an installed package, instead of building the node.

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/legacyclient"
 )
 
 const (

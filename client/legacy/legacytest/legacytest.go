@@ -27,8 +27,8 @@ import (
 	"testing"
 	"time"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/test/vectors"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/vectors"
 )
 
 // patience is how long the node waits for a step of the client before the test fails.

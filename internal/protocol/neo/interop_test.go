@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/credentials"
-	"github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
-	"github.com/sociomantic-tsunami/dmqnode/test/neoclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/credentials"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
 )
 
 // serve is a node that stores nothing: it accepts every Push, pops the name of the channel,

@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // direct is a session that the benchmark calls itself, on its loop, with the other end of

@@ -1,9 +1,9 @@
 package legacy
 
 import (
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // consume is a Consume in progress (spec §7). The stream consists of the records as they

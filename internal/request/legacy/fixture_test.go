@@ -18,12 +18,12 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/connpool"
-	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow/overflowtest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow/overflowtest"
 )
 
 // patience is how long a test waits for what must happen.

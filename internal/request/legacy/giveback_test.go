@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 func (c *client) readFull(b []byte) {

@@ -1,8 +1,8 @@
 package legacy
 
 import (
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // push stores a record (spec §6.1). A record that cannot be stored is answered with

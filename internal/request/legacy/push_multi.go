@@ -1,8 +1,8 @@
 package legacy
 
 import (
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // pushMulti stores a record in several channels (spec §6.5). A D client drops the record

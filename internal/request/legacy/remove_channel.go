@@ -1,8 +1,8 @@
 package legacy
 
 import (
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // removeChannel drops a channel, if it exists, and ends its consumers (spec §6.8, §8).

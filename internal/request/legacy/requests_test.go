@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // conversation is requests of all kinds in a row, and the replies to them.

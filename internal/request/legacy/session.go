@@ -22,11 +22,11 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/connpool"
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // Node is what all legacy sessions share. It is safe for concurrent use.

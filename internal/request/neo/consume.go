@@ -4,9 +4,9 @@ import (
 	"math"
 	"slices"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // consume is an active Consume (spec §11).

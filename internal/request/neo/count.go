@@ -3,7 +3,7 @@ package neo
 import (
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 )
 
 // count counts the requests of a connection (operations spec §8.3). The time of a request

@@ -3,9 +3,9 @@ package neo
 import (
 	"errors"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // pop hands out the oldest record of a channel (spec §10), which is created if it does

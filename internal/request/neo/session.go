@@ -24,12 +24,12 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/connpool"
-	"github.com/sociomantic-tsunami/dmqnode/internal/listener"
-	"github.com/sociomantic-tsunami/dmqnode/internal/logging"
-	wire "github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
-	"github.com/sociomantic-tsunami/dmqnode/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // Options are the settings of neo sessions.

@@ -10,10 +10,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/names"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/state"
 )
 
 // Directory checks a data directory. ringPath is that of ring files if it is another one

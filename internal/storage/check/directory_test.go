@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/state"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

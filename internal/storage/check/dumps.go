@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/dump"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dump"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/state"
 )
 
 // checkDumps verifies the dumps, and tells what else is in the directory.

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/overflow"
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/state"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/state"
 )
 
 // Files of the overflow. While they are set aside, new ones have the names of rebuilt.

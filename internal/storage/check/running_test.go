@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 func TestRunningNode(t *testing.T) {

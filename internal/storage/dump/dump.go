@@ -38,7 +38,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // Suffix ends the names of dump files.

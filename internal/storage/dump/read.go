@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // bufferSize is the memory that a Reader needs, in bytes, unless a record is larger.

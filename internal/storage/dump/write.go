@@ -10,7 +10,7 @@ import (
 	"iter"
 	"math"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 const (

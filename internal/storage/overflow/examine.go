@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // findings is what a directory's data file and index tell together.

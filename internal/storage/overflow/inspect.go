@@ -1,6 +1,6 @@
 package overflow
 
-import "github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+import "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 
 // Doubts tells why [Recover] would set the files of a directory aside. There are none if it
 // would not. It only reads, but all of the data file.

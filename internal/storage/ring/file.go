@@ -8,7 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // A ring file is a page that tells whose ring it is, and then the block of memory:

@@ -40,7 +40,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // HeaderSize is the number of bytes a record needs beside its payload.

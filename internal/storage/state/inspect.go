@@ -6,7 +6,7 @@ import (
 	"io"
 	"math"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // Snapshot is what a state file tells.

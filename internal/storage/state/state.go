@@ -45,7 +45,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // FileName is the name of the state file. The original ignores files of that suffix.

@@ -25,7 +25,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/cmd/dmq/internal/queue"
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
 // Modes are the names of all modes, in the order in which they run.

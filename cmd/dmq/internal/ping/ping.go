@@ -15,9 +15,9 @@ import (
 	"net"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
-	"github.com/sociomantic-tsunami/dmqnode/internal/protocol/legacy"
-	"github.com/sociomantic-tsunami/dmqnode/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // Result is how long the steps took; 0 for those that were not made.

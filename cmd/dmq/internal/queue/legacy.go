@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/sociomantic-tsunami/dmqnode/client/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
 )
 
 // legacyQueue is a DMQ over the legacy protocol.

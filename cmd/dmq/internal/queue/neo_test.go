@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 )
 
 // A record that was given up ends the producer, and Close says so again. The nodes that are

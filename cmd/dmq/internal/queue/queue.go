@@ -16,7 +16,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 )
 
 // Protocol is how the nodes are spoken to.

@@ -28,7 +28,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // Call is an operation of a Dir or one of its files.

@@ -7,7 +7,7 @@ package overflowtest
 import (
 	"encoding/binary"
 
-	"github.com/sociomantic-tsunami/dmqnode/internal/storage/ring"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // A chunk is as large as all that is held when it is made, within these bounds in bytes:
