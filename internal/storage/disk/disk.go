@@ -1,8 +1,11 @@
 // Package disk is the file operations that storage needs, behind interfaces so that tests
 // can make each of them fail, or end the world after it.
 //
-// All names are file names in one directory, the data directory; there are no paths.
-// Errors are those of package os or unix and name the file.
+// All names are file names in one directory; there are no paths. Errors are those of
+// package os or unix and name the file.
+//
+// [WithFloor] makes a full disk a state of a directory that is asked for once a period,
+// instead of an error that every write finds again.
 //
 // The package imports nothing else of the node.
 package disk
@@ -10,7 +13,6 @@ package disk
 import (
 	"io"
 	"io/fs"
-	"time"
 )
 
 // Dir is a directory.
@@ -19,8 +21,6 @@ type Dir interface {
 	Open(name string) (File, error)
 	// Create creates a file for reading and writing; it must not exist.
 	Create(name string) (File, error)
-	// OpenOrCreate opens a file for reading and writing and creates it if necessary.
-	OpenOrCreate(name string) (File, error)
 	// Rename renames a file, replacing newName.
 	Rename(oldName, newName string) error
 	// Remove deletes a file.
@@ -29,10 +29,13 @@ type Dir interface {
 	List() ([]fs.DirEntry, error)
 	// Stat describes a file, following symbolic links.
 	Stat(name string) (fs.FileInfo, error)
-	// SetModTime sets the modification time of a file.
-	SetModTime(name string, t time.Time) error
 	// Sync makes renames, creations and removals durable.
 	Sync() error
+	// SyncAll makes everything durable that has been written to the file system of the
+	// directory: for many files at once that is much faster than one by one.
+	SyncAll() error
+	// Free is the number of bytes that can be written until the file system is full.
+	Free() (uint64, error)
 	// Path returns the path of a file, for messages.
 	Path(name string) string
 }
@@ -46,6 +49,14 @@ func OpenToRead(dir Dir, name string) (File, error) {
 	return dir.Open(name)
 }
 
+// RemoveIfThere deletes a file that need not be there.
+func RemoveIfThere(dir Dir, name string) error {
+	if err := dir.Remove(name); err != nil && !IsNotExist(err) {
+		return err
+	}
+	return nil
+}
+
 // File is an open file.
 type File interface {
 	io.ReaderAt
@@ -55,16 +66,14 @@ type File interface {
 	Size() (int64, error)
 	// Truncate sets the length.
 	Truncate(size int64) error
-	// Allocate reserves disk space for the first size bytes and makes the file at least
-	// that long, so that writing there cannot fail for lack of space.
-	Allocate(size int64) error
-	// CollapseHead removes the first n bytes; what follows moves to the front. Few file
-	// systems can do that, and only for multiples of their block size.
-	CollapseHead(n int64) error
-	// Zero makes n bytes from offset on read as zero, cheaply if the file system can.
-	Zero(offset, n int64) error
+	// Punch gives back the disk space of n bytes from offset on, which read as zero then. Not
+	// every file system can do that: errors.ErrUnsupported.
+	Punch(offset, n int64) error
+	// Ahead asks the system to have the file in memory soon.
+	Ahead()
 	// Map maps the first size bytes, shared: what is stored there is in the file, whatever
-	// becomes of the process.
+	// becomes of the process. The file may be shorter; storing behind its end, or where it has
+	// no disk space and there is none, ends the process.
 	Map(size int64) (Mapping, error)
 	// Sync makes the contents durable.
 	Sync() error
@@ -74,7 +83,7 @@ type File interface {
 type Mapping interface {
 	// Bytes is the mapped memory. It must not be used after Close.
 	Bytes() []byte
-	// Sync makes what is stored there durable.
-	Sync() error
+	// Sync makes what is stored in the first n bytes durable.
+	Sync(n int) error
 	Close() error
 }

@@ -1,11 +1,11 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,12 +19,18 @@ func OpenDir(path string) (Dir, error) {
 	return directory{path}, nil
 }
 
+// IsNotExist reports whether an error says that there is no such file.
+func IsNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
 type directory struct{ path string }
 
 func (d directory) Path(name string) string { return filepath.Join(d.path, name) }
 
+// fileMode keeps records from other users of the machine.
+const fileMode = 0o600
+
 func (d directory) open(name string, flag int) (File, error) {
-	f, err := os.OpenFile(d.Path(name), flag, 0o666)
+	f, err := os.OpenFile(d.Path(name), flag, fileMode)
 	if err != nil {
 		return nil, err
 	}
@@ -46,10 +52,6 @@ func (d directory) Create(name string) (File, error) {
 	return d.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }
 
-func (d directory) OpenOrCreate(name string) (File, error) {
-	return d.open(name, os.O_RDWR|os.O_CREATE)
-}
-
 func (d directory) Rename(oldName, newName string) error {
 	return os.Rename(d.Path(oldName), d.Path(newName))
 }
@@ -67,17 +69,36 @@ func (d directory) List() ([]fs.DirEntry, error) {
 
 func (d directory) Stat(name string) (fs.FileInfo, error) { return os.Stat(d.Path(name)) }
 
-func (d directory) SetModTime(name string, t time.Time) error {
-	return os.Chtimes(d.Path(name), time.Time{}, t) // the access time stays
+func (d directory) Sync() error {
+	return d.do("sync", func(f *os.File) error { return f.Sync() })
 }
 
-func (d directory) Sync() error {
+func (d directory) SyncAll() error {
+	return d.do("syncfs", func(f *os.File) error { return unix.Syncfs(int(f.Fd())) })
+}
+
+func (d directory) Free() (free uint64, err error) {
+	err = d.do("statfs", func(f *os.File) error {
+		var s unix.Statfs_t
+		if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
+			return err
+		}
+		free = uint64(s.Bavail) * uint64(s.Bsize)
+		return nil
+	})
+	return free, err
+}
+
+func (d directory) do(what string, work func(*os.File) error) error {
 	f, err := os.Open(d.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	if err := work(f); err != nil {
+		return &fs.PathError{Op: what, Path: d.path, Err: err}
+	}
+	return nil
 }
 
 type file struct{ *os.File }
@@ -90,29 +111,30 @@ func (f file) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (f file) CollapseHead(n int64) error {
-	return f.fallocate("collapse", unix.FALLOC_FL_COLLAPSE_RANGE, 0, n)
-}
-
-func (f file) Zero(offset, n int64) error {
-	return f.fallocate("zero", unix.FALLOC_FL_ZERO_RANGE, offset, n)
-}
-
-func (f file) fallocate(what string, mode uint32, offset, n int64) error {
+func (f file) Punch(offset, n int64) error {
 	for {
-		err := unix.Fallocate(int(f.Fd()), mode, offset, n)
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, offset, n)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("%s %d bytes of %s: %w", what, n, f.Name(), err)
+			return fmt.Errorf("give back %d bytes of %s: %w", n, f.Name(), err)
 		}
 		return nil
 	}
 }
 
+func (f file) Ahead() { unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_WILLNEED) }
+
 func (f file) Map(size int64) (Mapping, error) {
-	b, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	return f.mapped(size, unix.PROT_READ|unix.PROT_WRITE)
+}
+
+func (f file) mapped(size int64, protection int) (Mapping, error) {
+	if int64(int(size)) != size {
+		return nil, fmt.Errorf("map %d bytes of %s: larger than the address space", size, f.Name())
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(size), protection, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("map %d bytes of %s: %w", size, f.Name(), err)
 	}
@@ -126,8 +148,8 @@ type mapping struct {
 
 func (m mapping) Bytes() []byte { return m.bytes }
 
-func (m mapping) Sync() error {
-	if err := unix.Msync(m.bytes, unix.MS_SYNC); err != nil {
+func (m mapping) Sync(n int) error {
+	if err := unix.Msync(m.bytes[:n], unix.MS_SYNC); err != nil {
 		return fmt.Errorf("sync %s: %w", m.name, err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,15 +59,10 @@ func (d readOnlyDirectory) List() ([]fs.DirEntry, error) {
 }
 
 func (d readOnlyDirectory) Create(name string) (File, error) { return nil, d.refuse("create", name) }
-func (d readOnlyDirectory) OpenOrCreate(name string) (File, error) {
-	return nil, d.refuse("create", name)
-}
-func (d readOnlyDirectory) Rename(oldName, _ string) error { return d.refuse("rename", oldName) }
-func (d readOnlyDirectory) Remove(name string) error       { return d.refuse("remove", name) }
-func (d readOnlyDirectory) Sync() error                    { return d.refuse("sync", "") }
-func (d readOnlyDirectory) SetModTime(name string, _ time.Time) error {
-	return d.refuse("set the time of", name)
-}
+func (d readOnlyDirectory) Rename(oldName, _ string) error   { return d.refuse("rename", oldName) }
+func (d readOnlyDirectory) Remove(name string) error         { return d.refuse("remove", name) }
+func (d readOnlyDirectory) Sync() error                      { return d.refuse("sync", "") }
+func (d readOnlyDirectory) SyncAll() error                   { return d.refuse("sync", "") }
 
 func (d readOnlyDirectory) refuse(what, name string) error {
 	return &fs.PathError{Op: what, Path: d.Path(name), Err: ErrReadOnly}
@@ -87,10 +81,4 @@ func openUnnoticed(path string) (*os.File, error) {
 // readOnlyFile is open for reading only, so the system refuses whatever would change it.
 type readOnlyFile struct{ file }
 
-func (f readOnlyFile) Map(size int64) (Mapping, error) {
-	b, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map %d bytes of %s: %w", size, f.Name(), err)
-	}
-	return mapping{b, f.Name()}, nil
-}
+func (f readOnlyFile) Map(size int64) (Mapping, error) { return f.mapped(size, unix.PROT_READ) }

@@ -1,324 +1,494 @@
 package ring
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"hash/crc32"
 	"io"
+	"sync/atomic"
+	"unsafe"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
-// A ring file is a page that tells whose ring it is, and then the block of memory:
+// A ring file is a page that tells all there is to know of the ring, and then its block of
+// memory:
 //
-//	0     8          16       24         32      40      4096
-//	┌─────┬──────────┬────────┬──────────┬───────┬─────┬ … ┬───────────────────
-//	│magic│ instance │ number │ capacity │ check │spare│   │ data …
-//	└─────┴──────────┴────────┴──────────┴───────┴─────┴ … ┴───────────────────
+//	0       what it is: magic, instance, kind, number, checksum
+//	64      whose it is: selector, two copies of { queue, next, capacity, name, checksum }
+//	704     where its records are: selector, two copies of { read, write, gap, held, suspect, checksum }
+//	4096    data …
 //
-// It holds no positions: those are kept elsewhere, as Positions, and brought up to date
-// after every change. The bytes of a record are stored before the positions that include
-// it, and no byte is reused before the positions that free it are stored; so whenever the
-// process ends, the positions stored last fit the bytes.
+// All integers are little-endian u64, checksums CRC32C. What changes together is kept twice,
+// with a selector that tells which copy is valid: an update fills in the other copy and then
+// flips the selector with one store, so that a process killed at any instant leaves either the
+// old values or the new ones.
 //
-// spare is 1 as long as no storage needs the file: from its creation until a storage has it,
-// and from just before a storage gives it up. So a file that no storage knows, and that is not
-// spare, holds records whose positions are lost.
+// The bytes of a record are stored first, the positions that include it second; and no byte is
+// reused before the positions that free it are stored. So whenever the process ends, the
+// positions fit the bytes.
+//
+// The files of a queue are a chain: each tells the next one.
 const (
-	fileMagic  = "DMQRING2"
-	headSize   = len(fileMagic) + 3*8 + 8
-	spareAt    = headSize
-	fileHeader = 4096
+	magic    = "DMQRING3"
+	headSize = 4096
+
+	instanceAt, kindAt, numberAt, sumAt = 8, 16, 24, 32
+
+	ownerAt    = 64
+	ownerWords = 4 + maxName/8 + 1
+	maxName    = 256
+
+	placeAt    = 704
+	placeWords = 6
 )
 
-// Positions are what a ring needs beside its bytes to be opened again: offsets in bytes,
-// and the number of records held. What was handed out and not freed counts as waiting,
-// with the marks of what was delivered (Mark).
-type Positions struct{ Read, Write, Gap, Held uint64 }
+var (
+	_ [placeAt - ownerAt - 8 - 2*8*ownerWords]struct{}
+	_ [headSize - placeAt - 8 - 2*8*placeWords]struct{}
 
-// Owner says whose ring a file is, so that a stray file is not taken for it.
-type Owner struct{ Instance, Number uint64 }
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+)
 
-// DamageError says that a ring file does not hold all the records it should, or is damaged
-// otherwise.
+// Link names a file of a chain. The zero Link is none.
+type Link struct {
+	Kind   Kind
+	Number uint64
+}
+
+// FileName is the name of the file. The original ignores files of that suffix.
+func (l Link) FileName() string {
+	if l.Kind == Main {
+		return fmt.Sprintf("ring-%06d.dat", l.Number)
+	}
+	return fmt.Sprintf("spill-%06d.dat", l.Number)
+}
+
+// ParseFileName returns the link that has that file name.
+func ParseFileName(name string) (l Link, ok bool) {
+	for _, kind := range []Kind{Main, Spill} {
+		l.Kind = kind
+		format := "ring-%06d.dat"
+		if kind == Spill {
+			format = "spill-%06d.dat"
+		}
+		if _, err := fmt.Sscanf(name, format, &l.Number); err == nil && name == l.FileName() {
+			return l, true
+		}
+	}
+	return Link{}, false
+}
+
+func (l Link) word() uint64 { return uint64(l.Kind)<<62 | l.Number }
+
+func linkOf(word uint64) Link { return Link{Kind(word >> 62), word & (1<<62 - 1)} }
+
+// Head is what a ring file tells of itself.
+type Head struct {
+	Instance uint64 // of the data directory that it belongs to
+	Link
+	Queue    uint64 // the number of the queue it is part of; 0 = it is spare
+	Name     string // of the queue
+	Next     Link
+	Capacity uint64
+	Positions
+}
+
+// Positions are where the records of a ring lie: offsets in bytes, and the number of records
+// held. What was handed out and not freed counts as waiting. Suspect is how many of the records,
+// from the oldest on, may be marked as delivered.
+type Positions struct{ Read, Write, Gap, Held, Suspect uint64 }
+
+// DamageError says that a ring file, or a part of it, is not what a node leaves behind.
 type DamageError struct {
-	File      string
-	Want, Got uint64 // records
-	Reason    string
-	// Foreign says that the file is another ring's, and intact.
-	Foreign bool
+	File   string
+	Reason string
+	Offset int64 // in the file; 0 = none in particular
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("ring file %s: %d of %d records are intact: %s", e.File, e.Got, e.Want, e.Reason)
+	if e.Offset > 0 {
+		return fmt.Sprintf("%s is damaged at offset %d: %s", e.File, e.Offset, e.Reason)
+	}
+	return fmt.Sprintf("%s is damaged: %s", e.File, e.Reason)
 }
 
-// Create makes a ring in a new file, whose disk space is reserved at once so that
-// storing a record cannot fail later. The file is spare.
-func Create(dir disk.Dir, name string, owner Owner, capacity uint64) (*Ring, error) {
-	if capacity > maxCapacity {
+// damage is what is wrong where the next record is taken.
+func (r *Ring) damage(reason string) error {
+	e := &DamageError{File: "memory", Reason: reason, Offset: int64(headSize + r.next)}
+	if r.file != nil {
+		e.File = r.file.dir.Path(r.file.name)
+	}
+	return e
+}
+
+// file is the file of a ring.
+type file struct {
+	dir     disk.Dir
+	name    string
+	head    Head
+	mapping disk.Mapping // nil while it is not mapped
+}
+
+// Spare is a ring file that no queue has yet. It belongs to whoever has made it.
+type Spare struct {
+	dir   disk.Dir
+	head  Head
+	file  disk.File
+	first int // bytes of data that have disk space
+}
+
+// NewSpare makes a file, for a ring of any capacity.
+func NewSpare(dir disk.Dir, instance uint64, l Link) (*Spare, error) {
+	name := l.FileName()
+	f, err := dir.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	s := &Spare{dir: dir, head: Head{Instance: instance, Link: l}, file: f, first: chunkSize}
+	b := make([]byte, headSize+s.first)
+	s.head.encode(b)
+	if _, err := f.WriteAt(b, 0); err != nil {
+		return nil, errors.Join(err, f.Close(), dir.Remove(name))
+	}
+	return s, nil
+}
+
+// Use makes the file the ring of a queue. If it fails the file is still spare.
+func (s *Spare) Use(queue uint64, name string, capacity uint64) (*Ring, error) {
+	if capacity > maxCapacity-headSize {
 		return nil, fmt.Errorf("ring of %d bytes: larger than the address space", capacity)
 	}
-	file, err := dir.Create(name)
+	m, err := s.file.Map(int64(headSize + capacity))
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	r, err := mapFile(file, capacity)
-	if err != nil {
-		return nil, errors.Join(err, dir.Remove(name))
-	}
-	r.SetSpare(true)
-	copy(r.mapping.Bytes(), header(owner, capacity))
+	h := s.head
+	h.Queue, h.Name, h.Capacity = queue, name, capacity
+	r := newFileRing(s.dir, h)
+	r.attached(m)
+	r.newReady(s.first)
+	r.storeOwner()
+	s.file.Close() // nothing was written through it that could be lost
 	return r, nil
 }
 
-// SetSpare says in the file, if there is one, whether no storage needs it.
-func (r *Ring) SetSpare(spare bool) {
-	if r.mapping == nil {
-		return
-	}
-	var flag uint64
-	if spare {
-		flag = 1
-	}
-	binary.LittleEndian.PutUint64(r.mapping.Bytes()[spareAt:], flag)
+// Discard deletes the file.
+func (s *Spare) Discard() error {
+	return errors.Join(s.file.Close(), s.dir.Remove(s.head.FileName()))
 }
 
-// Open opens the ring in an existing file. If the file holds fewer intact records than
-// the positions tell, or is damaged otherwise, it returns both a ring with the intact ones at
-// the front, only to be read, and a *DamageError; if it cannot be used at all, no ring.
-func Open(dir disk.Dir, name string, owner Owner, capacity uint64, at Positions) (*Ring, error) {
-	file, err := dir.Open(name)
+// Open opens the ring in an existing file, as its head tells; it is not mapped yet. After a
+// clone of a directory, or damage, the file may be shorter than its records: *DamageError.
+func Open(dir disk.Dir, h Head) (*Ring, error) {
+	f, err := dir.Open(h.FileName())
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	size, err := file.Size()
+	defer f.Close()
+	size, err := f.Size()
 	if err != nil {
 		return nil, err
 	}
-	damage := &DamageError{File: dir.Path(name), Want: at.Held}
-	usable := damage.checkSize(size, capacity)
-	var r *Ring
-	switch {
-	case usable == 0:
-		return nil, damage
-	case damage.Reason == "":
-		r, err = mapFile(file, capacity)
-	default:
-		r, err = mapBytes(file, usable)
-	}
-	if err != nil {
+	r := newFileRing(dir, h)
+	if err := r.restore(h.Positions, size); err != nil {
 		return nil, err
 	}
-	r.examine(r.mapping.Bytes(), owner, capacity, at, damage)
-	switch {
-	case damage.Foreign:
-		return nil, errors.Join(damage, r.Close())
-	case damage.Reason != "":
-		return r, damage
-	}
-	r.SetSpare(false)
+	r.newReady(0)
 	return r, nil
 }
 
-// checkSize adds to the damage that a file has another size than a ring of that capacity, and
-// returns how many bytes of it can be used; 0 if there is no ring in them.
-func (e *DamageError) checkSize(size int64, capacity uint64) (usable int64) {
-	whole := fileHeader + capacity
-	if capacity <= maxCapacity && uint64(size) == whole {
-		return size
-	}
-	e.Reason = fmt.Sprintf("it has %d bytes, not %d", size, whole)
-	if capacity > maxCapacity || size <= fileHeader {
-		return 0
-	}
-	return min(size, int64(whole))
-}
-
-// examine finds the records in a mapped file and adds to damage what is wrong.
-func (r *Ring) examine(file []byte, owner Owner, capacity uint64, at Positions, damage *DamageError) {
-	whose := parseHead(file)
-	if damage.Foreign = whose.Intact && whose.Owner != owner; damage.Foreign {
-		damage.Reason = "it belongs to another storage"
-		return
-	}
-	reason := r.restore(at, capacity)
-	damage.Got = uint64(r.held)
-	if damage.Reason == "" {
-		damage.Reason = reason
-	}
-	if damage.Reason == "" && string(file[:headSize]) != string(header(owner, capacity)) {
-		damage.Reason = "its header is damaged"
+func newFileRing(dir disk.Dir, h Head) *Ring {
+	return &Ring{
+		kind:     h.Kind,
+		capacity: int(h.Capacity),
+		file:     &file{dir: dir, name: h.FileName(), head: h},
 	}
 }
 
-func mapFile(file disk.File, capacity uint64) (*Ring, error) {
-	size := int64(fileHeader + capacity)
-	if err := file.Allocate(size); err != nil {
-		return nil, err
+// restore takes over positions.
+func (r *Ring) restore(at Positions, size int64) error {
+	if at.Held == 0 {
+		return nil
 	}
-	return mapBytes(file, size)
-}
-
-func mapBytes(file disk.File, size int64) (*Ring, error) {
-	m, err := file.Map(size)
-	if err != nil {
-		return nil, err
+	if err := at.check(uint64(r.capacity)); err != nil {
+		return &DamageError{File: r.file.dir.Path(r.file.name), Reason: err.Error()}
 	}
-	return &Ring{data: m.Bytes()[fileHeader:], mapping: m}, nil
-}
-
-// Whose is what a ring file tells of itself.
-type Whose struct {
-	Owner
-	Intact bool // the rest is true
-	Spare  bool // no storage needs the file
-	Blank  bool // its creation was not completed, and nothing has been stored there
-}
-
-// blankSize is how many bytes of data tell that there are none: every record has a length in
-// front, and in a ring that is not blank there is one at the start.
-const blankSize = 64 << 10
-
-// WhoseIs returns whose ring a file is.
-func WhoseIs(dir disk.Dir, name string) (Whose, error) {
-	file, err := dir.Open(name)
-	if err != nil {
-		return Whose{}, err
-	}
-	defer file.Close()
-	b := make([]byte, fileHeader+blankSize)
-	n, err := file.ReadAt(b, 0)
-	if n < len(b) && err != io.EOF {
-		return Whose{}, err
-	}
-	w := parseHead(b)
-	isZero := func(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
-	w.Blank = !w.Intact && isZero(b[fileHeader:]) && (w.Spare || isZero(b))
-	return w, nil
-}
-
-func parseHead(b []byte) Whose {
-	word := func(i int) uint64 { return binary.LittleEndian.Uint64(b[len(fileMagic)+8*i:]) }
-	w := Whose{Owner: Owner{word(0), word(1)}}
-	w.Intact = string(b[:headSize]) == string(header(w.Owner, word(2)))
-	w.Spare = binary.LittleEndian.Uint64(b[spareAt:]) == 1
-	return w
-}
-
-// header is the beginning of the file.
-func header(owner Owner, capacity uint64) []byte {
-	b := []byte(fileMagic)
-	b = binary.LittleEndian.AppendUint64(b, owner.Instance)
-	b = binary.LittleEndian.AppendUint64(b, owner.Number)
-	b = binary.LittleEndian.AppendUint64(b, capacity)
-	sum := fnv.New64a()
-	sum.Write(b)
-	return binary.LittleEndian.AppendUint64(b, sum.Sum64())
-}
-
-// restore takes over positions in a ring of that capacity, as far as the records bear them
-// out. It returns what is wrong, or nothing.
-func (r *Ring) restore(at Positions, size uint64) (reason string) {
-	if at == (Positions{}) {
-		return ""
-	}
-	wrapped := at.Write <= at.Read
-	if at.Held == 0 || at.Held > size/HeaderSize || at.Gap > size || at.Read >= at.Gap || !wrapped && at.Write != at.Gap {
-		return "impossible positions"
+	if end := int64(headSize + max(at.Gap, at.Write)); size < end {
+		return &DamageError{File: r.file.dir.Path(r.file.name), Reason: fmt.Sprintf("it has %d bytes, and records up to %d", size, end)}
 	}
 	r.read, r.next, r.gap, r.write = int(at.Read), int(at.Read), int(at.Gap), int(at.Write)
-	pos, end, second := at.Read, at.Gap, false
-	good := ending{pos: pos}
-	here := good
-	for here.records < at.Held {
-		if pos == end && wrapped && !second {
-			pos, end, second = 0, at.Write, true
-		}
-		var run stretch
-		if run, reason = r.stretch(pos, min(end, uint64(len(r.data))), at.Held-here.records); reason != "" {
-			break
-		}
-		pos += run.size
-		here = ending{pos, second, here.records + run.records, here.marked + run.marks}
-		if run.size > HeaderSize || run.marks > 0 {
-			good = here
-		}
-	}
-	if reason == "" && (pos != end || wrapped != second) {
-		reason = "bytes are left over behind the last record"
-	}
-	if reason != "" {
-		r.cutAt(good)
-		return reason
-	}
-	r.held, r.waiting, r.marked = int(at.Held), int(at.Held), here.marked
-	return ""
+	r.held, r.waiting, r.suspect = int(at.Held), int(at.Held), int(at.Suspect)
+	return nil
 }
 
-// stretch is a record, or a marked run.
-type stretch struct {
-	size, records uint64
-	marks         int // 1 if it is marked
+var errPositions = errors.New("its positions are impossible")
+
+func (at Positions) check(capacity uint64) error {
+	wrapped := at.Write <= at.Read
+	used := at.Write - at.Read
+	if wrapped {
+		used = at.Gap - at.Read + at.Write
+	}
+	if at.Gap > capacity || at.Read >= at.Gap || at.Write > capacity || !wrapped && at.Write != at.Gap ||
+		at.Held > used/HeaderSize || at.Suspect > at.Held {
+		return errPositions
+	}
+	return nil
 }
 
-// stretch returns what lies from pos on, where no more than so many records can be, or
-// what is wrong with it.
-func (r *Ring) stretch(pos, end, most uint64) (found stretch, reason string) {
-	if pos+HeaderSize > end {
-		return stretch{}, "records end too early"
+// Attach maps the file if it is not. What was not ready before is filled again.
+func (r *Ring) Attach() error {
+	if r.data != nil || r.file == nil {
+		return nil
 	}
-	length := binary.LittleEndian.Uint64(r.data[pos:])
-	if size, records, ok := parseMark(length); ok {
-		if records == 0 || records > most || size < HeaderSize*records || size > end-pos {
-			return stretch{}, "a mark of delivered records is impossible"
-		}
-		return stretch{size, records, 1}, ""
+	f, err := r.file.dir.Open(r.file.name)
+	if err != nil {
+		return err
 	}
-	if length > end-pos-HeaderSize {
-		return stretch{}, "a record is longer than the space it lies in"
+	defer f.Close()
+	m, err := f.Map(int64(headSize + r.capacity))
+	if err != nil {
+		return err
 	}
-	return stretch{HeaderSize + length, 1, 0}, ""
+	r.attached(m)
+	return nil
 }
 
-// ending is where records end.
-type ending struct {
-	pos     uint64
-	wrapped bool
-	records uint64
-	marked  int // marked runs among them
+func (r *Ring) attached(m disk.Mapping) {
+	r.file.mapping = m
+	r.data = m.Bytes()[headSize:]
 }
 
-// cutAt makes that the end of the last record. Those in front of damage are cut off as
-// well if they are empty: they are zeros, as is a page that never reached the disk.
-func (r *Ring) cutAt(end ending) {
-	switch {
-	case end.records == 0:
-		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
-	case end.wrapped:
-		r.write = int(end.pos)
-	default:
-		r.write, r.gap = int(end.pos), int(end.pos)
+// Detach gives up the mapping of the file. It returns what is left to be done, by anybody, or
+// nil. No run may be handed out.
+func (r *Ring) Detach() (unmap func() error) {
+	if r.file == nil || r.file.mapping == nil {
+		return nil
 	}
-	r.held, r.waiting, r.marked = int(end.records), int(end.records), end.marked
+	m := r.file.mapping
+	r.file.mapping, r.data = nil, nil
+	r.ready.from, r.ready.to = 0, 0
+	return m.Close
 }
 
-// Positions returns what Open needs to open the ring as it is now.
-func (r *Ring) Positions() Positions {
-	return Positions{uint64(r.read), uint64(r.write), uint64(r.gap), uint64(r.held)}
-}
+// Attached reports whether the ring can be used without Attach.
+func (r *Ring) Attached() bool { return r.data != nil || r.capacity == 0 }
 
 // InFile reports whether the ring is in a file.
-func (r *Ring) InFile() bool { return r.mapping != nil }
+func (r *Ring) InFile() bool { return r.file != nil }
+
+// Head returns what the file tells of itself.
+func (r *Ring) Head() Head {
+	if r.file == nil {
+		return Head{}
+	}
+	return r.file.head
+}
+
+// Path is that of the file, for messages.
+func (r *Ring) Path() string { return r.file.dir.Path(r.file.name) }
+
+// SetNext stores which file follows.
+func (r *Ring) SetNext(l Link) error {
+	if r.file.head.Next == l {
+		return nil
+	}
+	r.file.head.Next = l
+	return r.updateOwner()
+}
+
+// SetName stores the name of the queue.
+func (r *Ring) SetName(name string) error {
+	r.file.head.Name = name
+	return r.updateOwner()
+}
+
+func (r *Ring) updateOwner() error {
+	if r.file.mapping != nil {
+		r.storeOwner()
+		return nil
+	}
+	if err := r.Attach(); err != nil {
+		return err
+	}
+	r.storeOwner()
+	return r.Detach()()
+}
+
+func (r *Ring) storeOwner() {
+	h := &r.file.head
+	var words [ownerWords]uint64
+	h.ownerWords(&words)
+	update(r.file.mapping.Bytes()[ownerAt:], words[:])
+}
+
+// Publish stores where the records are now. What was pushed is safe from then on, and what was
+// freed may be reused.
+func (r *Ring) Publish() {
+	if r.file == nil || r.file.mapping == nil {
+		return
+	}
+	suspect := r.suspect
+	if r.behind > 0 {
+		suspect = max(suspect, r.held-r.waiting)
+	}
+	words := [placeWords]uint64{uint64(r.read), uint64(r.write), uint64(r.gap), uint64(r.held), uint64(suspect)}
+	words[placeWords-1] = sum(words[:placeWords-1])
+	update(r.file.mapping.Bytes()[placeAt:], words[:])
+}
 
 // Sync makes what is stored in the file durable.
 func (r *Ring) Sync() error {
-	if r.mapping == nil {
+	if r.file == nil || r.file.mapping == nil {
 		return nil
 	}
-	return r.mapping.Sync()
+	return r.file.mapping.Sync(headSize + max(r.write, r.gap))
+}
+
+// Close releases the memory; a file stays. No run handed out may be used any more.
+func (r *Ring) Close() error { return r.close(func() error { return nil }) }
+
+// Remove closes the ring and deletes its file.
+func (r *Ring) Remove() error {
+	return r.close(func() error { return disk.RemoveIfThere(r.file.dir, r.file.name) })
+}
+
+// SetAside closes the ring and renames its file, so that it can be examined.
+func (r *Ring) SetAside(name string) error {
+	return r.close(func() error { return r.file.dir.Rename(r.file.name, name) })
+}
+
+func (r *Ring) close(then func() error) error {
+	r.ready.mu.Lock()
+	defer r.ready.mu.Unlock()
+	r.ready.gone = true
+	data := r.data
+	r.data = nil
+	if r.file == nil {
+		if data == nil {
+			return nil
+		}
+		return unmap(data)
+	}
+	var err error
+	if m := r.file.mapping; m != nil {
+		r.file.mapping = nil
+		err = m.Close()
+	}
+	return errors.Join(err, then())
+}
+
+// Ahead asks the system to have the file in memory soon.
+func (r *Ring) Ahead() {
+	if r.file == nil {
+		return
+	}
+	if f, err := r.file.dir.Open(r.file.name); err == nil {
+		f.Ahead()
+		f.Close()
+	}
+}
+
+// ReadHead returns what a ring file tells of itself. A *DamageError says that it is none, or
+// damaged; then what is known is returned with it.
+func ReadHead(dir disk.Dir, name string) (h Head, err error) {
+	f, err := disk.OpenToRead(dir, name)
+	if err != nil {
+		return Head{}, err
+	}
+	defer f.Close()
+	var b [headSize]byte
+	if n, err := f.ReadAt(b[:], 0); err != nil && err != io.EOF {
+		return Head{}, err
+	} else if n < headSize {
+		return Head{}, &DamageError{File: dir.Path(name), Reason: fmt.Sprintf("it has %d bytes, less than a head", n)}
+	}
+	if err := h.decode(b[:]); err != nil {
+		return h, &DamageError{File: dir.Path(name), Reason: err.Error()}
+	}
+	return h, nil
+}
+
+func word(b []byte, at int) uint64       { return binary.LittleEndian.Uint64(b[at:]) }
+func putWord(b []byte, at int, w uint64) { binary.LittleEndian.PutUint64(b[at:], w) }
+
+// encode fills in the head of a new file.
+func (h *Head) encode(b []byte) {
+	copy(b, magic)
+	putWord(b, instanceAt, h.Instance)
+	putWord(b, kindAt, uint64(h.Kind))
+	putWord(b, numberAt, h.Number)
+	putWord(b, sumAt, uint64(crc32.Checksum(b[:sumAt], castagnoli)))
+	var owner [ownerWords]uint64
+	h.ownerWords(&owner)
+	update(b[ownerAt:], owner[:])
+	var place [placeWords]uint64
+	place[placeWords-1] = sum(place[:placeWords-1])
+	update(b[placeAt:], place[:])
+}
+
+func (h *Head) ownerWords(w *[ownerWords]uint64) {
+	var name [maxName]byte
+	w[0], w[1], w[2] = h.Queue, h.Next.word(), h.Capacity
+	w[3] = uint64(copy(name[:], h.Name))
+	for i := range maxName / 8 {
+		w[4+i] = word(name[:], 8*i)
+	}
+	w[ownerWords-1] = sum(w[:ownerWords-1])
+}
+
+func (h *Head) decode(b []byte) error {
+	if string(b[:len(magic)]) != magic {
+		return fmt.Errorf("it begins with %q, not with %s", b[:len(magic)], magic)
+	}
+	if word(b, sumAt) != uint64(crc32.Checksum(b[:sumAt], castagnoli)) {
+		return errors.New("the checksum of its first bytes is wrong")
+	}
+	h.Instance, h.Kind, h.Number = word(b, instanceAt), Kind(word(b, kindAt)), word(b, numberAt)
+	owner, ok := selected(b[ownerAt:], ownerWords)
+	if !ok || owner[3] > maxName || owner[2] > maxCapacity-headSize {
+		return errors.New("the checksum of its owner is wrong")
+	}
+	var name []byte
+	for _, w := range owner[4 : ownerWords-1] {
+		name = binary.LittleEndian.AppendUint64(name, w)
+	}
+	h.Queue, h.Next, h.Capacity, h.Name = owner[0], linkOf(owner[1]), owner[2], string(name[:owner[3]])
+	place, ok := selected(b[placeAt:], placeWords)
+	if !ok {
+		return errors.New("the checksum of its positions is wrong")
+	}
+	h.Positions = Positions{place[0], place[1], place[2], place[3], place[4]}
+	return nil
+}
+
+func sum(words []uint64) uint64 {
+	return uint64(crc32.Checksum(unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words)), castagnoli))
+}
+
+// selected returns the words of the valid one of two copies, and whether its checksum, the
+// last of them, is right.
+func selected(b []byte, words int) (values []uint64, ok bool) {
+	at := 8
+	if word(b, 0)&1 != 0 {
+		at += 8 * words
+	}
+	values = make([]uint64, words)
+	for i := range values {
+		values[i] = word(b, at+8*i)
+	}
+	return values, values[words-1] == sum(values[:words-1])
+}
+
+// update stores words in the copy that is not valid, and makes it the valid one.
+func update(b []byte, words []uint64) {
+	selector := (*uint64)(unsafe.Pointer(&b[0]))
+	next := (atomic.LoadUint64(selector) & 1) ^ 1
+	copies := b[8+next*uint64(8*len(words)):]
+	for i, w := range words {
+		putWord(copies, 8*i, w)
+	}
+	atomic.StoreUint64(selector, next)
 }

@@ -9,7 +9,7 @@ import "encoding/binary"
 // It is stored at once, so a process that is killed leaves the run marked or as it was.
 const (
 	markBit     = 1 << 63
-	sizeBits    = 46 // as maxCapacity
+	sizeBits    = 46
 	mostMarked  = 1<<17 - 1
 	markedSizes = 1<<sizeBits - 1
 )
@@ -27,7 +27,7 @@ func Mark(run []byte, records int) {
 }
 
 func putMark(run []byte, records int) {
-	binary.LittleEndian.PutUint64(run, markBit|uint64(records)<<sizeBits|uint64(len(run)))
+	binary.LittleEndian.PutUint64(run, uint64(markBit)|uint64(records)<<sizeBits|uint64(len(run)))
 }
 
 // parseMark returns what a mark tells, if there is one in place of a length. It may be
@@ -36,34 +36,46 @@ func parseMark(length uint64) (size, records uint64, ok bool) {
 	return length & markedSizes, length >> sizeBits & mostMarked, length&markBit != 0
 }
 
-// Marked is the number of marked runs that are not handed out. Only a ring that was opened
-// has any.
-func (r *Ring) Marked() int { return r.marked }
+// Suspect is how many of the waiting records, from the oldest on, may be marked. Only a ring
+// that was opened has any.
+func (r *Ring) Suspect() int { return r.suspect }
 
 // TakeMarked hands out the next records, a run or part of one, if they are marked as
-// delivered. It returns nil if they are not.
+// delivered. It returns none if they are not.
 func (r *Ring) TakeMarked() (run []byte, records int) {
-	if r.marked == 0 {
+	if r.suspect == 0 || r.waiting == 0 || r.data == nil {
 		return nil, 0
 	}
 	run = r.nextWaiting()
-	size, n, ok := parseMark(binary.LittleEndian.Uint64(run))
+	size, n, ok := r.nextMark(run)
 	if !ok {
 		return nil, 0
 	}
-	r.marked--
-	r.taken(int(size), int(n))
-	return run[:size], int(n)
+	r.taken(size, n)
+	return run[:size], n
+}
+
+// nextMark returns what the mark at the start of a waiting run tells, if there is one. One
+// that is impossible is none, but no length either.
+func (r *Ring) nextMark(run []byte) (size, records int, ok bool) {
+	if len(run) < HeaderSize {
+		return 0, 0, false
+	}
+	s, n, ok := parseMark(binary.LittleEndian.Uint64(run))
+	if !ok || n == 0 || n > uint64(r.waiting) || s < HeaderSize*n || s > uint64(len(run)) {
+		return 0, 0, false
+	}
+	return int(s), int(n), true
 }
 
 // unmarked is how many bytes of records there are in front of the first mark, or enough.
 func unmarked(run []byte, enough int) (size int) {
-	for size < len(run) && size < enough {
+	for size < enough && len(run)-size >= HeaderSize {
 		length := binary.LittleEndian.Uint64(run[size:])
-		if length&markBit != 0 {
+		if length > uint64(len(run)-size-HeaderSize) { // a mark, or damaged
 			break
 		}
 		size += HeaderSize + int(length)
 	}
-	return size
+	return max(size, min(len(run), HeaderSize)) // Cut tells what is wrong
 }

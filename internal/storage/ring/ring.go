@@ -1,4 +1,4 @@
-// Package ring keeps the records of one storage in a fixed block of memory.
+// Package ring keeps records in a block of memory of fixed size, which may be a file.
 //
 // # Layout
 //
@@ -25,31 +25,50 @@
 // handed-out record counting as held until it is freed. A ring that becomes empty
 // starts again at offset 0, so a queue that is kept short stays on few, warm pages.
 //
+// A ring of kind Spill takes what does not fit the one of its queue. It is filled once, from
+// front to back, and never wraps.
+//
+// # In a file
+//
+// See file.go for the bytes of the file, and ready.go for its disk space, which follows what is
+// stored.
+//
 // # Concurrency
 //
-// A Ring has no lock; the caller serialises all calls. The bytes of a handed-out run
-// do not change until the run is freed and may be read without the caller's lock.
+// A Ring has no lock; the caller serialises all calls but those of a Work. The bytes of a
+// handed-out run do not change until the run is freed and may be read without the
+// caller's lock.
 //
 // The package imports disk and nothing else of the node.
 package ring
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // HeaderSize is the number of bytes a record needs beside its payload.
 const HeaderSize = 8
 
+// Kind says what a ring is to its queue.
+type Kind uint64
+
+// Kinds.
+const (
+	Main  Kind = 1 // the ring of the queue
+	Spill Kind = 2 // takes what does not fit
+)
+
 // Ring is a queue of records in a block of memory of fixed size. See the package
 // comment for its invariants.
 type Ring struct {
-	data []byte
+	kind     Kind
+	capacity int
+	data     []byte // nil if the file is not mapped at the moment
 
 	read  int // oldest held record; valid while held > 0
 	next  int // oldest waiting record; valid while waiting > 0
@@ -58,13 +77,19 @@ type Ring struct {
 
 	held    int // records in the ring, handed out or not
 	waiting int // records not handed out
-	marked  int // marked runs among those that wait: see Mark
+	suspect int // records, of those that wait the oldest, among which there may be marked runs
 
-	mapping disk.Mapping // of its file; nil = anonymous memory
+	behind, behindSize int // records that are delivered, but behind others, and their bytes
+
+	file  *file // nil = anonymous memory
+	ready ready
 }
 
-// maxCapacity is half of the address space of a process.
-const maxCapacity = 1 << 46
+// maxCapacity is half of the address space of a process, or what an int holds.
+const maxCapacity = min(1<<46, uint64(^uint(0)>>1))
+
+// ErrDetached is a ring whose file is not mapped.
+var ErrDetached = errors.New("the ring is not mapped")
 
 // New allocates a ring of capacity bytes of anonymous memory, outside the Go heap. The
 // kernel commits the pages as they are first touched.
@@ -72,68 +97,55 @@ func New(capacity uint64) (*Ring, error) {
 	if capacity > maxCapacity {
 		return nil, fmt.Errorf("ring of %d bytes: larger than the address space", capacity)
 	}
+	r := &Ring{kind: Main, capacity: int(capacity)}
 	if capacity == 0 {
-		return &Ring{}, nil // every record overflows
+		return r, nil // every record spills
 	}
-	data, err := unix.Mmap(-1, 0, int(capacity),
+	var err error
+	r.data, err = unix.Mmap(-1, 0, int(capacity),
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
 		return nil, fmt.Errorf("ring of %d bytes: mmap: %w (allow the process more memory, or make channel_size_limit smaller)", capacity, err)
 	}
-	return &Ring{data: data}, nil
+	return r, nil
 }
 
-// Close releases the memory; a file stays. No run handed out may be used any more.
-func (r *Ring) Close() error {
-	data, mapping := r.data, r.mapping
-	*r = Ring{}
-	switch {
-	case mapping != nil:
-		return mapping.Close()
-	case data != nil:
-		return unix.Munmap(data)
-	}
-	return nil
-}
+func unmap(data []byte) error { return unix.Munmap(data) }
 
-// Push appends one record and reports whether it fitted.
-func (r *Ring) Push(payload []byte) bool {
+// Push appends one record and reports whether it fitted. An error says that there is no
+// disk space for it.
+func (r *Ring) Push(payload []byte) (fitted bool, err error) {
 	need := HeaderSize + len(payload)
 	at, ok := r.place(need)
 	if !ok {
-		return false
+		return false, nil
+	}
+	if err := r.prepare(at, need); err != nil {
+		return false, err
 	}
 	binary.LittleEndian.PutUint64(r.data[at:], uint64(len(payload)))
 	copy(r.data[at+HeaderSize:], payload)
 	r.added(at, need, 1)
-	return true
+	return true, nil
 }
 
-// PushRun appends records that are already laid out as in the ring, all or none. It
-// reports whether they were appended; if not, some of them may still fit one by one.
-func (r *Ring) PushRun(run []byte, records int) bool {
-	at, ok := r.place(len(run))
-	if !ok || (at == 0 && r.held > 0) {
-		// Pushed one by one, the first records of the run would still go to the tail.
-		return false
+// PushRun appends records, laid out as in the ring, that Push would store one behind another:
+// as many as are certain to, which may be none although the first one fits. It returns the
+// bytes and the number of them.
+func (r *Ring) PushRun(run []byte, records int) (size, pushed int, err error) {
+	at, room := r.room(len(run))
+	if room < len(run) {
+		run, records = cutAt(run, room, records)
 	}
-	r.put(at, run, records)
-	return true
-}
-
-// PushTogether appends records as PushRun does, but so that they lie together even if the
-// first of them would have gone elsewhere alone. It takes whatever fits.
-func (r *Ring) PushTogether(run []byte, records int) bool {
-	at, ok := r.place(len(run))
-	if ok {
-		r.put(at, run, records)
+	if records == 0 {
+		return 0, 0, nil
 	}
-	return ok
-}
-
-func (r *Ring) put(at int, run []byte, records int) {
+	if err := r.prepare(at, len(run)); err != nil {
+		return 0, 0, err
+	}
 	copy(r.data[at:], run)
 	r.added(at, len(run), records)
+	return len(run), records, nil
 }
 
 // Fits reports whether records that take size bytes, their lengths included, could all be
@@ -147,13 +159,27 @@ func (r *Ring) Fits(size int) bool {
 func (r *Ring) place(need int) (at int, ok bool) {
 	switch {
 	case r.held == 0:
-		return 0, need <= len(r.data)
+		return 0, need <= r.capacity
 	case r.wrapped():
 		return r.write, r.read-r.write >= need
-	case len(r.data)-r.write >= need:
+	case r.capacity-r.write >= need:
 		return r.write, true
+	case r.kind == Spill:
+		return 0, false
 	default:
 		return 0, r.read >= need
+	}
+}
+
+// room says how many contiguous bytes there are where the next record goes, if it fits there.
+func (r *Ring) room(need int) (at, room int) {
+	switch {
+	case r.held == 0:
+		return 0, r.capacity
+	case r.wrapped():
+		return r.write, r.read - r.write
+	default:
+		return r.write, r.capacity - r.write
 	}
 }
 
@@ -173,19 +199,29 @@ func (r *Ring) added(at, size, records int) {
 }
 
 // Take hands out the oldest waiting records as one contiguous run: at most maxRecords,
-// and none after the run has reached enough bytes. It returns nil if no record waits, or
-// if the next one is marked as delivered: see TakeMarked.
-func (r *Ring) Take(enough, maxRecords int) (run []byte, records int) {
+// and none after the run has reached enough bytes. It returns none if no record waits, or
+// if the next one is marked as delivered: see TakeMarked. A *DamageError says that what lies
+// there is no record.
+func (r *Ring) Take(enough, maxRecords int) (run []byte, records int, err error) {
 	if r.waiting == 0 {
-		return nil, 0
+		return nil, 0, nil
+	}
+	if r.data == nil {
+		return nil, 0, ErrDetached
 	}
 	run = r.nextWaiting()
-	if r.marked > 0 {
+	if r.suspect > 0 {
+		if _, _, ok := r.nextMark(run); ok {
+			return nil, 0, nil
+		}
 		run = run[:unmarked(run, enough)]
 	}
 	run, records = Cut(run, enough, min(maxRecords, r.waiting))
+	if records == 0 {
+		return nil, 0, r.damage("what lies there is no record")
+	}
 	r.taken(len(run), records)
-	return run, records
+	return run, records, nil
 }
 
 // nextWaiting returns the bytes from the next waiting record on, as far as records lie
@@ -202,6 +238,7 @@ func (r *Ring) taken(size, records int) {
 	end := r.next + len(r.nextWaiting())
 	r.next += size
 	r.waiting -= records
+	r.suspect = max(0, r.suspect-records)
 	if r.waiting > 0 && r.next == end {
 		r.next = 0
 	}
@@ -220,17 +257,34 @@ func (r *Ring) Free(size, records int) {
 	}
 }
 
+// Behind notes that records, which have been handed out, are delivered although older ones are
+// not: they are held, but do not count any more. Negative numbers take that back, when they are
+// freed.
+func (r *Ring) Behind(size, records int) {
+	r.behind += records
+	r.behindSize += size
+}
+
+// Kind is the kind of the ring.
+func (r *Ring) Kind() Kind { return r.kind }
+
 // Held is the number of records in the ring, those handed out included.
 func (r *Ring) Held() int { return r.held }
 
 // Waiting is the number of records that are not handed out.
 func (r *Ring) Waiting() int { return r.waiting }
 
+// Records is the number of records that are not delivered.
+func (r *Ring) Records() int { return r.held - r.behind }
+
+// Size is the bytes of these, 8 bytes each for the length included (storage spec §1.5).
+func (r *Ring) Size() int { return r.UsedSpace() - r.behindSize }
+
 // Capacity is the size of the ring in bytes.
-func (r *Ring) Capacity() int { return len(r.data) }
+func (r *Ring) Capacity() int { return r.capacity }
 
 // UsedSpace is the sum of the sizes of all held records, 8 bytes each for the length
-// included (storage spec §1.5).
+// included.
 func (r *Ring) UsedSpace() int {
 	switch {
 	case r.held == 0:
@@ -244,20 +298,37 @@ func (r *Ring) UsedSpace() int {
 
 // Cut returns the first records of a run: at most maxRecords, and none after enough
 // bytes have been reached. A run that is not empty yields at least one record if
-// maxRecords allows it.
+// maxRecords allows it, and it is not damaged.
 func Cut(run []byte, enough, maxRecords int) (cut []byte, records int) {
 	size, loaded := 0, 0
-	for records < maxRecords && size < len(run) {
+	for records < maxRecords && len(run)-size >= HeaderSize {
 		if size >= loaded && maxRecords-records > loadAhead/cacheLine {
 			loaded = load(run, size, enough)
 		}
-		size += HeaderSize + int(binary.LittleEndian.Uint64(run[size:]))
+		length := binary.LittleEndian.Uint64(run[size:])
+		if length > uint64(len(run)-size-HeaderSize) {
+			break
+		}
+		size += HeaderSize + int(length)
 		records++
 		if size >= enough {
 			break
 		}
 	}
 	return run[:size], records
+}
+
+// cutAt returns the records that lie within the first room bytes of a run.
+func cutAt(run []byte, room, records int) (cut []byte, n int) {
+	size := 0
+	for n < records {
+		next := size + HeaderSize + int(binary.LittleEndian.Uint64(run[size:]))
+		if next > room {
+			break
+		}
+		size, n = next, n+1
+	}
+	return run[:size], n
 }
 
 const (

@@ -8,8 +8,8 @@
 //
 // It is stricter than an operating system:
 //
-//   - Only what Allocate has reserved can be mapped, because storing elsewhere ends the
-//     process when the disk is full.
+//   - Storing in mapped bytes faults where nothing has been written to the file: there is no
+//     disk space for that page, and if the disk is full the process ends.
 //   - Mapped bytes that lie in no page of the file fault.
 //
 // Permissions, links and subdirectories don't exist. Times are those of a clock that goes
@@ -33,7 +33,7 @@ import (
 
 // Call is an operation of a Dir or one of its files.
 type Call struct {
-	Op      string // "open", "create", "rename", "remove", "list", "stat", "set time", "sync dir", "read", "write", "close", "size", "truncate", "allocate", "collapse", "zero", "map", "sync", "unmap" or "sync map"
+	Op      string // "open", "create", "rename", "remove", "list", "stat", "sync dir", "sync all", "read", "write", "close", "size", "truncate", "punch", "map", "sync", "unmap" or "sync map"
 	Name    string // of the file; of rename, the old one
 	Changes bool   // it changes the directory or a file
 	Number  int    // of calls before this one
@@ -44,11 +44,13 @@ func (c Call) String() string { return fmt.Sprintf("call %d: %s %s", c.Number, c
 // Dir is a directory in memory.
 type Dir struct {
 	// Before is asked before each call, if set, and can make it fail. A read or write that
-	// fails transfers half of the bytes, an allocation reserves half of what was wanted.
+	// fails transfers half of the bytes.
 	Before func(Call) error
 	// After is called, if set, after each call that did not fail, and after those that did
 	// half of their work.
 	After func(Call)
+	// Space is how many bytes are free, if set.
+	Space func() uint64
 
 	mu     sync.Mutex
 	files  map[string]*inode
@@ -89,9 +91,7 @@ func (d *Dir) Put(name string, content []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := d.newInode()
-	f.extend(int64(len(content)))
-	copy(f.bytes(), content)
-	f.reserved = f.size
+	f.write(content, 0)
 	d.files[name] = f
 }
 
@@ -194,11 +194,6 @@ func (d *Dir) OpenToRead(name string) (disk.File, error) {
 // Create implements disk.Dir.
 func (d *Dir) Create(name string) (disk.File, error) { return d.open("create", name, true, true) }
 
-// OpenOrCreate implements disk.Dir.
-func (d *Dir) OpenOrCreate(name string) (disk.File, error) {
-	return d.open("create", name, true, false)
-}
-
 // Rename implements disk.Dir.
 func (d *Dir) Rename(oldName, newName string) error {
 	return d.change("rename", oldName, func(f *inode) {
@@ -210,11 +205,6 @@ func (d *Dir) Rename(oldName, newName string) error {
 // Remove implements disk.Dir.
 func (d *Dir) Remove(name string) error {
 	return d.change("remove", name, func(*inode) { delete(d.files, name) })
-}
-
-// SetModTime implements disk.Dir.
-func (d *Dir) SetModTime(name string, t time.Time) error {
-	return d.change("set time", name, func(f *inode) { f.modified = t })
 }
 
 func (d *Dir) change(op, name string, do func(*inode)) error {
@@ -270,6 +260,23 @@ func (d *Dir) Sync() error {
 		d.end(call)
 	}
 	return err
+}
+
+// SyncAll implements disk.Dir.
+func (d *Dir) SyncAll() error {
+	call, err := d.begin("sync all", "", false)
+	if err == nil {
+		d.end(call)
+	}
+	return err
+}
+
+// Free implements disk.Dir: it is what Space says, or much.
+func (d *Dir) Free() (uint64, error) {
+	if d.Space == nil {
+		return 1 << 40, nil
+	}
+	return d.Space(), nil
 }
 
 // Path implements disk.Dir.

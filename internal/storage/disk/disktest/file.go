@@ -1,7 +1,6 @@
 package disktest
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,7 +13,7 @@ import (
 )
 
 // mostBytes is the address space of a file: what is mapped must not move.
-const mostBytes = 64 << 20
+const mostBytes = 80 << 20
 
 var pageSize = int64(os.Getpagesize())
 
@@ -24,12 +23,12 @@ type inode struct {
 	modified time.Time
 	memory   []byte // mostBytes of address space, or nothing if the file was never written to
 	size     int64
-	reserved int64 // disk space is reserved for that many of the first bytes
+	filled   []bool // by page: it has disk space
 }
 
 func (f *inode) bytes() []byte { return f.memory[:f.size] }
 
-// extend makes the file at least that long.
+// extend makes the file at least that long. What is new has no disk space.
 func (f *inode) extend(size int64) {
 	if size <= f.size {
 		return
@@ -44,30 +43,83 @@ func (f *inode) extend(size int64) {
 			panic(err)
 		}
 	}
-	f.protect(size)
 	f.size = size
+	f.filled = append(f.filled, make([]bool, pages(size)-len(f.filled))...)
+	f.protect()
+}
+
+// write stores what is written to the file, which takes disk space.
+func (f *inode) write(b []byte, offset int64) {
+	end := offset + int64(len(b))
+	f.extend(end)
+	if len(b) == 0 {
+		return
+	}
+	changed := false
+	for page := int(offset / pageSize); page < pages(end); page++ {
+		changed = changed || !f.filled[page]
+		f.filled[page] = true
+	}
+	if changed {
+		f.protect()
+	}
+	copy(f.memory[offset:], b)
+}
+
+// punch takes the disk space of whole pages away and makes all of the range zeros.
+func (f *inode) punch(offset, n int64) {
+	end := min(offset+n, f.size)
+	for at := offset; at < end; {
+		next := min(end, (at/pageSize+1)*pageSize)
+		if page := at / pageSize; f.filled[page] {
+			clear(f.memory[at:next])
+			f.filled[page] = next-at < min(pageSize, f.size-page*pageSize)
+		}
+		at = next
+	}
+	f.protect()
 }
 
 // cut makes the file shorter.
 func (f *inode) cut(size int64) {
 	if f.memory != nil {
-		end := (size + pageSize - 1) / pageSize * pageSize
-		clear(f.memory[size:min(end, f.size)])
-		if end < f.size {
-			must(unix.Madvise(f.memory[end:], unix.MADV_DONTNEED)) // which makes it zeros
+		for page := pages(size); page < len(f.filled); page++ {
+			if f.filled[page] {
+				clear(f.memory[int64(page)*pageSize:][:pageSize])
+			}
 		}
-		f.protect(size)
+		f.filled = f.filled[:pages(size)]
+		if last := pages(size) - 1; last >= 0 && f.filled[last] {
+			clear(f.memory[size:pages64(size)])
+		}
+		f.size = size
+		f.protect()
 	}
-	f.size, f.reserved = size, min(size, f.reserved)
+	f.size = size
 }
 
-// protect makes the pages of a file of that size accessible, and no others.
-func (f *inode) protect(size int64) {
-	end := (size + pageSize - 1) / pageSize * pageSize
-	if end > 0 {
-		must(unix.Mprotect(f.memory[:end], unix.PROT_READ|unix.PROT_WRITE))
+func pages(size int64) int     { return int((size + pageSize - 1) / pageSize) }
+func pages64(size int64) int64 { return int64(pages(size)) * pageSize }
+
+// protect makes the pages of the file readable, those with disk space writable as well, and
+// no others accessible.
+func (f *inode) protect() {
+	if f.memory == nil {
+		return
 	}
-	if end < mostBytes {
+	for from := 0; from < len(f.filled); {
+		to := from + 1
+		for to < len(f.filled) && f.filled[to] == f.filled[from] {
+			to++
+		}
+		access := unix.PROT_READ
+		if f.filled[from] {
+			access |= unix.PROT_WRITE
+		}
+		must(unix.Mprotect(f.memory[int64(from)*pageSize:int64(to)*pageSize], access))
+		from = to
+	}
+	if end := pages64(f.size); end < mostBytes {
 		must(unix.Mprotect(f.memory[end:], unix.PROT_NONE))
 	}
 }
@@ -78,16 +130,15 @@ func must(err error) {
 	}
 }
 
-var zeros = make([]byte, 64<<10)
-
 func (f *inode) clone() *inode {
 	c := &inode{number: f.number, modified: f.modified}
 	c.extend(f.size)
-	c.reserved = f.reserved
-	for at := int64(0); at < f.size; at += int64(len(zeros)) {
-		piece := f.memory[at:min(at+int64(len(zeros)), f.size)]
-		if !bytes.Equal(piece, zeros[:len(piece)]) {
-			copy(c.memory[at:], piece)
+	for page := range f.filled {
+		if f.filled[page] {
+			at := int64(page) * pageSize
+			c.filled[page] = true
+			must(unix.Mprotect(c.memory[at:at+pageSize], unix.PROT_READ|unix.PROT_WRITE))
+			copy(c.memory[at:at+pageSize], f.memory[at:])
 		}
 	}
 	return c
@@ -167,11 +218,7 @@ func (f *file) WriteAt(b []byte, offset int64) (int, error) {
 	}
 	f.dir.mu.Lock()
 	if len(b) > 0 {
-		f.extend(offset + int64(len(b)))
-		copy(f.memory[offset:], b)
-		if offset <= f.reserved {
-			f.reserved = max(f.reserved, offset+int64(len(b)))
-		}
+		f.write(b, offset)
 		f.modified = f.dir.tick()
 	}
 	f.dir.mu.Unlock()
@@ -197,45 +244,14 @@ func (f *file) Truncate(size int64) error {
 	})
 }
 
-func (f *file) Allocate(size int64) error {
-	if err := f.refuse("allocate"); err != nil {
-		return err
-	}
-	call, failed := f.dir.begin("allocate", f.name, true)
-	if failed != nil {
-		size /= 2
-	}
-	f.dir.mu.Lock()
-	f.extend(size)
-	f.reserved = max(f.reserved, size)
-	f.modified = f.dir.tick()
-	f.dir.mu.Unlock()
-	f.dir.end(call)
-	return failed
-}
-
-func (f *file) CollapseHead(n int64) error {
-	return f.do("collapse", func() error {
-		if n <= 0 || n%pageSize != 0 || n >= f.size {
-			return unix.EINVAL
-		}
-		reserved := max(0, f.reserved-n)
-		copy(f.memory, f.memory[n:f.size])
-		f.cut(f.size - n)
-		f.reserved = reserved
+func (f *file) Punch(offset, n int64) error {
+	return f.do("punch", func() error {
+		f.punch(offset, n)
 		return nil
 	})
 }
 
-func (f *file) Zero(offset, n int64) error {
-	return f.do("zero", func() error {
-		if offset < 0 || n <= 0 || offset+n > f.size {
-			return unix.EINVAL
-		}
-		clear(f.memory[offset : offset+n])
-		return nil
-	})
-}
+func (f *file) Ahead() {}
 
 func (f *file) Map(size int64) (disk.Mapping, error) {
 	_, err := f.dir.begin("map", f.name, false)
@@ -244,8 +260,9 @@ func (f *file) Map(size int64) (disk.Mapping, error) {
 	}
 	f.dir.mu.Lock()
 	defer f.dir.mu.Unlock()
-	if size > f.reserved {
-		return nil, fmt.Errorf("disktest: %d bytes of %s are mapped, but disk space is reserved for %d", size, f.name, f.reserved)
+	if f.memory == nil {
+		f.extend(1) // has address space from now on
+		f.cut(0)
 	}
 	return &mapping{file: f, bytes: f.memory[:size:size]}, nil
 }
@@ -270,7 +287,7 @@ type mapping struct {
 
 func (m *mapping) Bytes() []byte { return m.bytes }
 
-func (m *mapping) Sync() error {
+func (m *mapping) Sync(int) error {
 	call, err := m.file.dir.begin("sync map", m.file.name, false)
 	if err == nil {
 		m.file.dir.end(call)

@@ -1,0 +1,397 @@
+// Package catalogue keeps which queues there are, and where the records of each begin.
+//
+// # The file
+//
+// catalogue.dat is written only when queues come and go, or get their first file or give up
+// their last. It is a log:
+//
+//	0      magic, instance, checksum │ phase
+//	4096   entry │ entry │ … │ 0
+//
+//	entry  size u32, checksum u32 │ payload, filled up to 8 bytes
+//
+// The file is mapped. An entry counts as soon as its first word is stored, which is done last,
+// so that a process killed at any instant leaves a whole number of entries; behind the last one
+// there are zeros, which are written ahead of the writer so that storing cannot fail. What one
+// entry says happens at once or not at all: all queues of a channel are removed by one, and all
+// that a start takes over from another node comes with one.
+//
+// A log that has grown much larger than what it says is written anew.
+//
+// # Concurrency
+//
+// A File may be used by several goroutines. Its lock is the last that is taken.
+//
+// The package imports disk, ring and dformat.
+package catalogue
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
+)
+
+// FileName is the name of the file. The original ignores files of that suffix.
+const FileName = "catalogue.dat"
+
+const (
+	newFileName = "catalogue-new.dat"
+	magic       = "DMQCAT01"
+	instanceAt  = 8
+	sumAt       = 16
+	phaseAt     = 24
+	headSize    = 4096
+	fillSize    = 64 << 10
+	mapSize     = 64 << 20 // the largest file
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Queue is what the catalogue knows of a queue.
+type Queue struct {
+	Number uint64
+	Name   string    // [subscriber@]channel
+	First  ring.Link // the first of its files; none while it has none
+}
+
+// Phase tells how far a clean stop has come that leaves the files of the original.
+type Phase uint64
+
+// Phases.
+const (
+	Serving Phase = iota // ring files count; so they do after a crash
+	Dumping              // the files of the original are being given their names; ring files count
+	Dumped               // the files of the original count; ring files are being deleted
+	Kept                 // a clean stop has left ring files on purpose
+)
+
+// Content is what a catalogue says.
+type Content struct {
+	Instance uint64 // a random number that ring files refer to
+	Phase    Phase
+	Next     uint64 // number of the next queue
+	Queues   map[uint64]Queue
+	// Sources are files that have been taken over and are to be deleted: see Takeover.
+	Sources []Source
+	// Damage is why nothing behind a place in the file could be read, or nil.
+	Damage error
+
+	end int64
+}
+
+// Source identifies a file of the original that has been taken over.
+type Source struct {
+	Name                 string
+	Inode, ModTime, Size uint64
+	Aside                string // "" = it is to be deleted; else to be given this name
+}
+
+// Sorted returns the queues by number.
+func (c *Content) Sorted() []Queue {
+	return slices.SortedFunc(maps.Values(c.Queues), func(a, b Queue) int {
+		return int(int64(a.Number - b.Number))
+	})
+}
+
+// New returns the content of a directory that no node has used.
+func New() *Content {
+	return &Content{Instance: rand.Uint64() | 1, Next: 1, Queues: make(map[uint64]Queue), end: headSize}
+}
+
+// Read returns what the catalogue in a directory says, and changes nothing. If there is none,
+// the error is that of opening the file.
+func Read(dir disk.Dir) (*Content, error) {
+	f, err := disk.OpenToRead(dir, FileName)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > mapSize {
+		return nil, fmt.Errorf("%s has %d bytes, which is more than any node leaves behind", dir.Path(FileName), size)
+	}
+	b := make([]byte, size)
+	if n, err := f.ReadAt(b, 0); n < len(b) && err != io.EOF {
+		return nil, err
+	}
+	c := New()
+	c.Damage = c.parse(b)
+	if c.Damage != nil {
+		c.Damage = fmt.Errorf("%s is damaged: %w", dir.Path(FileName), c.Damage)
+	}
+	return c, nil
+}
+
+func (c *Content) parse(b []byte) error {
+	switch {
+	case len(b) < headSize:
+		return fmt.Errorf("it has %d bytes", len(b))
+	case string(b[:len(magic)]) != magic:
+		return fmt.Errorf("it begins with %q, not with %s", b[:len(magic)], magic)
+	case word(b, sumAt) != uint64(crc32.Checksum(b[:sumAt], castagnoli)):
+		return errors.New("the checksum of its first bytes is wrong")
+	}
+	c.Instance, c.Phase = word(b, instanceAt), Phase(word(b, phaseAt))
+	if c.Phase > Kept {
+		return fmt.Errorf("phase %d", c.Phase)
+	}
+	for int64(len(b))-c.end >= 8 {
+		first := word(b, int(c.end))
+		if first == 0 {
+			return nil
+		}
+		size := int64(uint32(first))
+		if size > int64(len(b))-c.end-8 {
+			return fmt.Errorf("the entry at offset %d is longer than the file", c.end)
+		}
+		payload := b[c.end+8:][:size]
+		if uint32(first>>32) != checksum(payload) {
+			return fmt.Errorf("the checksum of the entry at offset %d is wrong", c.end)
+		}
+		if err := c.apply(payload); err != nil {
+			return fmt.Errorf("the entry at offset %d: %w", c.end, err)
+		}
+		c.end += 8 + padded(size)
+	}
+	return nil
+}
+
+func padded(size int64) int64 { return (size + 7) &^ 7 }
+
+// checksum is never 0, so that the first word of an entry is not.
+func checksum(payload []byte) uint32 { return crc32.Checksum(payload, castagnoli) | 1 }
+
+func word(b []byte, at int) uint64       { return binary.LittleEndian.Uint64(b[at:]) }
+func putWord(b []byte, at int, w uint64) { binary.LittleEndian.PutUint64(b[at:], w) }
+
+// File is the open catalogue.
+type File struct {
+	dir     disk.Dir
+	mu      sync.Mutex
+	content Content
+	mapping disk.Mapping
+	file    disk.File
+	filled  int64 // bytes of the file
+	live    int64 // bytes of entries that what it says needs
+}
+
+// Create makes a catalogue that says what c does. It takes the place of one that is there.
+func Create(dir disk.Dir, c *Content) (*File, error) {
+	f := &File{dir: dir, content: *c}
+	f.content.Queues = maps.Clone(c.Queues)
+	if err := f.write(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// write makes the file anew (with mu held).
+func (f *File) write() (err error) {
+	image := f.content.image()
+	if len(image)+8 > mapSize {
+		return fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
+	}
+	filled := (int64(len(image))+8+fillSize-1)/fillSize*fillSize + fillSize
+	if err := disk.RemoveIfThere(f.dir, newFileName); err != nil {
+		return err
+	}
+	file, err := f.dir.Create(newFileName)
+	if err != nil {
+		return err
+	}
+	var m disk.Mapping
+	if _, err = file.WriteAt(append(image, make([]byte, filled-int64(len(image)))...), 0); err == nil {
+		err = file.Sync()
+	}
+	if err == nil {
+		m, err = file.Map(mapSize)
+	}
+	if err == nil {
+		if err = f.dir.Rename(newFileName, FileName); err != nil {
+			m.Close()
+		}
+	}
+	if err != nil {
+		return errors.Join(err, file.Close(), f.dir.Remove(newFileName))
+	}
+	if f.mapping != nil {
+		f.mapping.Close()
+		f.file.Close()
+	}
+	f.mapping, f.file, f.filled = m, file, filled
+	f.content.end = int64(len(image))
+	f.live = f.content.end
+	return nil
+}
+
+// image is the bytes of a file that says what c does, without the zeros.
+func (c *Content) image() []byte {
+	b := make([]byte, headSize)
+	copy(b, magic)
+	putWord(b, instanceAt, c.Instance)
+	putWord(b, sumAt, uint64(crc32.Checksum(b[:sumAt], castagnoli)))
+	putWord(b, phaseAt, uint64(c.Phase))
+	b = appendEntry(b, appendNext(nil, c.Next))
+	if len(c.Sources) > 0 {
+		b = appendEntry(b, appendTakeover(nil, nil, c.Sources))
+	}
+	for _, q := range c.Sorted() {
+		b = appendEntry(b, appendAdd(nil, q))
+	}
+	return b
+}
+
+func appendEntry(b, payload []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(payload))|uint64(checksum(payload))<<32)
+	b = append(b, payload...)
+	return append(b, make([]byte, padded(int64(len(payload)))-int64(len(payload)))...)
+}
+
+// Content returns what the catalogue says now.
+func (f *File) Content() Content {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.content
+	c.Queues = maps.Clone(c.Queues)
+	return c
+}
+
+// Instance is that of the directory.
+func (f *File) Instance() uint64 { return f.content.Instance }
+
+// Add adds a queue, and returns its number, which no other has or will have.
+func (f *File) Add(name string) (number uint64, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	number = f.content.Next
+	return number, f.append(appendAdd(nil, Queue{Number: number, Name: name}))
+}
+
+// Rename gives a queue another name.
+func (f *File) Rename(number uint64, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.append(appendRename(nil, number, name))
+}
+
+// Remove removes queues, all at once.
+func (f *File) Remove(numbers []uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.append(appendRemove(nil, numbers))
+}
+
+// SetFirst notes which is the first file of a queue.
+func (f *File) SetFirst(number uint64, first ring.Link) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.append(appendFirst(nil, number, first))
+}
+
+// Takeover adds queues, or gives known ones their first file, with all the records that were
+// in files of the original. It is one entry: from then on these files are to be deleted.
+func (f *File) Takeover(queues []Queue, sources []Source) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.append(appendTakeover(nil, queues, sources))
+}
+
+// TakenOver notes that the files are gone.
+func (f *File) TakenOver() error { return f.Takeover(nil, nil) }
+
+// SetPhase stores the phase, durably.
+func (f *File) SetPhase(p Phase) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.content.Phase = p
+	putWord(f.mapping.Bytes(), phaseAt, uint64(p))
+	return f.mapping.Sync(headSize)
+}
+
+// append stores an entry (with mu held). If there is no disk space for it, nothing is changed.
+func (f *File) append(payload []byte) error {
+	if f.content.end > 1<<20 && f.content.end > 3*f.size() {
+		if err := f.write(); err != nil {
+			return err
+		}
+	}
+	end := f.content.end + 8 + padded(int64(len(payload)))
+	if err := f.fill(end + 8); err != nil {
+		return err
+	}
+	b := f.mapping.Bytes()[f.content.end:]
+	copy(b[8:], payload)
+	first := uint64(len(payload)) | uint64(checksum(payload))<<32
+	atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), first)
+	f.content.end = end
+	return f.content.apply(payload)
+}
+
+// size is about how large the file would be if it were written anew.
+func (f *File) size() int64 { return headSize + 64*int64(len(f.content.Queues)) }
+
+// fill makes sure that there are zeros up to that offset.
+func (f *File) fill(end int64) error {
+	if end <= f.filled {
+		return nil
+	}
+	size := (end - f.filled + fillSize - 1) / fillSize * fillSize
+	if f.filled+size > mapSize {
+		return fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
+	}
+	if _, err := f.file.WriteAt(make([]byte, size), f.filled); err != nil {
+		return err
+	}
+	f.filled += size
+	return nil
+}
+
+// FillAhead makes sure that the next entries find their space.
+func (f *File) FillAhead() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mapping == nil {
+		return nil
+	}
+	return f.fill(f.content.end + fillSize/2)
+}
+
+// NeedsFill reports whether FillAhead has something to do.
+func (f *File) NeedsFill() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.content.end+fillSize/2 > f.filled
+}
+
+// Sync makes what it says durable.
+func (f *File) Sync() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mapping.Sync(int(f.content.end))
+}
+
+// Close closes the file.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mapping == nil {
+		return nil
+	}
+	err := errors.Join(f.mapping.Close(), f.file.Close())
+	f.mapping = nil
+	return err
+}

@@ -1,0 +1,302 @@
+package ring
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Storing in a mapped page that has no disk space ends the process if the disk is full, and
+// takes long if it is not. So a file is filled with zeros, in chunks, before anything is stored
+// there: ahead of the writer by a Work, which somebody else does, or by the writer itself if it
+// has caught up. ready tells which chunks have been.
+//
+// What is not used any more is given back to the system, again by a Work, and is not ready then.
+//
+// Who fills chunks or gives them back holds ready.mu; a chunk becomes ready at the end of
+// that, and ceases to be at the beginning. So zeros are never written over a record.
+type ready struct {
+	mu   sync.Mutex
+	gone bool            // the ring is closed
+	bits []atomic.Uint64 // by chunk
+
+	// For the owner of the ring only.
+	from, to int // this range is known to be ready
+	ahead    int // how far in front of the writer chunks are wanted
+	asked    span
+}
+
+const (
+	// chunkSize is what is filled or given back at least.
+	chunkSize = 16 << 10
+	// fillSize is what is filled at a time.
+	fillSize = 1 << 20
+	// firstAhead and mostAhead are how far chunks are filled ahead of the writer, who must not
+	// catch up: few in a queue of some records, many in one that grows fast.
+	firstAhead = 4 * chunkSize
+	mostAhead  = 64 << 20
+)
+
+var zeros [fillSize]byte
+
+func (y *ready) has(chunk int) bool { return y.bits[chunk/64].Load()>>(chunk%64)&1 != 0 }
+
+func (y *ready) set(chunk int)   { y.bits[chunk/64].Or(1 << (chunk % 64)) }
+func (y *ready) clear(chunk int) { y.bits[chunk/64].And(^uint64(1 << (chunk % 64))) }
+
+func (r *Ring) chunks() int { return (r.capacity + chunkSize - 1) / chunkSize }
+
+// newReady makes nothing ready but what holds records, and the first bytes of the data.
+func (r *Ring) newReady(first int) {
+	r.ready.bits = make([]atomic.Uint64, (r.chunks()+63)/64)
+	r.ready.ahead = firstAhead
+	mark := func(from, to int) {
+		for chunk := from / chunkSize; chunk*chunkSize < to; chunk++ {
+			r.ready.set(chunk)
+		}
+	}
+	mark(0, min(first, r.capacity)/chunkSize*chunkSize)
+	if first >= r.capacity {
+		mark(0, r.capacity)
+	}
+	switch {
+	case r.held == 0:
+	case r.wrapped():
+		mark(0, r.write)
+		mark(r.read, r.gap)
+	default:
+		mark(r.read, r.write)
+	}
+}
+
+// prepare makes sure that size bytes at an offset can be stored.
+func (r *Ring) prepare(at, size int) error {
+	if r.file == nil || at >= r.ready.from && at+size <= r.ready.to {
+		return nil
+	}
+	if r.data == nil {
+		return ErrDetached
+	}
+	first, behind := at/chunkSize, (at+size+chunkSize-1)/chunkSize
+	if err := r.fill(first, behind); err != nil {
+		return err
+	}
+	for behind < r.chunks() && behind-first < 1024 && r.ready.has(behind) {
+		behind++
+	}
+	r.ready.from, r.ready.to = first*chunkSize, min(behind*chunkSize, r.capacity)
+	return nil
+}
+
+// fill writes zeros to the chunks in that range that are not ready.
+func (r *Ring) fill(first, behind int) (err error) {
+	y, f := &r.ready, r.file
+	missing := false
+	for chunk := first; chunk < behind && !missing; chunk++ {
+		missing = !y.has(chunk)
+	}
+	if !missing {
+		return nil
+	}
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if y.gone {
+		return nil
+	}
+	file, err := f.dir.Open(f.name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for first < behind {
+		if y.has(first) {
+			first++
+			continue
+		}
+		end := first + 1
+		for end < behind && !y.has(end) && (end-first) < fillSize/chunkSize {
+			end++
+		}
+		size := min(end*chunkSize, r.capacity) - first*chunkSize
+		if _, err := file.WriteAt(zeros[:size], int64(headSize+first*chunkSize)); err != nil {
+			return err
+		}
+		for ; first < end; first++ {
+			y.set(first)
+		}
+	}
+	return nil
+}
+
+// Work is something to be done with the file of a ring that needs neither the lock of its
+// owner nor waiting for by anybody.
+type Work struct {
+	ring *Ring
+	fill []span
+}
+
+type span struct{ first, behind int } // chunks
+
+// FillAhead returns what is to be done so that the writer does not catch up, or nil if that is
+// nothing.
+func (r *Ring) FillAhead() *Work {
+	y := &r.ready
+	if r.file == nil || r.data == nil || r.write < chunkSize/2 {
+		return nil // a queue of some records needs no more than it has
+	}
+	end := r.capacity
+	if r.wrapped() {
+		end = r.read
+	}
+	half := r.write + min(y.ahead, end-r.write)/2
+	if at := r.write / chunkSize; at >= y.asked.first && half <= y.asked.behind*chunkSize {
+		return nil
+	}
+	y.ahead = min(2*y.ahead, mostAhead)
+	w := &Work{ring: r}
+	w.add(r.write, r.write+min(y.ahead, end-r.write))
+	y.asked = w.fill[0]
+	if r.isReady(r.write, half) {
+		y.ahead = max(y.ahead/2, firstAhead) // it was filled once: nothing tells that it should be more
+	}
+	return w
+}
+
+// FillAll returns the work of making all of the ring ready.
+func (r *Ring) FillAll() *Work {
+	if r.file == nil {
+		return nil
+	}
+	w := &Work{ring: r}
+	w.add(0, r.capacity)
+	return w
+}
+
+func (w *Work) add(from, to int) {
+	w.fill = append(w.fill, span{from / chunkSize, (to + chunkSize - 1) / chunkSize})
+}
+
+func (r *Ring) isReady(from, to int) bool {
+	for chunk := from / chunkSize; chunk*chunkSize < to; chunk++ {
+		if !r.ready.has(chunk) {
+			return false
+		}
+	}
+	return true
+}
+
+// Do does the work. It may be called by any goroutine, also after the ring was closed.
+func (w *Work) Do() error {
+	for _, s := range w.fill {
+		for first := s.first; first < s.behind; first += fillSize / chunkSize {
+			if err := w.ring.fill(first, min(s.behind, first+fillSize/chunkSize)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Unused is how many bytes of the ring have disk space, or memory, and hold no record.
+func (r *Ring) Unused() (size int) {
+	if r.data == nil {
+		return 0
+	}
+	if r.file == nil {
+		return r.capacity - r.UsedSpace() // an upper bound
+	}
+	for chunk := range r.chunks() {
+		if r.ready.has(chunk) {
+			size += chunkSize
+		}
+	}
+	return max(0, size-r.UsedSpace())
+}
+
+// GiveBack returns the work of giving back what is not used, but for the next keep bytes in
+// front of the writer, or nil if there is nothing worth it.
+func (r *Ring) GiveBack(keep int) *Return {
+	if r.data == nil || !r.ready.mu.TryLock() { // somebody fills it
+		return nil
+	}
+	w := &Return{ring: r}
+	keepTo := (r.write + keep + chunkSize - 1) / chunkSize
+	switch {
+	case r.held == 0:
+		w.add(keepTo, r.chunks())
+	case r.wrapped():
+		w.add(keepTo, r.read/chunkSize)
+		w.add((r.gap+chunkSize-1)/chunkSize, r.chunks())
+	default:
+		front := max(0, keep-(r.capacity-r.write)) // the writer goes on there
+		w.add((front+chunkSize-1)/chunkSize, r.read/chunkSize)
+		w.add(keepTo, r.chunks())
+	}
+	if len(w.spans) == 0 {
+		r.ready.mu.Unlock()
+		return nil
+	}
+	r.ready.from, r.ready.to = 0, 0
+	r.ready.ahead, r.ready.asked = firstAhead, span{}
+	return w
+}
+
+// Return is unused space of a ring on its way back to the system. Nobody stores there before
+// Do is done.
+type Return struct {
+	ring  *Ring
+	spans []span
+}
+
+func (w *Return) add(first, behind int) {
+	r := w.ring
+	if r.file == nil {
+		if first < behind {
+			w.spans = append(w.spans, span{first, behind})
+		}
+		return
+	}
+	for first < behind {
+		if !r.ready.has(first) {
+			first++
+			continue
+		}
+		end := first
+		for end < behind && r.ready.has(end) {
+			r.ready.clear(end)
+			end++
+		}
+		w.spans = append(w.spans, span{first, end})
+		first = end
+	}
+}
+
+// Do gives the space back. It must be called, once.
+func (w *Return) Do() error {
+	r := w.ring
+	defer r.ready.mu.Unlock()
+	if r.file == nil && !r.ready.gone {
+		var err error
+		for _, s := range w.spans {
+			err = errors.Join(err, unix.Madvise(r.data[s.first*chunkSize:min(s.behind*chunkSize, r.capacity)], unix.MADV_DONTNEED))
+		}
+		return err
+	}
+	if r.ready.gone {
+		return nil
+	}
+	file, err := r.file.dir.Open(r.file.name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for _, s := range w.spans {
+		from, to := headSize+s.first*chunkSize, headSize+min(s.behind*chunkSize, r.capacity)
+		if e := file.Punch(int64(from), int64(to-from)); e != nil {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
