@@ -17,56 +17,41 @@ import (
 //
 // What a start has found counts as first seen by the first Mark.
 func (cs *Channels) Mark(now time.Time) {
+	cs.shared.clock.Store(now.UnixNano())
 	for _, c := range cs.All() {
 		c.mu.Lock()
 		for _, s := range c.storages {
 			if !s.removed {
-				inRing, inOverflow := s.passed()
-				s.ringMarks.note(now, inRing, s.ring.Held())
-				s.overflowMarks.note(now, inOverflow, s.overflow.Held())
+				oldest, _ := s.oldestNumber()
+				s.marks.note(now, int64(s.counters.Pushed.Records), oldest)
 			}
 		}
 		c.mu.Unlock()
 	}
 }
 
-// oldest is when the oldest record was first seen. Records of the ring are older than those
-// of the overflow.
+// oldest is when the oldest record was first seen.
 func (s *Storage) oldest() time.Time {
-	inRing, inOverflow := s.passed()
-	if held := s.ring.Held(); held > 0 {
-		return s.ringMarks.seen(inRing - int64(held))
+	number, ok := s.oldestNumber()
+	if !ok {
+		return time.Time{}
 	}
-	if held := s.overflow.Held(); held > 0 {
-		return s.overflowMarks.seen(inOverflow - int64(held))
-	}
-	return time.Time{}
+	return s.marks.seen(number)
 }
 
-// keepAge is to be called before the oldest records of the overflow are moved to the ring
-// without being pushed: they keep their age. If there are older ones in the ring, they count
-// as part of these.
-func (s *Storage) keepAge() {
-	seen := s.oldest()
-	if s.ring.Held() > 0 || seen.IsZero() {
-		return
+// oldestNumber is the number of the oldest record, or that of the next one to be pushed if
+// there is none. Records have numbers in the order in which they were pushed since the start;
+// those that it has found, the ones below.
+func (s *Storage) oldestNumber() (number int64, ok bool) {
+	for _, p := range s.parts {
+		if p.Held() > 0 {
+			return p.end - int64(p.Held()), true
+		}
 	}
-	inRing, _ := s.passed()
-	s.ringMarks = append(s.ringMarks[:0], mark{seen, inRing})
+	return int64(s.counters.Pushed.Records), false
 }
 
-// passed is how many records have been pushed to the ring, and to the overflow. Each lets
-// them go in the order in which they came, so a record has a number in its place: that of
-// the oldest is the number of those pushed, less those that are there. What was there without
-// being pushed, because a start has found it, or because it was moved there, has the numbers
-// below.
-func (s *Storage) passed() (ring, overflow int64) {
-	overflowed := int64(s.counters.Overflowed.Records)
-	return int64(s.counters.Pushed.Records) - overflowed, overflowed
-}
-
-// marks tells when the records of a place were first seen: groups of neighbours, oldest
-// first.
+// marks tells when records were first seen: groups of neighbours, oldest first.
 type marks []mark
 
 type mark struct {
@@ -78,15 +63,15 @@ type mark struct {
 // the ages: a group spans at most about a tenth of its age.
 const mostMarks = 128
 
-// note notes that the records up to that number, of which some are held, are there now.
-func (m *marks) note(now time.Time, end int64, held int) {
+// note notes that the records up to the one with number end are there now, from oldest on.
+func (m *marks) note(now time.Time, end, oldest int64) {
 	gone := 0
-	for gone < len(*m) && (*m)[gone].end <= end-int64(held) {
+	for gone < len(*m) && (*m)[gone].end <= oldest {
 		gone++
 	}
 	*m = slices.Delete(*m, 0, gone)
 	n := len(*m)
-	if held == 0 || n > 0 && (*m)[n-1].end >= end {
+	if oldest == end || n > 0 && (*m)[n-1].end >= end {
 		return
 	}
 	if n == mostMarks {

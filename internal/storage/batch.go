@@ -42,15 +42,15 @@ func (b *Batch) Open(name []byte) (*Channel, error) {
 }
 
 // Remove drops the channel of that name: see Channels.Remove.
-func (b *Batch) Remove(name []byte) {
+func (b *Batch) Remove(name []byte) error {
 	b.End()
-	b.channels.Remove(name)
+	return b.channels.Remove(name)
 }
 
-// End unlocks the current channel and wakes its consumers.
+// End commits what was done to the current channel and unlocks it.
 func (b *Batch) End() {
 	if b.locked {
-		b.channel.Unlock()
+		b.channel.Commit()
 		b.locked = false
 	}
 }

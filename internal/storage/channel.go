@@ -14,10 +14,11 @@ var ErrSubscribed = errors.New("the channel has subscribers")
 
 // Channel is one channel: its plain storage, or the storages of its subscribers.
 //
-// Methods marked "locked" are called between Lock and Unlock.
+// Methods marked "locked" are called between Lock and Commit.
 type Channel struct {
 	name   string
 	shared *shared
+	store  *store
 
 	mu         sync.Mutex
 	removed    bool
@@ -39,12 +40,10 @@ func (c *Channel) Lock() bool {
 	return true
 }
 
-// Unlock ends the batch: what was pushed is safe from now on, and consumers are woken.
-func (c *Channel) Unlock() {
+// Commit ends the batch: what was pushed survives a crash from now on, and consumers are woken.
+func (c *Channel) Commit() {
 	for _, s := range c.storages {
-		if s.dirty {
-			s.save()
-		}
+		s.commit()
 		s.wake()
 	}
 	c.mu.Unlock()
@@ -53,7 +52,7 @@ func (c *Channel) Unlock() {
 // Push appends a record to every storage of the channel (locked). If the disk is full
 // none of them has it; after another failure of the disk some may.
 func (c *Channel) Push(payload []byte) error {
-	if err := c.reserve(ring.HeaderSize+len(payload), 1); err != nil {
+	if err := c.reserve(ring.HeaderSize + len(payload)); err != nil {
 		return err
 	}
 	for _, s := range c.storages {
@@ -68,7 +67,7 @@ func (c *Channel) Push(payload []byte) error {
 // payload. None of them may be empty (locked). If the disk is full no storage has more of
 // them than another; after another failure of the disk some may.
 func (c *Channel) PushRun(run []byte, records int) error {
-	if err := c.reserve(len(run), records); err != nil {
+	if err := c.reserve(len(run)); err != nil {
 		return err
 	}
 	for _, s := range c.storages {
@@ -79,24 +78,16 @@ func (c *Channel) PushRun(run []byte, records int) error {
 	return nil
 }
 
-// reserve makes room in the overflow for records, of that size in a ring, that go to
-// several storages: they are to be pushed to all of them or to none.
-func (c *Channel) reserve(size, records int) error {
-	if len(c.storages) == 1 || c.shared.store == nil {
+// reserve makes sure that records, of that size in a ring, can be pushed to all of several
+// storages.
+func (c *Channel) reserve(size int) error {
+	if len(c.storages) == 1 {
 		return nil
 	}
-	copies := 0
 	for _, s := range c.storages {
-		if s.overflows(size) {
-			copies++
+		if err := s.reserve(size); err != nil {
+			return fmt.Errorf("channel %s: %w", c.name, err)
 		}
-	}
-	if copies == 0 {
-		return nil
-	}
-	payloads := int64(size - records*ring.HeaderSize)
-	if err := c.shared.store.overflow.Reserve(copies*records, int64(copies)*payloads); err != nil {
-		return fmt.Errorf("channel %s: %w", c.name, err)
 	}
 	return nil
 }
@@ -116,7 +107,9 @@ func (c *Channel) Pop(skipEmpty bool) (*Run, error) {
 func (c *Channel) Subscribe(subscriber string) (*Storage, error) {
 	if !c.subscribed {
 		s := c.storages[0]
-		s.rename(subscriber)
+		if err := s.rename(subscriber); err != nil {
+			return nil, fmt.Errorf("channel %q: subscriber %q: %w", c.name, subscriber, err)
+		}
 		c.subscribed = true
 		return s, nil
 	}
@@ -133,10 +126,18 @@ func (c *Channel) Subscribe(subscriber string) (*Storage, error) {
 	return s, nil
 }
 
-// remove drops everything (locked).
-func (c *Channel) remove() {
+// remove drops everything (locked), or changes nothing.
+func (c *Channel) remove() error {
+	var numbers []uint64
+	for _, s := range c.storages {
+		numbers = append(numbers, s.numbers...)
+	}
+	if err := c.store.catalogue.Remove(numbers); err != nil {
+		return fmt.Errorf("channel %q cannot be removed: %w", c.name, err)
+	}
 	c.removed = true
 	for _, s := range c.storages {
 		s.remove()
 	}
+	return nil
 }

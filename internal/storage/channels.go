@@ -4,59 +4,24 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
-
-// Overflow takes the records of one storage that do not fit its ring, and hands them
-// out in the same layout and by the same rules as a ring: Take, then Free in the order
-// of the takes. All calls are made under the lock of the storage's channel.
-type Overflow interface {
-	// Push appends one record. After an error nothing of the record is left.
-	Push(payload []byte) error
-	// Take hands out the oldest waiting records: at most maxRecords, and none after
-	// enough bytes have been reached. The run stays valid until it is freed.
-	Take(enough, maxRecords int) (run []byte, records int, err error)
-	// Free drops the oldest handed-out records.
-	Free(size, records int)
-	// Held is the number of records, those handed out included.
-	Held() int
-	// Waiting is the number of records not handed out.
-	Waiting() int
-	// PayloadBytes is the sum of the payload lengths of the held records.
-	PayloadBytes() uint64
-	// Rename gives the storage a new name; its records stay.
-	Rename(storage string)
-	// Remove drops all records and forgets the storage.
-	Remove()
-}
-
-// Options say how storages are made.
-type Options struct {
-	// RingSize is the capacity in bytes of each ring of a channel.
-	RingSize func(channel string) uint64
-	// Overflow opens the overflow of a new storage.
-	Overflow func(storage string) (Overflow, error)
-}
 
 // shared is what all channels have in common.
 type shared struct {
-	Options
-	store   *Store          // makes all places, if there is one
 	removed removedCounters // of channels that are gone
+	clock   atomic.Int64    // what Mark was told last, in nanoseconds
 }
 
 // Channels is the set of all channels of the node. All methods are safe for
 // concurrent use.
 type Channels struct {
 	shared shared
+	store  *store
 
 	mu     sync.RWMutex
 	byName map[string]*Channel
 	all    []*Channel // in order of creation
-}
-
-// NewChannels returns an empty set.
-func NewChannels(options Options) *Channels {
-	return &Channels{shared: shared{Options: options}, byName: make(map[string]*Channel)}
 }
 
 // Find returns the channel of that name, or nil. The channel may be removed at any
@@ -68,8 +33,8 @@ func (cs *Channels) Find(name []byte) *Channel {
 }
 
 // Open returns the channel of that name with its lock held, and creates it if
-// necessary. The name must be valid (package names). It fails if no ring can be
-// allocated.
+// necessary. The name must be valid (package names). It fails if there is no disk space to
+// note that there is a new one.
 func (cs *Channels) Open(name []byte) (*Channel, error) {
 	for {
 		c := cs.Find(name)
@@ -87,15 +52,14 @@ func (cs *Channels) Open(name []byte) (*Channel, error) {
 }
 
 // create adds the channel unless there is one by now. The channel becomes visible
-// before its storage exists, but locked, so that a slow allocation holds up nobody but
-// those who want this channel.
+// before its storage exists, but locked.
 func (cs *Channels) create(name string) (*Channel, error) {
 	cs.mu.Lock()
 	if c := cs.byName[name]; c != nil {
 		cs.mu.Unlock()
 		return c, nil
 	}
-	c := &Channel{name: name, shared: &cs.shared}
+	c := &Channel{name: name, shared: &cs.shared, store: cs.store}
 	c.mu.Lock()
 	cs.byName[name] = c
 	cs.all = append(cs.all, c)
@@ -126,15 +90,19 @@ func (cs *Channels) forget(c *Channel) {
 }
 
 // Remove drops the channel of that name with all its subscribers and records, if there
-// is one, and wakes its consumers. Runs that are handed out stay valid until settled.
-func (cs *Channels) Remove(name []byte) {
+// is one, and wakes its consumers. Runs that are handed out stay valid until settled. After an
+// error nothing is changed.
+func (cs *Channels) Remove(name []byte) error {
 	c := cs.Find(name)
 	if c == nil || !c.Lock() {
-		return
+		return nil
 	}
-	c.remove()
-	c.Unlock()
-	cs.forget(c)
+	err := c.remove()
+	c.Commit()
+	if err == nil {
+		cs.forget(c)
+	}
+	return err
 }
 
 // All returns the channels in order of creation.

@@ -83,7 +83,7 @@ func (c *Consumer) Pause(runs []*Run) []*Run {
 	s.channel.mu.Lock()
 	s.deliverAll(runs)
 	s.noLongerIdle(c)
-	s.channel.Unlock()
+	s.channel.Commit()
 	return runs[:0]
 }
 
@@ -94,7 +94,7 @@ func (s *Storage) deliverAll(runs []*Run) {
 	for _, r := range runs {
 		s.settle(r)
 	}
-	s.settled()
+	s.publishFreed()
 }
 
 // Removed reports whether the channel has been removed.
@@ -120,7 +120,7 @@ func (c *Consumer) Leave(runs []*Run, sent int) {
 	s.consumers[c.index].index = c.index
 	s.consumers[last] = nil
 	s.consumers = s.consumers[:last]
-	s.channel.Unlock()
+	s.channel.Commit()
 }
 
 func (s *Storage) noLongerIdle(c *Consumer) {

@@ -3,6 +3,8 @@ package storage
 import (
 	"sync"
 	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // Moved counts records that were put into queues, or taken out of them.
@@ -11,6 +13,11 @@ type Moved struct{ Records, Bytes uint64 } // bytes of payload
 func (m *Moved) add(records, bytes int) {
 	m.Records += uint64(records)
 	m.Bytes += uint64(bytes)
+}
+
+func (m *Moved) subtract(records, bytes int) {
+	m.Records -= uint64(records)
+	m.Bytes -= uint64(bytes)
 }
 
 func (m Moved) plus(o Moved) Moved { return Moved{m.Records + o.Records, m.Bytes + o.Bytes} }
@@ -52,10 +59,16 @@ type Figures struct {
 	Subscribed bool
 
 	Capacity        uint64 // of the ring in bytes
-	MemoryRecords   uint64
+	MemoryRecords   uint64 // records that are not delivered
 	MemoryBytes     uint64 // with 8 bytes a record (storage spec §1.5)
 	OverflowRecords uint64
 	OverflowBytes   uint64 // of payload
+
+	// Unsettled is those of them that clients have got, or are getting, and have not confirmed,
+	// and UnsettledSince when the oldest of these was handed out; zero if there is none, or if
+	// nobody calls Channels.Mark.
+	Unsettled      Moved
+	UnsettledSince time.Time
 
 	Consumers int // that are attached
 	Waiting   int // those of them that wait for a record
@@ -86,18 +99,40 @@ func (cs *Channels) AppendFigures(all []Figures) []Figures {
 }
 
 func (s *Storage) figures() Figures {
-	return Figures{
+	f := Figures{
 		Channel: s.channel.name, Subscriber: s.subscriber, Subscribed: s.channel.subscribed,
-		Capacity:        uint64(s.ring.Capacity()),
-		MemoryRecords:   uint64(s.ring.Held()),
-		MemoryBytes:     uint64(s.ring.UsedSpace()),
-		OverflowRecords: uint64(s.overflow.Held()),
-		OverflowBytes:   s.overflow.PayloadBytes(),
-		Consumers:       len(s.consumers),
-		Waiting:         s.waiting.len,
-		Oldest:          s.oldest(),
-		Counters:        s.counters,
+		Capacity:       s.channel.store.options.RingSize(s.channel.name),
+		Unsettled:      s.unsettled,
+		UnsettledSince: s.unsettledSince(),
+		Consumers:      len(s.consumers),
+		Waiting:        s.waiting.len,
+		Oldest:         s.oldest(),
+		Counters:       s.counters,
 	}
+	for _, p := range s.parts {
+		records, size := uint64(p.Records()), uint64(p.Size())
+		if p.Kind() == ring.Main {
+			f.Capacity = uint64(p.Capacity())
+			f.MemoryRecords += records
+			f.MemoryBytes += size
+		} else {
+			f.OverflowRecords += records
+			f.OverflowBytes += size - records*ring.HeaderSize
+		}
+	}
+	return f
+}
+
+func (s *Storage) unsettledSince() time.Time {
+	for r := s.first; r != nil; r = r.next {
+		if r.state == out {
+			if r.since == 0 {
+				break
+			}
+			return time.Unix(0, r.since)
+		}
+	}
+	return time.Time{}
 }
 
 // removedCounters are those of storages that are gone, which still count in the totals.

@@ -1,9 +1,9 @@
 package storage
 
 import (
+	"errors"
 	"math"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
@@ -13,15 +13,13 @@ type Run struct {
 	storage    *Storage
 	prev, next *Run
 
-	bytes      []byte // the records, for the reader; nil once delivered
-	size       int    // of them in bytes
-	records    int
-	inOverflow bool
-	state      runState
-
-	inRing []byte         // where the records lie, if in the ring
-	place  overflow.Place // where the records lie, if in the overflow
-	marked bool           // they are known there to be delivered
+	part    *part
+	bytes   []byte // the records, where they lie; nil once delivered
+	size    int    // of them in bytes
+	records int
+	since   int64 // when they were handed out, by the clock of Channels
+	state   runState
+	marked  bool // they are known in the part to be delivered
 }
 
 type runState uint8
@@ -59,7 +57,7 @@ func (r *Run) GiveBack(sent int) {
 	c := r.storage.channel
 	c.mu.Lock()
 	r.storage.giveBack(r, sent)
-	c.Unlock()
+	c.Commit()
 }
 
 // take hands out the oldest records: at most maxRecords, and none after enough bytes
@@ -85,35 +83,28 @@ func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
 		return s.takeReturned(enough, maxRecords), nil
 	}
 	for {
-		r, err := s.takeWaiting(enough, maxRecords)
-		if r != nil || err != nil {
-			return r, err
-		}
-		if r = s.takeMarked(); r == nil {
+		p := s.front()
+		if p == nil {
 			return nil, nil
 		}
-		s.deliver(r)
-	}
-}
-
-// takeWaiting hands out records that nobody has had since the start.
-func (s *Storage) takeWaiting(enough, maxRecords int) (*Run, error) {
-	if s.ring.Waiting() > 0 {
-		bytes, n := s.ring.Take(enough, maxRecords)
-		if n == 0 {
-			return nil, nil // a marked one is next
+		if !p.Attached() {
+			if err := s.attachFront(p); err != nil {
+				return nil, err
+			}
 		}
-		return s.handOut(Run{bytes: bytes, size: len(bytes), records: n, inRing: bytes}), nil
+		bytes, n, err := p.Take(enough, maxRecords)
+		switch damage := (*ring.DamageError)(nil); {
+		case n > 0:
+			return s.handOut(Run{part: p, bytes: bytes, size: len(bytes), records: n}), nil
+		case errors.As(err, &damage):
+			s.lose(p, err)
+			continue
+		case err != nil:
+			return nil, err
+		}
+		bytes, n = p.TakeMarked()
+		s.deliver(s.handOut(Run{part: p, bytes: bytes, size: len(bytes), records: n, marked: true}))
 	}
-	bytes, n, err := s.overflow.Take(enough, maxRecords)
-	if n == 0 || err != nil {
-		return nil, err
-	}
-	r := s.handOut(Run{bytes: bytes, size: len(bytes), records: n, inOverflow: true})
-	if s.kept != nil {
-		r.place = s.kept.queue.Handed(n)
-	}
-	return r, nil
 }
 
 // takeReturned hands out the oldest records of those that were given back.
@@ -126,10 +117,22 @@ func (s *Storage) takeReturned(enough, maxRecords int) *Run {
 	if n < r.records {
 		s.split(r, len(head), n)
 	}
-	r.state = out
-	s.out++
 	s.returned -= n
+	s.handedOut(r)
 	return r
+}
+
+// handedOut counts a run that a reader has from now on.
+func (s *Storage) handedOut(r *Run) {
+	r.state, r.since = out, s.channel.shared.clock.Load()
+	s.out++
+	s.unsettled.add(r.records, r.size-r.records*ring.HeaderSize)
+}
+
+// settled counts a run that no reader has any more.
+func (s *Storage) noLongerOut(r *Run) {
+	s.out--
+	s.unsettled.subtract(r.records, r.size-r.records*ring.HeaderSize)
 }
 
 // cutAtEmpty drops the empty records at the front of a run that was just taken and
@@ -142,13 +145,13 @@ func (s *Storage) cutAtEmpty(r *Run) *Run {
 	}
 	if n > 0 {
 		rest := s.split(r, size, n)
-		rest.state = out
-		s.out++
+		s.out++ // r and rest are both a reader's
 		s.deliver(r)
 		r = rest
 	}
 	if size, n = leading(r.bytes, false); n < r.records {
 		rest := s.split(r, size, n)
+		s.unsettled.subtract(rest.records, rest.size-rest.records*ring.HeaderSize)
 		rest.state = returned
 		s.returned += rest.records
 	}
@@ -173,6 +176,7 @@ func (s *Storage) handOut(run Run) *Run {
 	r := s.newRun()
 	*r = run
 	r.storage, r.prev = s, s.last
+	s.unread -= r.records
 	s.counters.Popped.add(r.records, r.size-r.records*ring.HeaderSize)
 	if s.last != nil {
 		s.last.next = r
@@ -180,7 +184,7 @@ func (s *Storage) handOut(run Run) *Run {
 		s.first = r
 	}
 	s.last = r
-	s.out++
+	s.handedOut(r)
 	return r
 }
 
@@ -191,11 +195,6 @@ func (s *Storage) split(r *Run, size, records int) (rest *Run) {
 	*rest = *r
 	rest.bytes, rest.size, rest.records = r.bytes[size:], r.size-size, r.records-records
 	r.bytes, r.size, r.records = r.bytes[:size], size, records
-	if r.inOverflow {
-		rest.place = r.place.After(records)
-	} else {
-		rest.inRing, r.inRing = r.inRing[size:], r.inRing[:size]
-	}
 	rest.prev = r
 	if r.next != nil {
 		r.next.prev = rest
@@ -218,62 +217,87 @@ func (s *Storage) newRun() *Run {
 
 func (s *Storage) deliver(r *Run) {
 	s.settle(r)
-	s.settled()
+	s.publishFreed()
 }
 
-// settle counts a run as delivered. One or several calls are followed by one of settled.
+// settle counts a run as delivered. One or several calls are followed by one of publishFreed.
 func (s *Storage) settle(r *Run) {
-	s.out--
+	s.noLongerOut(r)
 	if !s.removed {
 		s.setDelivered(r)
 	}
 }
 
-// settled frees and stores what follows from calls of settle.
-func (s *Storage) settled() {
+// setDelivered frees a run if nothing older in the same part is still needed, and else marks
+// it. Neighbours that are delivered too become one, so that a reader which does not settle its
+// run for long costs the memory of no more runs than there are readers.
+func (s *Storage) setDelivered(r *Run) {
+	s.counters.Delivered.add(r.records, r.size-r.records*ring.HeaderSize)
+	first := r.prev == nil || r.prev.part != r.part
+	if !first {
+		if !r.marked && r.part.InFile() {
+			ring.Mark(r.bytes, r.records)
+		}
+		r.part.Behind(r.size, r.records)
+	}
+	r.state, r.bytes = delivered, nil
+	if n := r.next; n != nil && n.state == delivered && n.part == r.part {
+		if first {
+			r.part.Behind(-n.size, -n.records)
+		}
+		s.absorb(r, n)
+	}
+	s.touch(r.part)
+	if first {
+		r.part.Free(r.size, r.records)
+		s.unlink(r)
+		s.recycle(r)
+	} else if p := r.prev; p.state == delivered {
+		s.absorb(p, r)
+	}
+}
+
+// touch notes that what has become of a part is to be published.
+func (s *Storage) touch(p *part) {
+	if n := len(s.touched); n == 0 || s.touched[n-1] != p {
+		s.touched = append(s.touched, p)
+	}
+}
+
+// publishFreed stores what follows from calls of setDelivered, at once: a push might use the
+// memory again.
+func (s *Storage) publishFreed() {
 	if s.removed {
 		s.closeIfUnused()
 		return
 	}
-	s.dropDelivered()
-}
-
-// setDelivered marks a run. Neighbours that are delivered too become one, so that a
-// reader which does not settle its run for long costs the memory of no more runs than
-// there are readers.
-func (s *Storage) setDelivered(r *Run) {
-	s.counters.Delivered.add(r.records, r.size-r.records*ring.HeaderSize)
-	if !r.marked && !s.canBeFreed(r) {
-		s.mark(r)
+	for i, p := range s.touched {
+		p.Publish()
+		if p.Held() == 0 && p.isOf(s) {
+			s.drained(p)
+		}
+		s.touched[i] = nil
 	}
-	r.state, r.bytes, r.inRing = delivered, nil, nil
-	s.behind++
-	if r.inOverflow {
-		s.pinned += r.size
-	}
-	if p := r.prev; p != nil && p.state == delivered && p.inOverflow == r.inOverflow {
-		s.absorb(p, r)
-		r = p
-	}
-	if n := r.next; n != nil && n.state == delivered && n.inOverflow == r.inOverflow {
-		s.absorb(r, n)
+	s.touched = s.touched[:0]
+	if s.mayHoldEmpty && s.unread == 0 && s.first == nil {
+		s.mayHoldEmpty = false
 	}
 }
 
-// canBeFreed reports whether nothing older in the same place is still needed.
-func (s *Storage) canBeFreed(r *Run) bool {
-	older := r.prev
-	if older != nil && older.state == delivered && older.inOverflow == r.inOverflow {
-		older = older.prev
+// isOf reports whether a part is still in the list: it may have been published twice.
+func (p *part) isOf(s *Storage) bool {
+	for _, other := range s.parts {
+		if other == p {
+			return true
+		}
 	}
-	return older == nil || older.inOverflow != r.inOverflow
+	return false
 }
 
 // absorb makes two neighbours one.
 func (s *Storage) absorb(r, next *Run) {
 	r.size += next.size
 	r.records += next.records
-	s.behind--
 	s.unlink(next)
 	s.recycle(next)
 }
@@ -284,8 +308,8 @@ func (s *Storage) recycle(r *Run) {
 }
 
 func (s *Storage) giveBack(r *Run, sent int) {
+	s.noLongerOut(r)
 	if s.removed {
-		s.out--
 		s.closeIfUnused()
 		return
 	}
@@ -297,66 +321,19 @@ func (s *Storage) giveBack(r *Run, sent int) {
 		}
 		size, n = size+len(record), n+1
 	}
-	s.out--
 	s.counters.Redelivered.add(r.records-n, r.size-size-(r.records-n)*ring.HeaderSize)
-	switch n {
-	case r.records:
-		s.setDelivered(r)
-	case 0:
-		r.state = returned
-		s.returned += r.records
-	default:
-		rest := s.split(r, size, n)
+	rest := r
+	if n > 0 && n < r.records {
+		rest = s.split(r, size, n)
+	}
+	if n < r.records || rest != r {
 		rest.state = returned
 		s.returned += rest.records
+	}
+	if n > 0 {
 		s.setDelivered(r)
 	}
-	s.dropDelivered()
-}
-
-// dropDelivered frees the memory of delivered runs as far as no older record in the same
-// place is still needed: a run in the ring that is not settled for long does not pin the
-// overflow. It is saved at once: a push might use the memory again.
-func (s *Storage) dropDelivered() {
-	freed := s.drop(s.first)
-	if s.overflow.Held() > 0 {
-		freed = s.drop(s.firstInOverflow()) || freed
-	}
-	if !freed && s.behind == 0 {
-		return
-	}
-	if s.mayHoldEmpty && s.ring.Held() == 0 && s.overflow.Held() == 0 {
-		s.mayHoldEmpty = false
-	}
-	s.save()
-	s.unpin()
-}
-
-func (s *Storage) firstInOverflow() *Run {
-	r := s.first
-	for r != nil && !r.inOverflow {
-		r = r.next
-	}
-	return r
-}
-
-// drop frees a run, the first in its place, and those behind it as far as they are
-// delivered.
-func (s *Storage) drop(r *Run) (freed bool) {
-	for r != nil && r.state == delivered {
-		if r.inOverflow {
-			s.pinned -= r.size
-			s.overflow.Free(r.size, r.records)
-		} else {
-			s.ring.Free(r.size, r.records)
-		}
-		next := r.next
-		s.behind--
-		s.unlink(r)
-		s.recycle(r)
-		r, freed = next, true
-	}
-	return freed
+	s.publishFreed()
 }
 
 func (s *Storage) unlink(r *Run) {
@@ -374,7 +351,7 @@ func (s *Storage) unlink(r *Run) {
 
 // available is the number of records that can be handed out.
 func (s *Storage) available() int {
-	return s.returned + s.ring.Waiting() + s.overflow.Waiting()
+	return s.returned + s.unread
 }
 
 // everything is a Take limit that does not limit.

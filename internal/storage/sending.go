@@ -46,7 +46,7 @@ func settleFirst(runs []sendingRun, sent uint64) (n int) {
 		storage.settle(runs[n].run)
 		n++
 	}
-	storage.settled()
+	storage.publishFreed()
 	return n
 }
 

@@ -11,28 +11,30 @@ type Storage struct {
 	channel    *Channel
 	subscriber string
 	name       string // as in file names and statistics: [subscriber@]channel
+	numbers    []uint64
 
-	ring     *ring.Ring
-	overflow Overflow
-	kept     *kept // what survives a crash; nil = nothing does
-	dirty    bool  // pushed to since it was saved
+	parts  []*part // in order; none as long as it costs nothing
+	unread int     // records in them that are not handed out
+	dirty  bool    // pushed to since the last commit
+
+	reserved *part // made for records that are certain to come: see reserve
+	spills   int   // files made since there was none
+	idle     int   // periods without a push: see trim
+	trimmed  Moved // what had been pushed when unused space was last looked for
 
 	// Runs that are handed out or given back, oldest record first.
 	first, last *Run
-	free        *Run // settled ones, for reuse
-	out         int  // runs whose bytes a reader may be using
-	returned    int  // records in runs that were given back
-	behind      int  // runs that are delivered, but behind one that is not
-	pinned      int  // bytes of those of them that are in the overflow
-	unmovable   int  // how many those were when the ring had no room for what pins them
+	free        *Run    // settled ones, for reuse
+	out         int     // runs whose bytes a reader may be using
+	unsettled   Moved   // records in these
+	returned    int     // records in runs that were given back
+	touched     []*part // from which something was freed since the last publishing
 
 	// mayHoldEmpty is false only if there is certainly no record of length 0.
 	mayHoldEmpty bool
 
 	counters Counters
-
-	// When the records of ring and overflow were first seen: see Channels.Mark.
-	ringMarks, overflowMarks marks
+	marks    marks // when the records were first seen: see Channels.Mark
 
 	consumers []*Consumer // all that are attached
 	waiting   waitingList // those of them that wait for a record
@@ -40,83 +42,105 @@ type Storage struct {
 	removed   bool
 }
 
+// newStorage adds an empty queue.
 func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error) {
 	s := &Storage{channel: c, subscriber: subscriber, name: names.Storage(subscriber, c.name, subscribed)}
-	capacity := c.shared.RingSize(c.name)
-	if st := c.shared.store; st != nil {
-		return s, st.fill(s, capacity)
-	}
-	var err error
-	if s.ring, err = ring.New(capacity); err != nil {
+	number, err := c.store.catalogue.Add(s.name)
+	if err != nil {
 		return nil, err
 	}
-	if s.overflow, err = c.shared.Overflow(s.name); err != nil {
-		s.ring.Close()
-		return nil, err
-	}
+	c.store.fillCatalogue()
+	s.numbers = []uint64{number}
 	return s, nil
 }
 
 // push appends one record.
 func (s *Storage) push(payload []byte) error {
-	s.dirty = true
-	if len(payload) == 0 {
-		s.mayHoldEmpty = true
-	}
-	if s.overflow.Held() > 0 || !s.ring.Push(payload) {
-		if err := s.overflow.Push(payload); err != nil {
-			return err
+	p, err := s.tail(ring.HeaderSize + len(payload))
+	for err == nil {
+		var fitted bool
+		if fitted, err = p.Push(payload); fitted {
+			s.pushed(p, ring.HeaderSize+len(payload), 1)
+			if len(payload) == 0 {
+				s.mayHoldEmpty = true
+			}
+			return nil
 		}
-		s.counters.Overflowed.add(1, len(payload))
+		if err == nil {
+			p, err = s.extend(ring.HeaderSize + len(payload))
+		}
 	}
-	s.counters.Pushed.add(1, len(payload))
-	return nil
-}
-
-// overflows reports whether some of the records that take size bytes of a ring would go to
-// the overflow.
-func (s *Storage) overflows(size int) bool {
-	return s.overflow.Held() > 0 || !s.ring.Fits(size)
+	return err
 }
 
 // pushRun appends several records, none of them empty, that are laid out as in the ring.
 func (s *Storage) pushRun(run []byte, records int) error {
-	s.dirty = true
-	payloads := len(run) - records*ring.HeaderSize
-	switch {
-	case s.overflow.Held() > 0 && s.kept != nil:
-		if err := s.kept.queue.PushRun(run, records); err != nil {
+	for records > 0 {
+		p, err := s.tail(ring.HeaderSize)
+		if err != nil {
 			return err
 		}
-		s.counters.Overflowed.add(records, payloads)
-		s.counters.Pushed.add(records, payloads)
-		return nil
-	case s.overflow.Held() == 0 && s.ring.PushRun(run, records):
-		s.counters.Pushed.add(records, payloads)
-		return nil
-	}
-	for len(run) > 0 {
-		record, _ := ring.Cut(run, 1, 1)
-		if err := s.push(record[ring.HeaderSize:]); err != nil {
+		size, n, err := p.PushRun(run, records)
+		if err != nil {
 			return err
 		}
-		run = run[len(record):]
+		if n == 0 { // the first one does not fit there
+			record, _ := ring.Cut(run, 1, 1)
+			if err := s.push(record[ring.HeaderSize:]); err != nil {
+				return err
+			}
+			size, n = len(record), 1
+		} else {
+			s.pushed(p, size, n)
+		}
+		run, records = run[size:], records-n
 	}
 	return nil
 }
 
-// rename makes the plain storage that of the first subscriber, or changes nothing.
-func (s *Storage) rename(subscriber string) {
-	s.subscriber = subscriber
-	s.name = names.Storage(subscriber, s.channel.name, true)
-	s.overflow.Rename(s.name)
-	if s.kept != nil {
-		s.kept.rename(s.name)
+// pushed counts records that were pushed to a part.
+func (s *Storage) pushed(p *part, size, records int) {
+	s.dirty = true
+	s.unread += records
+	s.counters.Pushed.add(records, size-records*ring.HeaderSize)
+	if p.Kind() == ring.Spill {
+		s.counters.Overflowed.add(records, size-records*ring.HeaderSize)
+	}
+	p.end = int64(s.counters.Pushed.Records)
+}
+
+// commit stores what was pushed, so that it survives a crash.
+func (s *Storage) commit() {
+	if !s.dirty {
+		return
+	}
+	s.dirty = false
+	if len(s.parts) == 0 {
+		return
+	}
+	p := s.parts[len(s.parts)-1]
+	p.Publish()
+	if work := p.FillAhead(); work != nil {
+		s.channel.store.fill(work)
 	}
 }
 
-// remove drops all records and sends the consumers home. The ring stays as long as
-// readers use its memory.
+// rename makes the plain storage that of the first subscriber, or changes nothing.
+func (s *Storage) rename(subscriber string) error {
+	name := names.Storage(subscriber, s.channel.name, true)
+	if err := s.channel.store.catalogue.Rename(s.numbers, name); err != nil {
+		return err
+	}
+	s.channel.store.fillCatalogue()
+	s.subscriber, s.name = subscriber, name
+	for _, p := range s.parts {
+		p.setName(name) // only for somebody who has lost the catalogue
+	}
+	return nil
+}
+
+// remove drops all records and sends the consumers home: the catalogue does not have the queue
+// any more. Its memory stays as long as readers use it.
 func (s *Storage) remove() {
 	s.removed = true
 	s.channel.shared.removed.add(s.counters)
@@ -124,17 +148,16 @@ func (s *Storage) remove() {
 		s.waiting.drop(c)
 		c.waker.Wake()
 	}
-	s.overflow.Remove()
-	if s.kept != nil {
-		s.ring.SetSpare(true)
-		s.kept.remove()
-		s.kept, s.dirty = nil, false
-	}
 	s.closeIfUnused()
 }
 
 func (s *Storage) closeIfUnused() {
-	if s.removed && s.out == 0 {
-		s.ring.Close()
+	if !s.removed || s.out > 0 {
+		return
 	}
+	for _, p := range s.parts {
+		s.channel.store.remove(p.Ring)
+	}
+	s.parts = nil
+	s.dropReserved()
 }

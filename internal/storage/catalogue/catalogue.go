@@ -38,6 +38,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dformat"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
@@ -83,18 +84,11 @@ type Content struct {
 	Next     uint64 // number of the next queue
 	Queues   map[uint64]Queue
 	// Sources are files that have been taken over and are to be deleted: see Takeover.
-	Sources []Source
+	Sources []dformat.Source
 	// Damage is why nothing behind a place in the file could be read, or nil.
 	Damage error
 
 	end int64
-}
-
-// Source identifies a file of the original that has been taken over.
-type Source struct {
-	Name                 string
-	Inode, ModTime, Size uint64
-	Aside                string // "" = it is to be deleted; else to be given this name
 }
 
 // Sorted returns the queues by number.
@@ -186,7 +180,6 @@ type File struct {
 	mapping disk.Mapping
 	file    disk.File
 	filled  int64 // bytes of the file
-	live    int64 // bytes of entries that what it says needs
 }
 
 // Create makes a catalogue that says what c does. It takes the place of one that is there.
@@ -234,7 +227,6 @@ func (f *File) write() (err error) {
 	}
 	f.mapping, f.file, f.filled = m, file, filled
 	f.content.end = int64(len(image))
-	f.live = f.content.end
 	return nil
 }
 
@@ -281,11 +273,11 @@ func (f *File) Add(name string) (number uint64, err error) {
 	return number, f.append(appendAdd(nil, Queue{Number: number, Name: name}))
 }
 
-// Rename gives a queue another name.
-func (f *File) Rename(number uint64, name string) error {
+// Rename gives queues another name, all at once.
+func (f *File) Rename(numbers []uint64, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.append(appendRename(nil, number, name))
+	return f.append(appendRename(nil, numbers, name))
 }
 
 // Remove removes queues, all at once.
@@ -304,7 +296,7 @@ func (f *File) SetFirst(number uint64, first ring.Link) error {
 
 // Takeover adds queues, or gives known ones their first file, with all the records that were
 // in files of the original. It is one entry: from then on these files are to be deleted.
-func (f *File) Takeover(queues []Queue, sources []Source) error {
+func (f *File) Takeover(queues []Queue, sources []dformat.Source) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.append(appendTakeover(nil, queues, sources))
@@ -377,11 +369,13 @@ func (f *File) NeedsFill() bool {
 	return f.content.end+fillSize/2 > f.filled
 }
 
-// Sync makes what it says durable.
+// Sync makes what it says durable. Nobody waits for that but the caller.
 func (f *File) Sync() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.mapping.Sync(int(f.content.end))
+	file, err := f.dir.Open(FileName)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
 }
 
 // Close closes the file.

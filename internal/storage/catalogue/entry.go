@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dformat"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
@@ -12,7 +13,7 @@ import (
 const (
 	opNext     = 1 // number: of the next queue
 	opAdd      = 2 // queue
-	opRename   = 3 // number, name
+	opRename   = 3 // count, numbers, name
 	opRemove   = 4 // count, numbers
 	opFirst    = 5 // number, link
 	opTakeover = 6 // count, queues, count, sources
@@ -30,12 +31,16 @@ func appendQueue(b []byte, q Queue) []byte {
 	return appendLink(b, q.First)
 }
 
-func appendRename(b []byte, number uint64, name string) []byte {
-	return appendString(binary.AppendUvarint(append(b, opRename), number), name)
+func appendRename(b []byte, numbers []uint64, name string) []byte {
+	return appendString(appendNumbers(append(b, opRename), numbers), name)
 }
 
 func appendRemove(b []byte, numbers []uint64) []byte {
-	b = binary.AppendUvarint(append(b, opRemove), uint64(len(numbers)))
+	return appendNumbers(append(b, opRemove), numbers)
+}
+
+func appendNumbers(b []byte, numbers []uint64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(numbers)))
 	for _, n := range numbers {
 		b = binary.AppendUvarint(b, n)
 	}
@@ -46,7 +51,7 @@ func appendFirst(b []byte, number uint64, first ring.Link) []byte {
 	return appendLink(binary.AppendUvarint(append(b, opFirst), number), first)
 }
 
-func appendTakeover(b []byte, queues []Queue, sources []Source) []byte {
+func appendTakeover(b []byte, queues []Queue, sources []dformat.Source) []byte {
 	b = binary.AppendUvarint(append(b, opTakeover), uint64(len(queues)))
 	for _, q := range queues {
 		b = appendQueue(b, q)
@@ -99,6 +104,13 @@ func (r *reader) text() string {
 	return s
 }
 
+func (r *reader) numbers() (all []uint64) {
+	for n := r.number(); n > 0 && r.err == nil; n-- {
+		all = append(all, r.number())
+	}
+	return all
+}
+
 func (r *reader) link() ring.Link {
 	kind := ring.Kind(r.number())
 	l := ring.Link{Kind: kind, Number: r.number()}
@@ -122,11 +134,14 @@ func (c *Content) apply(payload []byte) error {
 	case opAdd:
 		c.add(r.queue(), r)
 	case opRename:
-		number, name := r.number(), r.text()
-		c.change(number, r, func(q *Queue) { q.Name = name })
+		numbers := r.numbers()
+		name := r.text()
+		for _, number := range numbers {
+			c.change(number, r, func(q *Queue) { q.Name = name })
+		}
 	case opRemove:
-		for n := r.number(); n > 0 && r.err == nil; n-- {
-			delete(c.Queues, r.number())
+		for _, number := range r.numbers() {
+			delete(c.Queues, number)
 		}
 	case opFirst:
 		number, link := r.number(), r.link()
@@ -137,7 +152,9 @@ func (c *Content) apply(payload []byte) error {
 		}
 		c.Sources = nil
 		for n := r.number(); n > 0 && r.err == nil; n-- {
-			c.Sources = append(c.Sources, Source{r.text(), r.number(), r.number(), r.number(), r.text()})
+			c.Sources = append(c.Sources, dformat.Source{
+				Name: r.text(), Inode: r.number(), ModTime: r.number(), Size: r.number(), Aside: r.text(),
+			})
 		}
 	default:
 		return fmt.Errorf("unknown operation %d", payload[0])

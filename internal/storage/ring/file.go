@@ -96,8 +96,7 @@ type Head struct {
 }
 
 // Positions are where the records of a ring lie: offsets in bytes, and the number of records
-// held. What was handed out and not freed counts as waiting. Suspect is how many of the records,
-// from the oldest on, may be marked as delivered.
+// held. What was handed out and not freed counts as waiting. Suspect: see Ring.Suspect.
 type Positions struct{ Read, Write, Gap, Held, Suspect uint64 }
 
 // DamageError says that a ring file, or a part of it, is not what a node leaves behind.
@@ -330,6 +329,7 @@ func (r *Ring) Publish() {
 	if r.file == nil || r.file.mapping == nil {
 		return
 	}
+	r.changed = true
 	suspect := r.suspect
 	if r.behind > 0 {
 		suspect = max(suspect, r.held-r.waiting)
@@ -339,12 +339,27 @@ func (r *Ring) Publish() {
 	update(r.file.mapping.Bytes()[placeAt:], words[:])
 }
 
-// Sync makes what is stored in the file durable.
+// Changed reports whether anything was published since it was last called.
+func (r *Ring) Changed() bool {
+	changed := r.changed
+	r.changed = false
+	return changed
+}
+
+// Sync makes what is stored in the file durable. It may be called by any goroutine, also after
+// the ring was closed.
 func (r *Ring) Sync() error {
-	if r.file == nil || r.file.mapping == nil {
+	if r.file == nil {
 		return nil
 	}
-	return r.file.mapping.Sync(headSize + max(r.write, r.gap))
+	f, err := r.file.dir.Open(r.file.name)
+	if disk.IsNotExist(err) {
+		return nil // nobody needs it any more
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // Close releases the memory; a file stays. No run handed out may be used any more.

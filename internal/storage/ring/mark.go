@@ -36,14 +36,15 @@ func parseMark(length uint64) (size, records uint64, ok bool) {
 	return length & markedSizes, length >> sizeBits & mostMarked, length&markBit != 0
 }
 
-// Suspect is how many of the waiting records, from the oldest on, may be marked. Only a ring
-// that was opened has any.
+// Suspect is how many of the waiting records, the oldest, had been handed out when some behind
+// them were delivered, so that there are marked runs among them. Only a ring that was opened has
+// any.
 func (r *Ring) Suspect() int { return r.suspect }
 
 // TakeMarked hands out the next records, a run or part of one, if they are marked as
 // delivered. It returns none if they are not.
 func (r *Ring) TakeMarked() (run []byte, records int) {
-	if r.suspect == 0 || r.waiting == 0 || r.data == nil {
+	if r.waiting == 0 || r.data == nil {
 		return nil, 0
 	}
 	run = r.nextWaiting()
@@ -66,16 +67,4 @@ func (r *Ring) nextMark(run []byte) (size, records int, ok bool) {
 		return 0, 0, false
 	}
 	return int(s), int(n), true
-}
-
-// unmarked is how many bytes of records there are in front of the first mark, or enough.
-func unmarked(run []byte, enough int) (size int) {
-	for size < enough && len(run)-size >= HeaderSize {
-		length := binary.LittleEndian.Uint64(run[size:])
-		if length > uint64(len(run)-size-HeaderSize) { // a mark, or damaged
-			break
-		}
-		size += HeaderSize + int(length)
-	}
-	return max(size, min(len(run), HeaderSize)) // Cut tells what is wrong
 }

@@ -79,6 +79,9 @@ func (r *Ring) prepare(at, size int) error {
 	if r.data == nil {
 		return ErrDetached
 	}
+	if size <= 0 {
+		return nil
+	}
 	first, behind := at/chunkSize, (at+size+chunkSize-1)/chunkSize
 	if err := r.fill(first, behind); err != nil {
 		return err
@@ -88,6 +91,19 @@ func (r *Ring) prepare(at, size int) error {
 	}
 	r.ready.from, r.ready.to = first*chunkSize, min(behind*chunkSize, r.capacity)
 	return nil
+}
+
+// Reserve makes sure that pushing records which take size bytes can't fail for lack of disk
+// space, as far as they fit.
+func (r *Ring) Reserve(size int) error {
+	at, room := r.room(size)
+	if err := r.prepare(at, min(size, room)); err != nil {
+		return err
+	}
+	if size <= room || r.wrapped() || r.kind == Spill {
+		return nil
+	}
+	return r.prepare(0, min(size, r.read))
 }
 
 // fill writes zeros to the chunks in that range that are not ready.

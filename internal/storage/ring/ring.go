@@ -77,12 +77,13 @@ type Ring struct {
 
 	held    int // records in the ring, handed out or not
 	waiting int // records not handed out
-	suspect int // records, of those that wait the oldest, among which there may be marked runs
+	suspect int // how many of those that wait, the oldest, are known to have been handed out
 
 	behind, behindSize int // records that are delivered, but behind others, and their bytes
 
-	file  *file // nil = anonymous memory
-	ready ready
+	file    *file // nil = anonymous memory
+	ready   ready
+	changed bool // since it was last synced
 }
 
 // maxCapacity is half of the address space of a process, or what an int holds.
@@ -209,15 +210,12 @@ func (r *Ring) Take(enough, maxRecords int) (run []byte, records int, err error)
 	if r.data == nil {
 		return nil, 0, ErrDetached
 	}
-	run = r.nextWaiting()
-	if r.suspect > 0 {
-		if _, _, ok := r.nextMark(run); ok {
+	waiting := r.nextWaiting()
+	run, records = Cut(waiting, enough, min(maxRecords, r.waiting)) // a mark is no length
+	if records == 0 {
+		if _, _, ok := r.nextMark(waiting); ok {
 			return nil, 0, nil
 		}
-		run = run[:unmarked(run, enough)]
-	}
-	run, records = Cut(run, enough, min(maxRecords, r.waiting))
-	if records == 0 {
 		return nil, 0, r.damage("what lies there is no record")
 	}
 	r.taken(len(run), records)
@@ -255,6 +253,22 @@ func (r *Ring) Free(size, records int) {
 	case r.read >= r.gap: // wrapped, and the rearmost record is freed
 		r.read, r.gap = r.read-r.gap, r.write
 	}
+}
+
+// Abandon drops all waiting records, because what lies there is damaged, and returns how many.
+func (r *Ring) Abandon() (records int) {
+	records = r.waiting
+	r.held -= records
+	r.waiting, r.suspect = 0, 0
+	switch {
+	case r.held == 0:
+		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
+	case r.wrapped() && r.next < r.write:
+		r.write = r.next
+	default:
+		r.write, r.gap = r.next, r.next
+	}
+	return records
 }
 
 // Behind notes that records, which have been handed out, are delivered although older ones are

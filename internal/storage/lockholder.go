@@ -1,0 +1,33 @@
+package storage
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// holder names the process that has a lock on a file, as far as the system tells.
+func holder(f *os.File) string {
+	const somebody = "another process"
+	info, err := f.Stat()
+	if err != nil {
+		return somebody
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	locks, err := os.ReadFile("/proc/locks")
+	if !ok || err != nil {
+		return somebody
+	}
+	// 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
+	inode := fmt.Sprintf(":%d", stat.Ino)
+	for line := range strings.Lines(string(locks)) {
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[1] != "FLOCK" || !strings.HasSuffix(fields[5], inode) {
+			continue
+		}
+		name, _ := os.ReadFile("/proc/" + fields[4] + "/comm")
+		return fmt.Sprintf("process %s (%s)", fields[4], strings.TrimSpace(string(name)))
+	}
+	return somebody
+}

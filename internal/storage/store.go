@@ -1,0 +1,151 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/catalogue"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
+)
+
+// Options say where and how records are kept.
+type Options struct {
+	Dir        string // the data directory; created if it does not exist
+	RingDir    string // of ring files; "" = Dir
+	RingInFile bool   // rings are files that survive a crash
+	ReserveAll bool   // a ring takes all of its disk space when it is made
+	MinFree    uint64 // bytes of the disk that are left to others
+	Keep       bool   // a clean stop leaves ring files, not the files of the original
+	RingSize   func(channel string) uint64
+	Sync       time.Duration // period of making everything durable; 0 = never
+	Logs       func(logger string) *zap.Logger
+
+	// inline makes everything happen at once that is otherwise done by others later, and
+	// nothing happen periodically. For tests that need to know what happens when.
+	inline bool
+}
+
+// store is the data directory of the node: where queues keep what survives the process.
+// Its methods are safe for concurrent use.
+type store struct {
+	options Options
+	dir     *disk.Floor
+	rings   *disk.Floor // of ring files
+	log     *zap.Logger
+	lock    io.Closer
+
+	catalogue  *catalogue.File
+	files      atomic.Uint64 // the largest number of a file
+	ringFiles  pool
+	spillFiles pool
+
+	preparer worker // of disk space that will be needed
+	remover  worker // of what is not needed any more
+	ticker   ticker
+
+	started *start // what a start has to do yet; nil once it is over
+}
+
+// fill does work that a writer may soon wait for.
+func (st *store) fill(work *ring.Work) {
+	st.preparer.do(func() {
+		var full *disk.FullError
+		if err := work.Do(); err != nil && !errors.As(err, &full) {
+			st.log.Error("disk space could not be prepared", zap.Error(err)) // the writer tries itself
+		}
+	})
+}
+
+// fillCatalogue makes sure that the catalogue finds its disk space.
+func (st *store) fillCatalogue() {
+	if st.catalogue.NeedsFill() {
+		st.preparer.do(func() { st.catalogue.FillAhead() })
+	}
+}
+
+// remove deletes the ring, in a file or not, without anybody waiting for that.
+func (st *store) remove(r *ring.Ring) {
+	st.remover.do(func() {
+		remove := r.Close
+		if r.InFile() {
+			remove = r.Remove
+		}
+		if err := remove(); err != nil {
+			st.log.Error("a file that is not needed any more stays", zap.Error(err))
+		}
+	})
+}
+
+// setAside keeps the file of a damaged ring under another name.
+func (st *store) setAside(r *ring.Ring) {
+	st.remover.do(func() {
+		path, name := r.Path(), asideName(r.Head().FileName())
+		if err := r.SetAside(name); err != nil {
+			st.log.Error("a damaged file could not be set aside", zap.Error(err))
+			return
+		}
+		st.log.Error("a damaged file was set aside; delete it when nobody wants to examine it any more",
+			zap.String("file", path), zap.String("now", name))
+	})
+}
+
+// asideName is what a damaged file is called that is kept.
+func asideName(file string) string { return file[:len(file)-len(".dat")] + "-aside.dat" }
+
+// later does something that nobody waits for.
+func (st *store) later(what func() error) {
+	st.remover.do(func() {
+		if err := what(); err != nil {
+			st.log.Error("a file could not be used as wanted", zap.Error(err))
+		}
+	})
+}
+
+// nextFile is a number that no file has.
+func (st *store) nextFile() uint64 { return st.files.Add(1) }
+
+// dirOf is the directory of files of that kind.
+func (st *store) dirOf(kind ring.Kind) disk.Dir {
+	if kind == ring.Main {
+		return st.rings
+	}
+	return st.dir
+}
+
+// lockDir makes sure that no other process uses the directory. A check of the directory has the
+// lock for an instant, so one that is taken is tried for again, as long as lockPatience, before
+// another node is held to have it.
+func lockDir(path string) (io.Closer, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for waited := time.Duration(0); err == unix.EWOULDBLOCK && waited < lockPatience; waited += lockStep {
+		time.Sleep(lockStep)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	switch {
+	case err == unix.EWOULDBLOCK:
+		err = fmt.Errorf("data directory %s is in use by %s", path, holder(f))
+	case err != nil:
+		err = fmt.Errorf("data directory %s: flock: %w", path, err)
+	default:
+		return f, nil
+	}
+	f.Close()
+	return nil, err
+}
+
+const (
+	lockPatience = time.Second
+	lockStep     = 10 * time.Millisecond
+)
