@@ -19,6 +19,7 @@ type Directory struct {
 	dir        disk.Dir
 	overflow   *overflow
 	taken      map[string]bool   // names of files, also those promised to files to be set aside
+	aside      []string          // what becomes of the overflow files, if they are set aside
 	byStorage  map[string]*Queue // all queues
 	subscribed map[string]*Queue // one queue of a subscriber, by channel
 }

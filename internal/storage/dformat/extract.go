@@ -54,6 +54,7 @@ func (d *Directory) readDataFile(name string) error {
 	if err := d.readOverflow(fileNames{name, index}); err != nil {
 		return err
 	}
+	d.Sources, d.Findings = nil, nil // those of a start
 	o := d.overflow
 	for _, c := range o.nameless {
 		o.live = append(o.live, chainOf{"", c.id, c.segment, c.gaps > 0})
@@ -91,16 +92,12 @@ func Extract(dir disk.Dir, name string, id uint32, w io.Writer) (records, bytes 
 	if err != nil {
 		return 0, 0, "", err
 	}
-	findings := len(d.Findings)
-	if d.overflow == nil {
-		findings = 0
-	}
 	for _, err := range part.Runs() {
 		if err != nil {
 			return 0, 0, "", err
 		}
 	}
-	for _, f := range d.Findings[findings:] {
+	for _, f := range d.Findings {
 		damage = fmt.Sprintf("%s, at offset %d: %s", dir.Path(f.File), f.Offset, f.Problem)
 	}
 	if part.Records > math.MaxUint32 {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"strconv"
-	"strings"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
@@ -28,16 +27,8 @@ func (e entry) String() string {
 
 // append appends the line.
 func (e entry) append(text []byte) []byte {
-	text = append(append(text, e.name...), ' ')
-	text = append(strconv.AppendUint(text, e.records, 10), ' ')
-	text = append(strconv.AppendUint(text, e.bytes, 10), ' ')
-	text = append(strconv.AppendInt(text, e.first, 10), ' ')
-	return append(strconv.AppendInt(text, e.last, 10), '\n')
+	return fmt.Appendf(text, "%s %d %d %d %d\n", e.name, e.records, e.bytes, e.first, e.last)
 }
-
-// longestName bounds what a corrupt index can make the parser collect; a longer name can't
-// be part of a file name.
-const longestName = 255
 
 // readIndex reads an index file; a missing one is empty. bad is what is wrong with it behind
 // the entries.
@@ -58,141 +49,54 @@ func readIndex(dir disk.Dir, name string) (entries []entry, bad, err error) {
 }
 
 // parseIndex reads an index by the rules of the D node: five tokens an entry, separated by
-// white space, of which newlines are just some, and P1 to P6 of storage spec §3.10.
+// white space, of which newlines are just some, and P1 to P6 of storage spec §3.10. Unlike that,
+// it takes no numbers that are out of range or go over into other characters.
 func parseIndex(r io.Reader) (entries []entry, bad, err error) {
-	p := indexParser{r: bufio.NewReader(r)}
-	for bad == nil && p.err == nil {
-		p.space()
-		if p.peek() < 0 {
-			break
-		}
-		var e entry
-		if e, bad = p.entry(); bad == nil {
+	tokens := bufio.NewScanner(r)
+	tokens.Split(bufio.ScanWords)
+	for tokens.Scan() {
+		e, bad := parseEntry(tokens)
+		switch {
+		case tokens.Err() != nil: // the token may be cut
+		case bad != nil:
+			return entries, fmt.Errorf("entry %d: %w", len(entries)+1, bad), nil
+		default:
 			entries = append(entries, e)
-		} else {
-			bad = fmt.Errorf("entry %d: %w", len(entries)+1, bad)
 		}
 	}
-	return entries, bad, p.err
-}
-
-// indexParser reads tokens the way scanf does.
-type indexParser struct {
-	r   *bufio.Reader
-	err error // of reading
-}
-
-// peek returns the next byte, or -1 if there is none.
-func (p *indexParser) peek() int {
-	b, err := p.r.Peek(1)
-	if err != nil {
-		if err != io.EOF {
-			p.err = err
-		}
-		return -1
+	if err := tokens.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return entries, fmt.Errorf("entry %d: %w", len(entries)+1, err), nil
 	}
-	return int(b[0])
+	return entries, nil, tokens.Err()
 }
 
-func (p *indexParser) space() {
-	for c := p.peek(); c >= 0 && strings.IndexByte(" \t\n\v\f\r", byte(c)) >= 0; c = p.peek() {
-		p.r.Discard(1)
+// parseEntry reads an entry of which the first token is there.
+func parseEntry(tokens *bufio.Scanner) (e entry, err error) {
+	e.name = tokens.Text()
+	if _, _, _, ok := names.ParseStorage(e.name); !ok || len(e.name) > maxName {
+		return e, fmt.Errorf("%.260q is not the name of a storage", e.name)
 	}
-}
-
-func (p *indexParser) entry() (e entry, err error) {
-	if e.name, err = p.name(); err != nil {
-		return e, err
-	}
+	var numbers [4]uint64
 	for i, what := range [...]string{"number of records", "number of bytes", "first offset", "last offset"} {
-		n, err := p.number(i >= 2)
-		if err != nil {
+		if !tokens.Scan() {
+			return e, fmt.Errorf("%s of storage %q: %w", what, e.name, io.ErrUnexpectedEOF)
+		}
+		bits := 64
+		if i >= 2 {
+			bits = 63
+		}
+		if numbers[i], err = strconv.ParseUint(tokens.Text(), 10, bits); err != nil {
 			return e, fmt.Errorf("%s of storage %q: %w", what, e.name, err)
 		}
-		switch i {
-		case 0:
-			e.records = n
-		case 1:
-			e.bytes = n
-		case 2:
-			e.first = int64(n)
-		case 3:
-			e.last = int64(n)
-		}
 	}
+	e.records, e.bytes, e.first, e.last = numbers[0], numbers[1], int64(numbers[2]), int64(numbers[3])
 	return e, e.check()
 }
 
-func isNameByte(c int) bool {
-	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || c == '_' || c == '-' || c == '@'
-}
-
-func (p *indexParser) name() (string, error) {
-	var name strings.Builder
-	for isNameByte(p.peek()) {
-		c, _ := p.r.ReadByte()
-		if name.Len() == longestName {
-			return "", fmt.Errorf("the storage name is longer than %d bytes", longestName)
-		}
-		name.WriteByte(c)
-	}
-	if name.Len() == 0 {
-		return "", p.unexpected("a storage name")
-	}
-	return name.String(), nil
-}
-
-// number reads white space and a decimal number with an optional sign. A number that is
-// too large becomes the largest; a negative one wraps around if it should be unsigned.
-func (p *indexParser) number(signed bool) (uint64, error) {
-	p.space()
-	negative := p.peek() == '-'
-	if negative || p.peek() == '+' {
-		p.r.Discard(1)
-	}
-	limit := uint64(1<<64 - 1)
-	if signed {
-		limit = 1<<63 - 1
-		if negative {
-			limit++
-		}
-	}
-	var n uint64
-	digits, overflow := 0, false
-	for c := p.peek(); '0' <= c && c <= '9'; c = p.peek() {
-		p.r.Discard(1)
-		digits++
-		digit := uint64(c - '0')
-		if overflow = overflow || n > (limit-digit)/10; !overflow {
-			n = 10*n + digit
-		}
-	}
-	if digits == 0 {
-		return 0, p.unexpected("a number")
-	}
-	if overflow {
-		n = limit
-	}
-	if negative && (signed || !overflow) {
-		n = -n
-	}
-	return n, nil
-}
-
-func (p *indexParser) unexpected(wanted string) error {
-	c := p.peek()
-	if c < 0 {
-		return fmt.Errorf("%w instead of %s", io.ErrUnexpectedEOF, wanted)
-	}
-	return fmt.Errorf("%q instead of %s", byte(c), wanted)
-}
-
-// check applies the rules P2 to P6.
+// check applies the rules P3 to P6.
 func (e entry) check() error {
 	bad := func(what string) error { return fmt.Errorf("storage %q (%v): %s", e.name, e, what) }
-	switch _, _, _, ok := names.ParseStorage(e.name); {
-	case !ok:
-		return fmt.Errorf("storage name %q: at most one @, and not at the end", e.name)
+	switch {
 	case e.records == 0 && (e.first != 0 || e.last != 0 || e.bytes != 0):
 		return bad("no records, but bytes or offsets")
 	case e.records == 1 && e.first != e.last:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
@@ -68,8 +67,7 @@ func (d *Directory) readOverflow(names fileNames) (err error) {
 		}
 	}
 	if len(d.overflow.doubts) > 0 {
-		d.setAside(names.data)
-		d.setAside(names.index)
+		d.setOverflowAside()
 	}
 	d.reportOverflow()
 	return nil
@@ -209,7 +207,8 @@ func (d *Directory) conflict(q *Queue) string {
 	return ""
 }
 
-// setAside lets a source, if it is there, be set aside, and returns the name that it gets.
+// setAside lets the dump of that name, if it is a source, be set aside, and returns the name
+// that it gets.
 func (d *Directory) setAside(name string) string {
 	for i := range d.Sources {
 		s := &d.Sources[i]
@@ -225,13 +224,17 @@ func (d *Directory) setAside(name string) string {
 	return ""
 }
 
-// asideNames says what becomes of the overflow files.
-func (d *Directory) asideNames() string {
-	var names []string
-	for _, s := range d.Sources {
-		if (s.Name == d.overflow.names.data || s.Name == d.overflow.names.index) && s.Aside != "" {
-			names = append(names, s.Name+" as "+s.Aside)
+// setOverflowAside lets the overflow files be set aside, under names with the same number.
+func (d *Directory) setOverflowAside() {
+	files, number := d.overflow.names, 1
+	for d.taken[asideName(files.data, number)] || d.taken[asideName(files.index, number)] {
+		number++
+	}
+	for i := range d.Sources {
+		if s := &d.Sources[i]; (s.Name == files.data || s.Name == files.index) && s.Aside == "" {
+			s.Aside = asideName(s.Name, number)
+			d.taken[s.Aside] = true
+			d.aside = append(d.aside, s.Name+" as "+s.Aside)
 		}
 	}
-	return strings.Join(names, " and ")
 }

@@ -1,6 +1,9 @@
 package dformat
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 func (d *Directory) report(f Finding) { d.Findings = append(d.Findings, f) }
 
@@ -37,7 +40,7 @@ func (d *Directory) reportDoubts() {
 	o := d.overflow
 	aside := Finding{Severity: Error, File: o.names.data,
 		Meaning: "it is not certain which overflow records are still to be delivered, or to whom: those that are certain are loaded, " +
-			"and the files are kept, " + d.asideNames(),
+			"and the files are kept, " + strings.Join(d.aside, " and "),
 		Remedy: "records of a file set aside are delivered once 'dmq extract' has made a dump of them in the data directory of a stopped node, " +
 			"named after their storage: dmq extract overflow-aside-N.dat ID > STORAGE.rq"}
 	report := func(offset int64, problem string) {
@@ -69,11 +72,10 @@ func (d *Directory) reportDoubts() {
 // reportChain tells of damage that was met while a chain was read.
 func (d *Directory) reportChain(q *Queue, problem string, offset int64) {
 	o := d.overflow
-	d.setAside(o.names.data)
-	d.setAside(o.names.index)
+	d.setOverflowAside()
 	d.report(Finding{Severity: Error, Storage: q.Storage, File: o.names.data, Offset: offset, Problem: problem,
 		Meaning: fmt.Sprintf("%d records were found in all, others of the storage may be lost; the files are kept, %s",
-			q.Overflow.Records, d.asideNames()),
+			q.Overflow.Records, strings.Join(d.aside, " and ")),
 		Remedy: "look for disk errors, and push the lost records again if their producer can"})
 }
 
