@@ -16,12 +16,12 @@ type Directory struct {
 	Findings []Finding // what is damaged, outdated or in doubt, and what was decided
 	Sources  []Source  // files to finish once their records are elsewhere
 
-	dir    disk.Dir
-	names  fileNames
-	data   disk.File // nil if there are no records in the overflow
-	size   int64     // of it
-	index  []entry
-	listed map[string]bool // names in the directory, and those promised to files to be set aside
+	dir        disk.Dir
+	overflow   *overflow
+	taken      map[string]bool   // names of files, also those promised to files to be set aside
+	aside      []string          // what becomes of the overflow files, if they are set aside
+	byStorage  map[string]*Queue // all queues
+	subscribed map[string]*Queue // one queue of a subscriber, by channel
 }
 
 // Queue is the records of one storage, those of the dump before those of the overflow.
@@ -108,10 +108,8 @@ func (d *Directory) Verify() error {
 
 // Close closes the files. Runs can't be read any more.
 func (d *Directory) Close() error {
-	if d.data == nil {
+	if d.overflow == nil {
 		return nil
 	}
-	err := d.data.Close()
-	d.data = nil
-	return err
+	return d.overflow.close()
 }
