@@ -96,7 +96,9 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	n.servers[1].open(n.loops, neoNode.NewSession, cfg.Limits.OutputBuffer)
 	n.sources = n.newSources(cfg, logs, &legacyStats, &neoStats)
 	n.stats = stats.Start(n.sources, statsFile, collectd, cfg.Stats.Interval)
-	n.channels.Commit()
+	if err := n.channels.Serve(); err != nil {
+		return n, err
+	}
 	if err := n.serve(); err != nil {
 		return n, err
 	}
@@ -207,12 +209,14 @@ func loopCount(cfg *config.Config) int {
 }
 
 func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, error) {
-	return storage.Load(storage.StoreOptions{
+	return storage.Load(storage.Options{
 		Dir:        cfg.Server.DataDir,
 		RingDir:    cfg.Storage.RingDir,
 		RingInFile: cfg.Storage.Ring == config.RingFile,
+		ReserveAll: cfg.Storage.Reserve == config.ReserveFull,
+		MinFree:    cfg.Storage.MinFree,
+		Keep:       cfg.Storage.Stop == config.StopKeep,
 		RingSize:   cfg.ChannelSize.For,
-		WriteIndex: cfg.Overflow.WriteIndex,
 		Sync:       cfg.Storage.Sync,
 		Logs:       logs.Logger,
 	})

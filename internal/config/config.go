@@ -158,16 +158,37 @@ type EventLoop struct {
 // RingKind says where rings live.
 type RingKind int
 
-// Ring kinds: a file in the data directory that survives a crash, or anonymous memory.
+// Kinds of rings.
 const (
 	RingFile RingKind = iota
 	RingMemory
 )
 
+// ReserveKind says when a ring takes its disk space.
+type ReserveKind int
+
+// Ways to take disk space.
+const (
+	ReserveGrow ReserveKind = iota // as it fills
+	ReserveFull                    // all of it when it is made
+)
+
+// StopKind says what a clean stop leaves.
+type StopKind int
+
+// Ways to stop.
+const (
+	StopDump StopKind = iota // the files of the original
+	StopKeep                 // those of this node
+)
+
 // Storage is section [Storage].
 type Storage struct {
 	Ring    RingKind
-	RingDir string        // "" = the data directory
+	RingDir string // "" = the data directory
+	Reserve ReserveKind
+	MinFree uint64 // bytes of the disk that are left to others
+	Stop    StopKind
 	Sync    time.Duration // sync_ms; 0 = leave it to the kernel
 }
 

@@ -59,6 +59,7 @@ func TestDefaults(t *testing.T) {
 		Stats:       Stats{FileName: "log/stats.log", Interval: 30 * time.Second, AppName: "dmqnode", DefaultType: "dmqnode_stats"},
 		Version:     Version{DefaultVersionLog: true},
 		Consume:     Consume{Redeliver: true},
+		Storage:     Storage{MinFree: 16 << 20},
 		Limits:      Limits{OutputBuffer: 1048576, NeoFrame: 268435456, NeoRequests: 5000, HandshakeTimeout: 30 * time.Second},
 		HTTP:        HTTP{Address: "127.0.0.1", Port: -1},
 	}
@@ -105,6 +106,9 @@ func TestEveryKey(t *testing.T) {
 		{"[LOG]\nbuffer_size = 100", func(c *Config) { c.Log.BufferSize = 100 }},
 		{"[EventLoop]\ncount = 1024", func(c *Config) { c.EventLoop.Count = 1024 }},
 		{"[Storage]\nring = memory", func(c *Config) { c.Storage.Ring = RingMemory }},
+		{"[Storage]\nreserve = full", func(c *Config) { c.Storage.Reserve = ReserveFull }},
+		{"[Storage]\nmin_free = 0", func(c *Config) { c.Storage.MinFree = 0 }},
+		{"[Storage]\nstop = keep", func(c *Config) { c.Storage.Stop = StopKeep }},
 		{"[Storage]\nring_dir = r", func(c *Config) { c.Storage.RingDir = "r" }},
 		{"[Storage]\nsync_ms = 10", func(c *Config) { c.Storage.Sync = 10 * time.Millisecond }},
 		{"[Consume]\nredeliver = false", func(c *Config) { c.Consume.Redeliver = false }},

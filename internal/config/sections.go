@@ -39,6 +39,7 @@ func defaults() *Config {
 		Stats:       Stats{FileName: "log/stats.log", Interval: 30 * time.Second, AppName: "dmqnode"},
 		Version:     Version{DefaultVersionLog: true},
 		Consume:     Consume{Redeliver: true},
+		Storage:     Storage{MinFree: 16 << 20},
 		Limits: Limits{
 			OutputBuffer:     1 << 20,
 			NeoFrame:         256 << 20,
@@ -99,8 +100,11 @@ func sections(c *Config) []section {
 			number("count", &c.EventLoop.Count, anyUint.to(1024)),
 		}},
 		{"Storage", true, []key{
-			ringKind("ring", &c.Storage.Ring),
+			choice("ring", &c.Storage.Ring, "kind of ring", "file", "memory"),
 			text("ring_dir", &c.Storage.RingDir),
+			choice("reserve", &c.Storage.Reserve, "way to take disk space", "grow", "full"),
+			number("min_free", &c.Storage.MinFree, anyUlong),
+			choice("stop", &c.Storage.Stop, "way to stop", "dump", "keep"),
 			period("sync_ms", &c.Storage.Sync, time.Millisecond, anyUint),
 		}},
 		{"Consume", true, []key{

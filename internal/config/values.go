@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -192,17 +193,15 @@ func permissions(name string, to *uint32) key {
 	}}
 }
 
-// ringKind takes the name of a RingKind.
-func ringKind(name string, to *RingKind) key {
-	return key{name: name, allowed: "file, memory", set: func(at place, value string) error {
-		switch value {
-		case "file":
-			*to = RingFile
-		case "memory":
-			*to = RingMemory
-		default:
-			return fmt.Errorf("Configuration key %s.%s names no kind of ring", at.section, at.key)
+// choice takes one of some names: the first stands for 0, the next one for 1, and so on. what is
+// a word for the thing they name, for the error.
+func choice[T ~int](name string, to *T, what string, values ...string) key {
+	return key{name: name, allowed: strings.Join(values, ", "), set: func(at place, value string) error {
+		i := slices.Index(values, value)
+		if i < 0 {
+			return fmt.Errorf("Configuration key %s.%s names no %s", at.section, at.key, what)
 		}
+		*to = T(i)
 		return nil
 	}}
 }

@@ -109,9 +109,9 @@ func TestOtherValues(t *testing.T) {
 		{"mode with 8", permissions("key", &n), "0780", "Invalid mode for UnixSocket"},
 		{"mode with sign", permissions("key", &n), "-1", "Invalid mode for UnixSocket"},
 		{"mode of too many bits", permissions("key", &n), "10000", "Invalid mode for UnixSocket"},
-		{"ring in a file", ringKind("key", &r), "file", ""},
-		{"ring in memory", ringKind("key", &r), "memory", ""},
-		{"ring elsewhere", ringKind("key", &r), "Memory", "Configuration key Server.key names no kind of ring"},
+		{"ring in a file", choice("key", &r, "kind of ring", "file", "memory"), "file", ""},
+		{"ring in memory", choice("key", &r, "kind of ring", "file", "memory"), "memory", ""},
+		{"ring elsewhere", choice("key", &r, "kind of ring", "file", "memory"), "Memory", "Configuration key Server.key names no kind of ring"},
 	}
 	for _, test := range tests {
 		t.Run(test.rule, func(t *testing.T) {

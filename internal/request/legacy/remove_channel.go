@@ -11,6 +11,9 @@ func (s *Session) removeChannel(r *wire.Request) {
 		s.reply(wire.BadChannelName)
 		return
 	}
-	s.batch.Remove(r.Channel)
+	if err := s.batch.Remove(r.Channel); err != nil {
+		s.fail(r.Command, err)
+		return
+	}
 	s.reply(wire.OK)
 }

@@ -46,15 +46,17 @@ import (
 // FileName is the name of the file. The original ignores files of that suffix.
 const FileName = "catalogue.dat"
 
+// NewFileName is that of a catalogue that is being written.
+const NewFileName = "catalogue-new.dat"
+
 const (
-	newFileName = "catalogue-new.dat"
-	magic       = "DMQCAT01"
-	instanceAt  = 8
-	sumAt       = 16
-	phaseAt     = 24
-	headSize    = 4096
-	fillSize    = 64 << 10
-	mapSize     = 64 << 20 // the largest file
+	magic      = "DMQCAT01"
+	instanceAt = 8
+	sumAt      = 16
+	phaseAt    = 24
+	headSize   = 4096
+	fillSize   = 64 << 10
+	mapSize    = 64 << 20 // the largest file
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -192,6 +194,23 @@ func Create(dir disk.Dir, c *Content) (*File, error) {
 	return f, nil
 }
 
+// Open opens the catalogue that c was read from.
+func Open(dir disk.Dir, c *Content) (*File, error) {
+	file, err := dir.Open(FileName)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{dir: dir, content: *c, file: file}
+	f.content.Queues = maps.Clone(c.Queues)
+	if f.filled, err = file.Size(); err == nil {
+		f.mapping, err = file.Map(mapSize)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return f, nil
+}
+
 // write makes the file anew (with mu held).
 func (f *File) write() (err error) {
 	image := f.content.image()
@@ -199,10 +218,10 @@ func (f *File) write() (err error) {
 		return fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
 	}
 	filled := (int64(len(image))+8+fillSize-1)/fillSize*fillSize + fillSize
-	if err := disk.RemoveIfThere(f.dir, newFileName); err != nil {
+	if err := disk.RemoveIfThere(f.dir, NewFileName); err != nil {
 		return err
 	}
-	file, err := f.dir.Create(newFileName)
+	file, err := f.dir.Create(NewFileName)
 	if err != nil {
 		return err
 	}
@@ -214,12 +233,12 @@ func (f *File) write() (err error) {
 		m, err = file.Map(mapSize)
 	}
 	if err == nil {
-		if err = f.dir.Rename(newFileName, FileName); err != nil {
+		if err = f.dir.Rename(NewFileName, FileName); err != nil {
 			m.Close()
 		}
 	}
 	if err != nil {
-		return errors.Join(err, file.Close(), f.dir.Remove(newFileName))
+		return errors.Join(err, file.Close(), f.dir.Remove(NewFileName))
 	}
 	if f.mapping != nil {
 		f.mapping.Close()

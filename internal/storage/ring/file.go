@@ -178,8 +178,9 @@ func (s *Spare) Discard() error {
 	return errors.Join(s.file.Close(), s.dir.Remove(s.head.FileName()))
 }
 
-// Open opens the ring in an existing file, as its head tells; it is not mapped yet. After a
-// clone of a directory, or damage, the file may be shorter than its records: *DamageError.
+// Open opens the ring in an existing file, as its head tells; it is not mapped yet. If the
+// file is shorter than its records, or its positions are impossible, it returns a *DamageError
+// and a ring with the records that are intact, which is only to be read.
 func Open(dir disk.Dir, h Head) (*Ring, error) {
 	f, err := dir.Open(h.FileName())
 	if err != nil {
@@ -191,11 +192,12 @@ func Open(dir disk.Dir, h Head) (*Ring, error) {
 		return nil, err
 	}
 	r := newFileRing(dir, h)
-	if err := r.restore(h.Positions, size); err != nil {
+	err = r.restore(h.Positions, f, size)
+	if damage := (*DamageError)(nil); err != nil && !errors.As(err, &damage) {
 		return nil, err
 	}
 	r.newReady(0)
-	return r, nil
+	return r, err
 }
 
 func newFileRing(dir disk.Dir, h Head) *Ring {
@@ -207,19 +209,48 @@ func newFileRing(dir disk.Dir, h Head) *Ring {
 }
 
 // restore takes over positions.
-func (r *Ring) restore(at Positions, size int64) error {
+func (r *Ring) restore(at Positions, f disk.File, size int64) error {
 	if at.Held == 0 {
 		return nil
 	}
 	if err := at.check(uint64(r.capacity)); err != nil {
-		return &DamageError{File: r.file.dir.Path(r.file.name), Reason: err.Error()}
-	}
-	if end := int64(headSize + max(at.Gap, at.Write)); size < end {
-		return &DamageError{File: r.file.dir.Path(r.file.name), Reason: fmt.Sprintf("it has %d bytes, and records up to %d", size, end)}
+		return &DamageError{File: r.Path(), Reason: err.Error()}
 	}
 	r.read, r.next, r.gap, r.write = int(at.Read), int(at.Read), int(at.Gap), int(at.Write)
 	r.held, r.waiting, r.suspect = int(at.Held), int(at.Held), int(at.Suspect)
-	return nil
+	end := int64(headSize + max(at.Gap, at.Write))
+	if size >= end {
+		return nil
+	}
+	m, err := f.Map(size)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	r.salvage(m.Bytes()[headSize:])
+	return &DamageError{File: r.Path(), Reason: fmt.Sprintf("it has %d bytes, and records up to %d", size, end)}
+}
+
+// salvage leaves the records, from the oldest on, that lie in the first bytes of the data one
+// behind another.
+func (r *Ring) salvage(data []byte) {
+	pos, end, n := r.read, min(r.gap, len(data)), 0
+	for n < r.held && end-pos >= HeaderSize {
+		length := word(data, pos)
+		size, records := HeaderSize+length, uint64(1)
+		if s, marked, ok := parseMark(length); ok {
+			size, records = s, marked
+		}
+		if records == 0 || size < HeaderSize*records || size > uint64(end-pos) {
+			break
+		}
+		pos, n = pos+int(size), n+int(records)
+	}
+	r.held, r.waiting, r.suspect = n, n, min(r.suspect, n)
+	r.write, r.gap = pos, pos
+	if n == 0 {
+		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
+	}
 }
 
 var errPositions = errors.New("its positions are impossible")

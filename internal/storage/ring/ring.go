@@ -242,6 +242,15 @@ func (r *Ring) taken(size, records int) {
 	}
 }
 
+// Cursor tells which records wait.
+type Cursor struct{ next, waiting, suspect int }
+
+// Cursor returns which records wait now.
+func (r *Ring) Cursor() Cursor { return Cursor{r.next, r.waiting, r.suspect} }
+
+// Rewind lets those wait again that did then. Nothing may have been freed or pushed since.
+func (r *Ring) Rewind(to Cursor) { r.next, r.waiting, r.suspect = to.next, to.waiting, to.suspect }
+
 // Free gives back the memory of the oldest handed-out records: size bytes, as returned
 // by one or several calls of Take in that order.
 func (r *Ring) Free(size, records int) {

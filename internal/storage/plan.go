@@ -1,0 +1,432 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/catalogue"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dformat"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
+)
+
+// Plan is what a start makes of a data directory. To make one changes nothing.
+type Plan struct {
+	// Catalogue is what counts of the catalogue, or what takes its place.
+	Catalogue *catalogue.Content
+	Fresh     bool // there is no catalogue to go on with
+	Phase     catalogue.Phase
+
+	Queues   []Chain            // what is in ring files, by number of the queue
+	Original *dformat.Directory // what is in files of the original
+
+	Unneeded []File // files that nobody needs, to be deleted
+	Aside    []File // damaged ones, to be set aside
+	Findings []dformat.Finding
+
+	lastFile uint64 // the largest number of a ring file
+	storages map[string]bool
+	channels map[string]bool // names, and whether they have subscribers
+}
+
+// Chain is the files of a queue, in order.
+type Chain struct {
+	catalogue.Queue
+	Files  []ring.Head
+	Relink bool // they do not tell that order themselves
+}
+
+// File is a file in one of the two directories.
+type File struct {
+	Dir  disk.Dir
+	Name string
+}
+
+// Path is that of the file.
+func (f File) Path() string { return f.Dir.Path(f.Name) }
+
+// planner makes a plan.
+type planner struct {
+	Plan
+	dir, rings disk.Dir
+	inMemory   bool // the directory of the rings is, so that a reboot empties it
+	entries    map[string]fs.DirEntry
+	heads      map[ring.Link]ring.Head
+	damaged    map[ring.Link]error
+	blank      map[ring.Link]bool // empty files
+}
+
+// MakePlan reads a data directory, and that of the ring files. An error says why a node could not
+// start, and what to do about it.
+func MakePlan(dir, rings disk.Dir) (*Plan, error) {
+	p := &planner{
+		dir: dir, rings: rings,
+		inMemory: rings != dir && inMemory(rings.Path("")),
+		heads:    make(map[ring.Link]ring.Head),
+		damaged:  make(map[ring.Link]error),
+		blank:    make(map[ring.Link]bool),
+	}
+	p.storages, p.channels = make(map[string]bool), make(map[string]bool)
+	for _, step := range []func() error{p.readCatalogue, p.readHeads, p.sort, p.chains, p.readOriginal} {
+		if err := step(); err != nil {
+			if p.Original != nil {
+				p.Original.Close()
+			}
+			return nil, err
+		}
+	}
+	return &p.Plan, nil
+}
+
+func (p *planner) find(severity dformat.Severity, storage, file, problem, meaning, remedy string) {
+	p.Findings = append(p.Findings, dformat.Finding{
+		Severity: severity, Storage: storage, File: file, Problem: problem, Meaning: meaning, Remedy: remedy,
+	})
+}
+
+func (p *planner) readCatalogue() error {
+	c, err := catalogue.Read(p.dir)
+	switch {
+	case disk.IsNotExist(err):
+		p.Catalogue, p.Fresh = catalogue.New(), true
+		return nil
+	case err != nil:
+		return err
+	}
+	p.Catalogue, p.Phase = c, c.Phase
+	if c.Damage != nil {
+		p.Fresh = true
+		p.Aside = append(p.Aside, File{p.dir, catalogue.FileName})
+		p.find(dformat.Error, "", catalogue.FileName, c.Damage.Error(),
+			"the ring files tell which queues there are. Subscriptions without records may be missing, and channels that were removed may be back",
+			"look whether all channels and subscribers are there")
+	}
+	return nil
+}
+
+// readHeads reads the heads of all ring files.
+func (p *planner) readHeads() error {
+	for _, dir := range []disk.Dir{p.dir, p.rings} {
+		entries, err := dir.List()
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+		for _, e := range entries {
+			p.noteNumber(e.Name())
+			l, ok := ring.ParseFileName(e.Name())
+			if !ok || e.IsDir() || dir == p.dir && p.rings != p.dir && l.Kind == ring.Main || dir != p.dir && l.Kind != ring.Main {
+				continue
+			}
+			if err := p.readHead(dir, e, l); err != nil {
+				return err
+			}
+		}
+		if p.rings == p.dir {
+			break
+		}
+	}
+	return nil
+}
+
+// noteNumber keeps the numbers of files, also of those that were set aside, from being used again.
+func (p *planner) noteNumber(name string) {
+	if l, ok := ring.ParseFileName(strings.Replace(name, "-aside", "", 1)); ok {
+		p.lastFile = max(p.lastFile, l.Number)
+	}
+}
+
+func (p *planner) readHead(dir disk.Dir, e fs.DirEntry, l ring.Link) error {
+	h, err := ring.ReadHead(dir, e.Name())
+	damage := (*ring.DamageError)(nil)
+	switch {
+	case err == nil && h.Link != l:
+		p.damaged[l] = &ring.DamageError{File: dir.Path(e.Name()), Reason: "it has the name of another file, " + h.FileName()}
+	case err == nil:
+		p.heads[l] = h
+	case disk.IsNotExist(err): // deleted meanwhile, by a node with the same directory of rings
+	case errors.As(err, &damage):
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		p.damaged[l], p.blank[l] = damage, info.Size() == 0
+	default:
+		return err
+	}
+	return nil
+}
+
+// sort tells the files of this data directory from those of others, and drops those that no queue
+// needs.
+func (p *planner) sort() error {
+	if p.Fresh {
+		if err := p.rebuild(); err != nil {
+			return err
+		}
+	}
+	for l, h := range p.heads {
+		_, known := p.Catalogue.Queues[h.Queue]
+		file := File{p.dirOf(l), l.FileName()}
+		switch {
+		case h.Instance != p.Catalogue.Instance:
+			delete(p.heads, l)
+			if p.rings == p.dir || l.Kind != ring.Main { // else another node has its rings there, too
+				p.find(dformat.Warning, h.Name, l.FileName(), "it belongs to another data directory", "ignored", "move it away")
+			}
+		case p.Phase == catalogue.Dumped || !known:
+			delete(p.heads, l)
+			p.Unneeded = append(p.Unneeded, file)
+		}
+	}
+	for l, damage := range p.damaged {
+		switch {
+		case p.rings != p.dir && l.Kind == ring.Main && !p.wanted(l):
+		case p.blank[l]:
+			p.Unneeded = append(p.Unneeded, File{p.dirOf(l), l.FileName()})
+		default:
+			p.Aside = append(p.Aside, File{p.dirOf(l), l.FileName()})
+			p.find(dformat.Error, "", l.FileName(), damage.Error(),
+				"its records are lost to the node; the file is kept as "+asideName(l.FileName()), "")
+		}
+	}
+	if p.Phase == catalogue.Dumped {
+		p.Catalogue.Queues, p.Fresh = make(map[uint64]catalogue.Queue), true
+	}
+	compare := func(a, b File) int { return strings.Compare(a.Path(), b.Path()) }
+	slices.SortFunc(p.Unneeded, compare)
+	slices.SortFunc(p.Aside, compare)
+	return nil
+}
+
+func (p *planner) dirOf(l ring.Link) disk.Dir {
+	if l.Kind == ring.Main {
+		return p.rings
+	}
+	return p.dir
+}
+
+// wanted reports whether a file is the first, or the next one, of a queue.
+func (p *planner) wanted(l ring.Link) bool {
+	for _, q := range p.Catalogue.Queues {
+		if q.First == l {
+			return true
+		}
+	}
+	for _, h := range p.heads {
+		if h.Next == l {
+			return true
+		}
+	}
+	return false
+}
+
+var errWhose = errors.New("there is no " + catalogue.FileName + ", and the ring files are of several data directories. " +
+	"Leave only those in the directory that belong to it, or get the last copy of that file")
+
+// rebuild makes a catalogue from what the files tell, if there is none that could be read. Without
+// any files there is nothing to be told.
+func (p *planner) rebuild() error {
+	c := p.Catalogue
+	if c.Damage == nil || c.Instance == 0 {
+		instances := make(map[uint64]bool)
+		for l, h := range p.heads {
+			if h.Held > 0 && (p.rings == p.dir || l.Kind == ring.Spill) {
+				instances[h.Instance] = true
+				c.Instance = h.Instance
+			}
+		}
+		if len(instances) > 1 {
+			return errWhose
+		}
+	}
+	lost := false
+	for _, h := range p.heads {
+		if h.Instance != c.Instance || h.Queue == 0 {
+			continue
+		}
+		c.Next = max(c.Next, h.Queue+1)
+		if q, known := c.Queues[h.Queue]; h.Held > 0 && (!known || q.First == (ring.Link{})) {
+			lost = true
+			c.Queues[h.Queue] = catalogue.Queue{Number: h.Queue, Name: h.Name, First: h.Link} // chains puts them in order
+		}
+	}
+	if lost && c.Damage == nil {
+		p.find(dformat.Error, "", catalogue.FileName, "it is missing",
+			"the ring files tell which queues there are. Subscriptions without records are lost", "")
+	}
+	return nil
+}
+
+// chains puts the files of each queue in order.
+func (p *planner) chains() error {
+	of := make(map[uint64][]ring.Head)
+	for _, h := range p.heads {
+		of[h.Queue] = append(of[h.Queue], h)
+	}
+	for _, q := range p.Catalogue.Sorted() {
+		if err := p.note(q.Name); err != nil {
+			return err
+		}
+		chain, err := p.chain(q, of[q.Number])
+		if err != nil {
+			return err
+		}
+		p.Queues = append(p.Queues, chain)
+	}
+	return nil
+}
+
+// note notes that there is a storage.
+func (p *planner) note(name string) error {
+	_, channel, subscribed, ok := names.ParseStorage(name)
+	if !ok {
+		return fmt.Errorf("%s tells of a queue with the invalid name %q", p.dir.Path(catalogue.FileName), name)
+	}
+	if other, known := p.channels[channel]; known && other != subscribed {
+		return fmt.Errorf("%s tells of channel %s both with and without subscribers, which no node leaves behind",
+			p.dir.Path(catalogue.FileName), channel)
+	}
+	p.storages[name], p.channels[channel] = true, subscribed
+	return nil
+}
+
+func (p *planner) chain(q catalogue.Queue, files []ring.Head) (Chain, error) {
+	c := Chain{Queue: q, Relink: p.Fresh && len(files) > 0}
+	slices.SortFunc(files, func(a, b ring.Head) int {
+		if a.Kind != b.Kind {
+			return int(a.Kind) - int(b.Kind)
+		}
+		return int(int64(a.Number - b.Number))
+	})
+	if c.Relink {
+		c.Files = files
+		return c, nil
+	}
+	for l := q.First; l != (ring.Link{}); {
+		i := slices.IndexFunc(files, func(h ring.Head) bool { return h.Link == l })
+		if i < 0 {
+			c.Relink = true
+			if err := p.missing(q, l); err != nil {
+				return c, err
+			}
+			break
+		}
+		c.Files = append(c.Files, files[i])
+		l = files[i].Next
+		files = slices.Delete(files, i, i+1)
+	}
+	for _, h := range files { // that no other file tells of
+		switch {
+		case h.Held == 0:
+			p.Unneeded = append(p.Unneeded, File{p.dirOf(h.Link), h.FileName()})
+		default:
+			c.Relink = true
+			c.Files = append(c.Files, h)
+		}
+	}
+	return c, nil
+}
+
+// missing decides what to do about a file of a queue that is not there.
+func (p *planner) missing(q catalogue.Queue, l ring.Link) error {
+	file := p.dirOf(l).Path(l.FileName())
+	switch {
+	case p.blank[l]:
+		p.find(dformat.Warning, q.Name, l.FileName(), "it is empty", "the records that it had are given up", "")
+	case p.damaged[l] != nil: // which has been said
+	case l.Kind == ring.Main && p.inMemory:
+		p.find(dformat.Warning, q.Name, l.FileName(), "it is gone, as it was in memory",
+			"the records that it had are lost, if it had any", "")
+	default:
+		return fmt.Errorf("storage %s: a file that its records are in is missing: %s. Are the data directory and [Storage] ring_dir "+
+			"what they were, and mounted? If the file is lost for good, make an empty one of that name: then the node starts without these records",
+			q.Name, file)
+	}
+	return nil
+}
+
+// readOriginal reads what is there in the formats of the original, except for what a clean stop or
+// a start has left that was interrupted.
+func (p *planner) readOriginal() error {
+	entries, err := p.dir.List()
+	if err != nil {
+		return err
+	}
+	hidden := make(map[string]bool)
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case p.Phase == catalogue.Dumping && dformat.MadeByStop(name, p.storages),
+			p.Phase != catalogue.Dumping && dformat.Temporary(name),
+			name == catalogue.NewFileName:
+			hidden[name] = true
+			p.Unneeded = append(p.Unneeded, File{p.dir, name})
+		case dformat.IsSame(p.dir, name, p.Catalogue.Sources):
+			hidden[name] = true
+		}
+	}
+	if p.Original, err = dformat.Read(hiding{p.dir, hidden}); err != nil {
+		return err
+	}
+	for _, q := range slices.Clone(p.Original.Queues) {
+		if subscribed, known := p.channels[q.Channel]; known && subscribed != q.Subscribed {
+			if err := p.Original.Leave(q, p.anyOf(q.Channel)); err != nil {
+				return err
+			}
+			continue
+		}
+		p.storages[q.Storage], p.channels[q.Channel] = true, q.Subscribed
+	}
+	return nil
+}
+
+// anyOf returns the name of a storage of a channel.
+func (p *planner) anyOf(channel string) string {
+	for _, q := range p.Queues {
+		if _, c, _, _ := names.ParseStorage(q.Name); c == channel {
+			return q.Name
+		}
+	}
+	return channel
+}
+
+// hiding is a directory without some of its files.
+type hiding struct {
+	disk.Dir
+	names map[string]bool
+}
+
+func (d hiding) List() ([]fs.DirEntry, error) {
+	entries, err := d.Dir.List()
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return d.names[e.Name()] }), err
+}
+
+func (d hiding) Stat(name string) (fs.FileInfo, error) {
+	if d.names[name] {
+		return nil, d.notThere("stat", name)
+	}
+	return d.Dir.Stat(name)
+}
+
+func (d hiding) Open(name string) (disk.File, error) {
+	if d.names[name] {
+		return nil, d.notThere("open", name)
+	}
+	return d.Dir.Open(name)
+}
+
+func (d hiding) OpenToRead(name string) (disk.File, error) {
+	if d.names[name] {
+		return nil, d.notThere("open", name)
+	}
+	return disk.OpenToRead(d.Dir, name)
+}
+
+func (d hiding) notThere(op, name string) error {
+	return &fs.PathError{Op: op, Path: d.Path(name), Err: fs.ErrNotExist}
+}
