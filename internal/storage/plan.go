@@ -233,6 +233,9 @@ var errWhose = errors.New("there is no " + catalogue.FileName + ", and the ring 
 func (p *planner) rebuild() error {
 	c := p.Catalogue
 	if c.Damage == nil || c.Instance == 0 {
+		if c.Instance == 0 {
+			c.Instance = catalogue.NewInstance()
+		}
 		instances := make(map[uint64]bool)
 		for l, h := range p.heads {
 			if h.Held > 0 && (p.rings == p.dir || l.Kind == ring.Spill) {
