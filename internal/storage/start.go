@@ -76,11 +76,11 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 // start applies a plan.
 type start struct {
 	*Plan
-	cs      *Channels
-	st      *store
-	queues  []catalogue.Queue // what is taken over from files of the original
-	counts  bool              // it is in the catalogue
-	relink  []*Storage        // whose files are to be put in order
+	cs     *Channels
+	st     *store
+	queues []catalogue.Queue // what is taken over from files of the original
+	counts bool              // it is in the catalogue
+	relink []*Storage        // whose files are to be put in order
 }
 
 // apply opens what there is and makes what there will be; nothing of that counts before Serve.

@@ -219,20 +219,20 @@ func Open(dir disk.Dir, c *Content) (*File, error) {
 }
 
 // write makes a new file that says what it is given.
-func (f *File) write(c *Content) (new File, err error) {
+func (f *File) write(c *Content) (new *File, err error) {
 	image := c.image()
 	filled := (int64(len(image))+fillSize-1)/fillSize*fillSize + 2*fillSize
 	if filled > mapSize {
-		return File{}, fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
+		return nil, fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
 	}
 	if err := disk.RemoveIfThere(f.dir, NewFileName); err != nil {
-		return File{}, err
+		return nil, err
 	}
 	file, err := f.dir.Create(NewFileName)
 	if err != nil {
-		return File{}, err
+		return nil, err
 	}
-	new = File{dir: f.dir, content: *c, file: file, filled: filled}
+	new = &File{dir: f.dir, content: *c, file: file, filled: filled}
 	new.content.end = int64(len(image))
 	if _, err = file.WriteAt(append(image, make([]byte, filled-int64(len(image)))...), 0); err == nil {
 		err = file.Sync()
@@ -241,13 +241,13 @@ func (f *File) write(c *Content) (new File, err error) {
 		new.mapping, err = file.Map(mapSize)
 	}
 	if err != nil {
-		return File{}, errors.Join(err, file.Close(), f.dir.Remove(NewFileName))
+		return nil, errors.Join(err, file.Close(), f.dir.Remove(NewFileName))
 	}
 	return new, nil
 }
 
 // replace makes new the file (with mu held).
-func (f *File) replace(new File) error {
+func (f *File) replace(new *File) error {
 	if err := f.dir.Rename(NewFileName, FileName); err != nil {
 		return errors.Join(err, new.mapping.Close(), new.file.Close(), f.dir.Remove(NewFileName))
 	}
