@@ -85,12 +85,16 @@ func (r *chainReader) broken(at int64, what string) error {
 	return nil
 }
 
-// collect goes through the whole file for the records that have not been read.
+// collect goes through all records of the file behind the last that was read.
 func (r *chainReader) collect() (more bool, err error) {
 	s := newSurvey(r.data, r.size, r.index)
+	s.scanner.at = max(r.chain.first, r.read.last)
 	for s.next() {
 		at := s.scanner.offset
-		if s.chain.id != r.chain.id || at < r.chain.first || at <= r.read.last {
+		if at > r.chain.last {
+			break
+		}
+		if s.chain.id != r.chain.id || at == r.read.last {
 			continue
 		}
 		if more, err := r.add(at, s.scanner.record); !more || err != nil {
