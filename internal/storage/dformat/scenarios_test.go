@@ -399,6 +399,37 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x", "x", "x", "x", "x"}},
 		warnings: []string{"storage a has 5 records of 5 bytes at offsets 8 to 140, not 5 of 5 at 8 to 14"},
 	}, {
+		name: "§3.12 case 10: the index is cut in the last number, and what is left is the offset of a record, too",
+		make: func() *testDir {
+			b := newBuilder()
+			for range 23 {
+				b.push(1, "four")
+			}
+			return b.dir("a 23 92 8 80")
+		},
+		contents: map[string][]string{"a": slices.Repeat([]string{"four"}, 23)},
+		warnings: []string{"storage a has 23 records of 92 bytes at offsets 8 to 800, not 23 of 92 at 8 to 80"},
+	}, {
+		name: "an index with wrong numbers of bytes that fill the file",
+		make: func() *testDir {
+			b := newBuilder()
+			x, y := b.push(1, "x"), b.push(2, "y")
+			return b.dir(line("a", 1, 2, x, x) + line("b", 1, 0, y, y))
+		},
+		contents: map[string][]string{"a": {"x"}, "b": {"y"}},
+		aside:    bothAside, errors: []string{"tells of 1 records of 2 bytes, but there are 1 of 1", "tells of 1 records of 0 bytes, but there are 1 of 1"},
+	}, {
+		name: "an index with wrong numbers of records that fill the file",
+		make: func() *testDir {
+			b := newBuilder()
+			x, y := b.push(1, "x"), b.push(2, strings.Repeat("y", 40))
+			b.push(1, "x")
+			z := b.push(1, "x")
+			return b.dir(line("a", 2, 3, x, z) + line("b", 1, 72, y, y))
+		},
+		contents: map[string][]string{"a": {"x", "x", "x"}, "b": {strings.Repeat("y", 40)}},
+		aside:    bothAside, errors: []string{"tells of 2 records of 3 bytes, but there are 3 of 3"},
+	}, {
 		name: "§3.13: a dangling last link",
 		make: func() *testDir {
 			b := newBuilder()

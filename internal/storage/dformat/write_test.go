@@ -83,6 +83,19 @@ func TestWriteRefusesWhatIsNotAsAnnounced(t *testing.T) {
 	}
 }
 
+// Some file systems tell of a full disk only then.
+func TestAFileThatCannotBeClosedIsNotWritten(t *testing.T) {
+	contents, _ := fewContents()
+	for _, name := range []string{newDataName, newIndexName, temporaryDump(1)} {
+		dir := newTestDir()
+		dir.failing("close", name)
+		if err := Write(dir, contents); !errors.Is(err, errTest) || len(dir.Names()) > 0 {
+			t.Errorf("%s: got %v, and there is still %v", name, err, dir.Names())
+		}
+		dir.Release()
+	}
+}
+
 func TestWriteReplacesWhatAnEarlierOneHasLeft(t *testing.T) {
 	dir := newTestDir()
 	t.Cleanup(dir.Release)
@@ -211,6 +224,9 @@ func TestAStopCanBeKilledAtAnyPoint(t *testing.T) {
 		}
 	}
 	for i, point := range dir.points(t, func() error { return Commit(dir, Names(contents)) }) {
+		if names := strings.Join(point.Names(), " "); strings.Contains(names, dataName) && !strings.Contains(names, indexName) {
+			t.Errorf("killed after operation %d of renaming: without an index, a D node loses the overflow: %s", i, names)
+		}
 		if err := Commit(point, Names(contents)); err != nil {
 			t.Errorf("killed after operation %d of renaming: %v", i, err)
 		}
