@@ -147,10 +147,12 @@ func TestADumpCutAnywhereYieldsTheRecordsBeforeTheCut(t *testing.T) {
 		for proven < len(ends) && ends[proven] <= size {
 			proven++
 		}
-		d, got := mustRead(t, dumpDir("logs.rq", whole[:size]))
-		if !slices.Equal(got["logs"], records[:proven]) || len(d.Findings) != 1 {
-			t.Errorf("the first %d bytes: got %q, %v, want %q", size, got, d.Findings, records[:proven])
-		}
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			d, got := mustRead(t, dumpDir("logs.rq", whole[:size]))
+			if !slices.Equal(got["logs"], records[:proven]) || len(d.Findings) != 1 {
+				t.Errorf("got %q, %v, want %q", got, d.Findings, records[:proven])
+			}
+		})
 	}
 }
 

@@ -168,3 +168,18 @@ func TestAnEntryThatCannotBeLookedAtEndsTheStart(t *testing.T) {
 		dir.Release()
 	}
 }
+
+// Opening a pipe would wait for the other end.
+func TestOverflowFilesThatAreNoFilesEndTheStart(t *testing.T) {
+	for _, name := range []string{dataName, indexName} {
+		for kind, make := range map[string]func(string) error{"pipe": pipe, "directory": subdirectory} {
+			dir, path := tempDir(t)
+			if err := make(filepath.Join(path, name)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), name+" is not a regular file") {
+				t.Errorf("a %s named %s: got %v", kind, name, err)
+			}
+		}
+	}
+}
