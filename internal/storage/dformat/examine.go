@@ -89,7 +89,7 @@ func (o *overflow) compareFiles(dir disk.Dir, snapshot bool) (err error) {
 		}
 		return nil
 	}
-	if ok, err := o.hasMagic(); err != nil {
+	if ok, err := hasMagic(o.data); err != nil {
 		return err
 	} else if !ok {
 		o.doubts = append(o.doubts, fmt.Sprintf("%s doesn't begin with %s", o.names.data, magic))
@@ -107,13 +107,14 @@ func (o *overflow) compareFiles(dir disk.Dir, snapshot bool) (err error) {
 	return o.compare(snapshot)
 }
 
-func (o *overflow) hasMagic() (bool, error) {
+// hasMagic reports whether a file begins as a data file does.
+func hasMagic(file io.ReaderAt) (bool, error) {
 	var b [magicSize]byte
-	if o.size < magicSize {
-		return false, nil
+	n, err := file.ReadAt(b[:], 0)
+	if n == len(b) || err == io.EOF {
+		err = nil
 	}
-	err := readFull(o.data, b[:], 0)
-	return string(b[:]) == magic, err
+	return string(b[:n]) == magic, err
 }
 
 // checkAge compares the times of the files, with a tolerance that covers a clean stop, and
