@@ -374,6 +374,10 @@ func (p *planner) readOriginal() error {
 		}
 	}
 	if p.Original, err = dformat.Read(hiding{p.dir, hidden}); err != nil {
+		if unreadable := (*fs.PathError)(nil); errors.As(err, &unreadable) {
+			return fmt.Errorf("%w. No file has been changed. Let the node read this one; "+
+				"or move it out of the directory: without its records the node can start", err)
+		}
 		return err
 	}
 	for _, q := range slices.Clone(p.Original.Queues) {

@@ -141,7 +141,7 @@ func lockDir(path string) (io.Closer, error) {
 	}
 	switch {
 	case err == unix.EWOULDBLOCK:
-		err = fmt.Errorf("data directory %s is in use by %s", path, holder(f))
+		err = fmt.Errorf("data directory %s is in use by another process%s", path, holder(f))
 	case err != nil:
 		err = fmt.Errorf("data directory %s: flock: %w", path, err)
 	default:
