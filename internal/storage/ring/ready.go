@@ -159,7 +159,7 @@ type span struct{ first, behind int } // chunks
 // nothing.
 func (r *Ring) FillAhead() *Work {
 	y := &r.ready
-	if r.file == nil || r.data == nil || r.write < chunkSize/2 {
+	if r.file == nil || r.data == nil || r.write < chunkSize/2 && y.ahead == firstAhead {
 		return nil // a queue of some records needs no more than it has
 	}
 	end := r.capacity
@@ -179,6 +179,9 @@ func (r *Ring) FillAhead() *Work {
 	}
 	return w
 }
+
+// Expect says that so many bytes are likely to come soon.
+func (r *Ring) Expect(size int) { r.ready.ahead = max(firstAhead, min(size, mostAhead)/2) }
 
 // FillAll returns the work of making all of the ring ready.
 func (r *Ring) FillAll() *Work {
