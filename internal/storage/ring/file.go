@@ -325,26 +325,26 @@ func (r *Ring) SetNext(l Link) error {
 	if r.file.head.Next == l {
 		return nil
 	}
-	r.file.head.Next = l
-	return r.updateOwner()
+	return r.updateOwner(func(h *Head) { h.Next = l })
 }
 
 // SetName stores the name of the queue.
 func (r *Ring) SetName(name string) error {
-	r.file.head.Name = name
-	return r.updateOwner()
+	return r.updateOwner(func(h *Head) { h.Name = name })
 }
 
-func (r *Ring) updateOwner() error {
-	if r.file.mapping != nil {
-		r.storeOwner()
-		return nil
-	}
+// updateOwner stores a change. If it fails, nothing is changed.
+func (r *Ring) updateOwner(change func(*Head)) error {
+	detached := r.file.mapping == nil
 	if err := r.Attach(); err != nil {
 		return err
 	}
+	change(&r.file.head)
 	r.storeOwner()
-	return r.Detach()()
+	if detached {
+		return r.Detach()()
+	}
+	return nil
 }
 
 func (r *Ring) storeOwner() {
@@ -362,8 +362,8 @@ func (r *Ring) Publish() {
 	}
 	r.changed = true
 	suspect := r.suspect
-	if r.behind > 0 {
-		suspect = max(suspect, r.held-r.waiting)
+	if r.behind > 0 || suspect > 0 {
+		suspect += r.held - r.waiting // what was handed out is older
 	}
 	words := [placeWords]uint64{uint64(r.read), uint64(r.write), uint64(r.gap), uint64(r.held), uint64(suspect)}
 	words[placeWords-1] = sum(words[:placeWords-1])
