@@ -5,7 +5,7 @@
 // catalogue.dat is written only when queues come and go, or get their first file or give up
 // their last. It is a log:
 //
-//	0      magic, instance, checksum │ phase
+//	0      magic, instance, checksum │ phase u32, its checksum u32
 //	4096   entry │ entry │ … │ 0
 //
 //	entry  size u32, checksum u32 │ payload, filled up to 8 bytes
@@ -26,6 +26,7 @@
 package catalogue
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ const (
 
 // Content is what a catalogue says.
 type Content struct {
-	Instance uint64 // a random number that ring files refer to
+	Instance uint64 // a random number that ring files refer to; 0 if it could not be read
 	Phase    Phase
 	Next     uint64 // number of the next queue
 	Queues   map[uint64]Queue
@@ -96,7 +97,7 @@ type Content struct {
 // Sorted returns the queues by number.
 func (c *Content) Sorted() []Queue {
 	return slices.SortedFunc(maps.Values(c.Queues), func(a, b Queue) int {
-		return int(int64(a.Number - b.Number))
+		return cmp.Compare(a.Number, b.Number)
 	})
 }
 
@@ -125,6 +126,7 @@ func Read(dir disk.Dir) (*Content, error) {
 		return nil, err
 	}
 	c := New()
+	c.Instance = 0 // as long as the file has not told it
 	c.Damage = c.parse(b)
 	if c.Damage != nil {
 		c.Damage = fmt.Errorf("%s is damaged: %w", dir.Path(FileName), c.Damage)
@@ -141,10 +143,12 @@ func (c *Content) parse(b []byte) error {
 	case word(b, sumAt) != uint64(crc32.Checksum(b[:sumAt], castagnoli)):
 		return errors.New("the checksum of its first bytes is wrong")
 	}
-	c.Instance, c.Phase = word(b, instanceAt), Phase(word(b, phaseAt))
-	if c.Phase > Kept {
-		return fmt.Errorf("phase %d", c.Phase)
+	c.Instance = word(b, instanceAt)
+	phase := Phase(uint32(word(b, phaseAt)))
+	if phase > Kept || word(b, phaseAt) != phase.word() {
+		return fmt.Errorf("phase %#x", word(b, phaseAt))
 	}
+	c.Phase = phase
 	for int64(len(b))-c.end >= 8 {
 		first := word(b, int(c.end))
 		if first == 0 {
@@ -166,6 +170,11 @@ func (c *Content) parse(b []byte) error {
 	return nil
 }
 
+// word is how a phase is stored.
+func (p Phase) word() uint64 {
+	return uint64(p) | uint64(crc32.Checksum([]byte{byte(p)}, castagnoli))<<32
+}
+
 func padded(size int64) int64 { return (size + 7) &^ 7 }
 
 // checksum is never 0, so that the first word of an entry is not.
@@ -182,6 +191,7 @@ type File struct {
 	mapping disk.Mapping
 	file    disk.File
 	filled  int64 // bytes of the file
+	anew    int64 // how long the log was when it was last written anew
 }
 
 // Create makes a catalogue that says what c does. It takes the place of one that is there.
@@ -246,6 +256,7 @@ func (f *File) write() (err error) {
 	}
 	f.mapping, f.file, f.filled = m, file, filled
 	f.content.end = int64(len(image))
+	f.anew = f.content.end
 	return nil
 }
 
@@ -255,7 +266,7 @@ func (c *Content) image() []byte {
 	copy(b, magic)
 	putWord(b, instanceAt, c.Instance)
 	putWord(b, sumAt, uint64(crc32.Checksum(b[:sumAt], castagnoli)))
-	putWord(b, phaseAt, uint64(c.Phase))
+	putWord(b, phaseAt, c.Phase.word())
 	b = appendEntry(b, appendNext(nil, c.Next))
 	if len(c.Sources) > 0 {
 		b = appendEntry(b, appendTakeover(nil, nil, c.Sources))
@@ -296,6 +307,9 @@ func (f *File) Add(name string) (number uint64, err error) {
 func (f *File) Rename(numbers []uint64, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.known(numbers...); err != nil {
+		return err
+	}
 	return f.append(appendRename(nil, numbers, name))
 }
 
@@ -310,6 +324,9 @@ func (f *File) Remove(numbers []uint64) error {
 func (f *File) SetFirst(number uint64, first ring.Link) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.known(number); err != nil {
+		return err
+	}
 	return f.append(appendFirst(nil, number, first))
 }
 
@@ -329,31 +346,41 @@ func (f *File) SetPhase(p Phase) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.content.Phase = p
-	putWord(f.mapping.Bytes(), phaseAt, uint64(p))
+	store(f.mapping.Bytes()[phaseAt:], p.word())
 	return f.mapping.Sync(headSize)
 }
 
 // append stores an entry (with mu held). If there is no disk space for it, nothing is changed.
 func (f *File) append(payload []byte) error {
-	if f.content.end > 1<<20 && f.content.end > 3*f.size() {
-		if err := f.write(); err != nil {
-			return err
-		}
+	size := 8 + padded(int64(len(payload)))
+	var err error
+	if f.content.end > max(1<<20, 3*f.anew) || f.content.end+size+8 > mapSize {
+		err = f.write() // if there is no disk space for that, there may be some behind the last entry
 	}
-	end := f.content.end + 8 + padded(int64(len(payload)))
-	if err := f.fill(end + 8); err != nil {
-		return err
+	end := f.content.end + size
+	if e := f.fill(end + 8); e != nil {
+		return errors.Join(err, e)
 	}
 	b := f.mapping.Bytes()[f.content.end:]
 	copy(b[8:], payload)
-	first := uint64(len(payload)) | uint64(checksum(payload))<<32
-	atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), first)
+	clear(b[8+len(payload) : size+8]) // an entry that a killed process was about to store may lie there
+	store(b, uint64(len(payload))|uint64(checksum(payload))<<32)
 	f.content.end = end
 	return f.content.apply(payload)
 }
 
-// size is about how large the file would be if it were written anew.
-func (f *File) size() int64 { return headSize + 64*int64(len(f.content.Queues)) }
+// store stores a word at once.
+func store(b []byte, w uint64) { atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), w) }
+
+// known fails for a queue that there is not: an entry about it would be damage.
+func (f *File) known(numbers ...uint64) error {
+	for _, number := range numbers {
+		if _, ok := f.content.Queues[number]; !ok {
+			return fmt.Errorf("%s: queue %d is unknown", f.dir.Path(FileName), number)
+		}
+	}
+	return nil
+}
 
 // fill makes sure that there are zeros up to that offset.
 func (f *File) fill(end int64) error {
