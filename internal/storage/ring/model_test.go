@@ -490,4 +490,3 @@ func FuzzModel(f *testing.F) {
 		newWorld(t, kind, 3*int(capacity), inFile).run(script[:min(len(script), 2000)])
 	})
 }
-
