@@ -247,6 +247,9 @@ func (p *planner) rebuild() error {
 			return errWhose
 		}
 	}
+	if c.Instance == 0 {
+		c.Instance = catalogue.New().Instance
+	}
 	lost := false
 	for _, h := range p.heads {
 		if h.Instance != c.Instance || h.Queue == 0 {

@@ -73,11 +73,17 @@ func (r *Ring) newReady(first int) {
 
 // prepare makes sure that size bytes at an offset can be stored.
 func (r *Ring) prepare(at, size int) error {
-	if r.file == nil || at >= r.ready.from && at+size <= r.ready.to {
+	if at >= r.ready.from && at+size <= r.ready.to {
 		return nil
 	}
 	if r.data == nil {
 		return ErrDetached
+	}
+	if r.file == nil {
+		r.ready.mu.Lock() // until a Return is done
+		r.ready.from, r.ready.to = 0, r.capacity
+		r.ready.mu.Unlock()
+		return nil
 	}
 	if size <= 0 {
 		return nil
@@ -241,7 +247,7 @@ func (r *Ring) GiveBack(keep int) *Return {
 		return nil
 	}
 	w := &Return{ring: r}
-	keepTo := (r.write + keep + chunkSize - 1) / chunkSize
+	keepTo := (r.write + min(keep, r.capacity-r.write) + chunkSize - 1) / chunkSize
 	switch {
 	case r.held == 0:
 		w.add(keepTo, r.chunks())
