@@ -181,6 +181,7 @@ func (p *planner) sort() error {
 		case p.Phase == catalogue.Dumped || !known:
 			delete(p.heads, l)
 			p.Unneeded = append(p.Unneeded, file)
+			p.Catalogue.Next = max(p.Catalogue.Next, h.Queue+1) // or it belongs to the queue that gets its number, until it is deleted
 		}
 	}
 	for l, damage := range p.damaged {

@@ -1,6 +1,9 @@
 package storage
 
 import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
@@ -11,7 +14,7 @@ var histories = []struct {
 	name string
 	run  func(n *trial)
 }{
-	{"channels fill their rings and overflow, and are drained", func(n *trial) {
+	{"channels fill their rings and spill, and are drained", func(n *trial) {
 		n.start()
 		n.push("a", false, 10, 20, 30)
 		n.push("b", false, 50)
@@ -84,7 +87,7 @@ var histories = []struct {
 		n.stop()
 		n.start()
 	}},
-	{"the head of the overflow is cut off", func(n *trial) {
+	{"a backlog of several spill files is drained", func(n *trial) {
 		n.start()
 		n.push("a", false, 600_000, 600_000, 10)
 		n.push("b", false, 100, 600_000, 600_000, 20)
@@ -127,7 +130,7 @@ var histories = []struct {
 			}
 			three := n.attach(channel, "s")
 			n.next(three, 1)
-			n.next(two, 30) // from the overflow
+			n.next(two, 30) // from the spill file
 			n.next(three, 20)
 			n.next(two, 10)
 			n.next(two, 10)
@@ -163,6 +166,30 @@ var histories = []struct {
 		n.crash()
 		n.start()
 	}},
+	{"ring files are kept, and empty queues give theirs up", func(n *trial) {
+		n.options.Keep = true
+		n.start()
+		n.push("a", false, 30, 60, 10, 200)
+		n.push("b", false, 10)
+		n.subscribe("b", "s")
+		n.stop()
+		n.start()
+		reader := n.attach("b", "s")
+		n.next(reader, 1)
+		n.next(reader, 1)
+		n.pop("a")
+		n.pop("a")
+		n.deliver(1)
+		for range mostIdle + 1 {
+			n.tick()
+		}
+		n.push("b", false, 20)
+		n.stop()
+		n.options.Keep = false
+		n.start()
+		n.stop()
+		n.start()
+	}},
 	{"dumps and overflow of an original node are taken over", func(n *trial) {
 		n.fixture("interleaved")
 		n.sizes = map[string]uint64{"logs": 40, "events": 64}
@@ -182,49 +209,203 @@ var histories = []struct {
 		n.stop()
 		n.start()
 	}},
+	{"dumps come to queues that are there", func(n *trial) {
+		n.start()
+		n.push("ch2", false, 60, 60, 10)
+		n.push("ch4", false, 10)
+		n.subscribe("ch1", "sub1")
+		n.push("ch1", false, 30)
+		n.pop("ch2")
+		n.pop("ch2")
+		n.deliver(1)
+		n.crash()
+		n.addFixture("loadfiles")
+		n.start()
+		n.push("ch2", false, 20)
+		n.push("ch1", false, 20)
+		for range 3 {
+			n.pop("ch2")
+		}
+		n.deliver(0)
+		n.deliver(0)
+		n.crash()
+		n.start()
+		n.stop()
+		n.start()
+	}},
+}
+
+// addFixture puts the files of the original there, whose records come behind those of the queues.
+func (n *trial) addFixture(name string) {
+	queues := n.queues
+	n.fixture(name)
+	for _, q := range n.queues {
+		for _, old := range queues {
+			if old.name == q.name {
+				q.items = append(old.items, q.items...)
+			}
+		}
+	}
+	for _, old := range queues {
+		if len(n.queue(old.name).items) == 0 {
+			*n.queue(old.name) = *old
+		}
+	}
 }
 
 // interesting reports whether a kill after this call may leave something else than one
 // before it.
 func interesting(c disktest.Call) bool {
 	switch c.Op {
-	case "read", "size", "stat", "list", "open", "close", "map":
+	case "read", "size", "stat", "list", "open", "close", "map", "unmap":
 		return false
 	}
 	return true
 }
 
-func TestAKillAfterAnyOperationLosesAndRepeatsNothing(t *testing.T) {
+func TestAKillAtAnyInstantLosesAndRepeatsNothing(t *testing.T) {
 	for _, h := range histories {
 		t.Run(h.name, func(t *testing.T) {
 			n := newTrial(t)
 			n.silent = true
 			points := 0
 			n.at = func(where string) {
+				t.Helper()
 				depth := 1
 				points++
 				switch {
 				case testing.Short() && points%3 > 0:
 					return
-				case testing.Short() && points%10 > 0:
+				case testing.Short() && points%10 > 0, points%4 > 0:
 					depth = 0
 				}
 				n.examine(n.dir.Clone(), where, depth)
-			}
-			n.dir.Before = func(c disktest.Call) error {
-				if c.Op == "rename" || c.Op == "remove" { // something was stored since the call before
-					n.at("before " + c.String())
-				}
-				return nil
 			}
 			n.dir.After = func(c disktest.Call) {
 				if interesting(c) {
 					n.at("after " + c.String())
 				}
 			}
+			n.dir.Store = func(name string) { n.at("before something is stored in " + name) }
 			h.run(n)
 			n.dir.Release()
 			t.Logf("%d points", points)
 		})
+	}
+}
+
+var crashSeeds = flag.Uint64("crash.seeds", 60, "number of random histories with crashes and restarts")
+
+// Random histories with kills and clean stops in between. A failure names its seed; the
+// subtest of that name runs the same history again.
+func TestRandomHistoriesWithKillsAndStops(t *testing.T) {
+	seeds := *crashSeeds
+	if testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			n := newTrial(t)
+			n.silent = true
+			defer func() { n.dir.Release() }()
+			rng := rand.New(rand.NewPCG(seed, 0x73746f72))
+			n.at = func(where string) { // now and then
+				t.Helper()
+				if rng.IntN(20) == 0 {
+					n.examine(n.dir.Clone(), where, rng.IntN(8)/7)
+				}
+			}
+			n.dir.After = func(c disktest.Call) {
+				if interesting(c) {
+					n.at("after " + c.String())
+				}
+			}
+			n.dir.Store = func(name string) { n.at("before something is stored in " + name) }
+			n.start()
+			for range 400 {
+				n.randomStep(rng)
+			}
+			n.stop()
+			n.start()
+		})
+	}
+}
+
+func (n *trial) randomStep(rng *rand.Rand) {
+	n.t.Helper()
+	channel := []string{"a", "b", "c"}[rng.IntN(3)]
+	subscriber := []string{"", "s", "t"}[rng.IntN(3)]
+	switch rng.IntN(40) {
+	case 0:
+		n.subscribe(channel, subscriber)
+	case 1, 2:
+		n.attach(channel, subscriber)
+	case 3, 4, 5, 6, 7, 8:
+		if len(n.readers) > 0 {
+			n.next(n.readers[rng.IntN(len(n.readers))], 1+rng.IntN(100))
+		}
+	case 9:
+		if len(n.readers) > 0 {
+			n.leave(n.readers[rng.IntN(len(n.readers))], rng.IntN(100))
+		}
+	case 10, 11, 12, 13:
+		n.pop(channel)
+	case 14, 15, 16:
+		if len(n.popped) > 0 {
+			n.deliver(rng.IntN(len(n.popped)))
+		}
+	case 17:
+		if len(n.popped) > 0 {
+			n.giveBack(rng.IntN(len(n.popped)), 0)
+		}
+	case 18:
+		n.tick()
+	case 19:
+		n.randomTurn(rng, channel)
+	case 20, 21, 22:
+		var sizes []int
+		for range 1 + rng.IntN(6) {
+			sizes = append(sizes, 1+rng.IntN(60))
+		}
+		n.push(channel, true, sizes...)
+	case 23:
+		n.push(channel, false, []int{0, 300_000, 700_000, 1_200_000}[rng.IntN(4)])
+	default:
+		size := rng.IntN(60)
+		if rng.IntN(20) == 0 {
+			size = 0
+		}
+		n.push(channel, false, size)
+	}
+}
+
+// randomTurn is something that happens rarely.
+func (n *trial) randomTurn(rng *rand.Rand, channel string) {
+	n.t.Helper()
+	configure := func() {
+		n.options.RingInFile = rng.IntN(4) > 0
+		n.options.Keep = rng.IntN(2) == 0
+		n.options.ReserveAll = rng.IntN(4) == 0
+	}
+	switch rng.IntN(8) {
+	case 0, 1:
+		n.crash()
+		n.start()
+	case 2, 3:
+		n.stop()
+		configure()
+		n.start()
+	case 4:
+		n.sizes[channel] = uint64(rng.IntN(300))
+	case 5:
+		n.remove(channel)
+	case 6: // a node of the original has left something meanwhile
+		n.crash()
+		if q := n.of(channel); len(q) > 0 && q[0].exists == yes && q[0].renamed == "" {
+			p := n.payload(rng.IntN(150))
+			n.dir.Put(q[0].name+".rq", dumpOf(p, ""))
+			q[0].items = append(q[0].items, &item{payload: p, pushed: yes}, &item{payload: "", pushed: yes})
+		}
+		n.start()
 	}
 }
