@@ -633,6 +633,9 @@ func (q *stored) empty() bool {
 func (n *trial) examine(dir *disktest.Dir, where string, depth int) map[string][]string {
 	n.t.Helper()
 	defer dir.Release()
+	if !n.options.RingInFile {
+		depth = 0 // a start takes dumps into memory
+	}
 	if depth > 0 {
 		dir.After = func(c disktest.Call) {
 			n.t.Helper()
@@ -835,6 +838,9 @@ func (q *stored) String() string {
 			what string
 		}{{i.pushed, "pushed"}, {i.gone, "delivered"}} {
 			b.WriteString([]string{" not ", " perhaps ", " "}[c.certainty] + c.what)
+		}
+		if i.lossy {
+			b.WriteString(", in memory")
 		}
 		b.WriteByte('\n')
 	}
