@@ -57,7 +57,7 @@ Exit status:
 		},
 	}
 	cmd.Flags().StringVar(&ringDir, "ring-dir", "", "`directory` of the ring files, if [Storage] ring_dir is set")
-	return cmd
+	return uses(cmd, "json", "quiet")
 }
 
 func printReport(report *datadir.Report, asJSON bool, stdout io.Writer) error {

@@ -22,7 +22,7 @@ func newPing(t *tool) *cobra.Command {
 neo, asks it --count times for something that changes nothing, and prints how
 long each took. The round trip is the shortest of all.
 
-The exit status is 4 if a node did not answer.`,
+The exit status is 1 if a node did not answer, 4 if none did.`,
 		Example: `  dmq ping -a queue-1:10000,queue-2:10000
   dmq ping -c credentials -N nodes --json | jq 'select(.error)'`,
 		Args:              cobra.NoArgs,
@@ -84,10 +84,7 @@ func (t *tool) ping(ctx context.Context, options queue.Options, count int) error
 			failed, cause = failed+1, fmt.Errorf("%s: %w", options.Nodes[i], err)
 		}
 	}
-	if failed > 0 {
-		return fmt.Errorf("%w: %d of %d, %w", errUnreached, failed, len(errs), cause)
-	}
-	return nil
+	return unreached(failed, len(errs), cause)
 }
 
 func (t *tool) printPings(options queue.Options, results []ping.Result, errs []error) error {

@@ -40,7 +40,11 @@ The neo protocol can't do this, so it is always done over the legacy one: at
 				return &usageError{cmd.CommandPath(), err}
 			}
 			options.Logger = t.logger()
-			if err := queue.Remove(cmd.Context(), options, args...); err != nil {
+			err = queue.Remove(cmd.Context(), options, args...)
+			if err != nil && nobodyReached(err) && !errors.Is(err, queue.ErrUnreached) {
+				return fmt.Errorf("%w: %w", errSomeMissing, err) // some were connected
+			}
+			if err != nil {
 				return err
 			}
 			if t.json {
