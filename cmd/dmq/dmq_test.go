@@ -140,6 +140,7 @@ func TestUsageErrors(t *testing.T) {
 		"foo":                         `unknown command "foo"`,
 		"push":                        "push needs a CHANNEL",
 		"push a - b -":                "more than once",
+		"push a b EMPTY":              "empty VALUE: the legacy protocol can't do this",
 		"pop":                         "pop needs exactly a CHANNEL",
 		"pop a b":                     "2 arguments",
 		"pop a --count x":             "--count",
@@ -154,7 +155,11 @@ func TestUsageErrors(t *testing.T) {
 		"completion foo":              `shell "foo": want bash`,
 		"help foo":                    `unknown command "foo"`,
 	} {
-		got := dmq(t.Context(), strings.NewReader(""), strings.Fields(args)...)
+		words := strings.Fields(args)
+		for i := range words {
+			words[i] = strings.TrimPrefix(words[i], "EMPTY")
+		}
+		got := dmq(t.Context(), strings.NewReader(""), words...)
 		if got.status != exitUsage || !strings.Contains(got.stderr, stderr) || !strings.Contains(got.stderr, "--help' for help") {
 			t.Errorf("dmq %s: got %+v, want status 2 and a message with %q", args, got, stderr)
 		}

@@ -36,6 +36,16 @@ produce', which is faster.`,
 			return nil
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
+		PreRunE: func(cmd *cobra.Command, args []string) error {
+			err := t.resolve()
+			if err == nil && t.protocol == string(queue.Legacy) && slices.Contains(args[1:], "") {
+				err = fmt.Errorf("empty VALUE: %w", queue.ErrNeedsNeo)
+			}
+			if err != nil {
+				return &usageError{cmd.CommandPath(), err}
+			}
+			return nil
+		},
 		RunE: t.connected(func(ctx context.Context, dmq queue.Queue, args []string) error {
 			channels, values := channelList(args[0]), args[1:]
 			if len(values) == 0 {
