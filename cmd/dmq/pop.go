@@ -25,6 +25,10 @@ The exit status is 3 if the channel became empty on all nodes before --count
 records were popped. A channel with consumers, now or earlier, can't be popped
 from.
 
+A node forgets a record when it has sent it, so nothing is popped if standard
+output is closed, or is a full disk or a pipe that nobody reads any more. If it
+turns out only then that a record can't be printed, pop says that it is lost.
+
 On a terminal, bytes that it would not show are escaped; --raw prints them as
 they are.`,
 		Example: `  dmq pop jobs
@@ -49,11 +53,15 @@ they are.`,
 }
 
 func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count int, out *printer) error {
+	surviveBrokenPipe()
 	longer, release := t.outlasting(ctx) // the record of a Pop that is broken off would be lost
 	defer release()
 	for popped := 0; count == 0 || popped < count; popped++ {
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if err := checkOutput(t.stdout); err != nil {
+			return fmt.Errorf("%w; records popped: %d", err, popped)
 		}
 		record, err := dmq.Pop(longer, channel)
 		switch {
@@ -64,7 +72,7 @@ func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count i
 		}
 		out.print(queue.Record{Value: record})
 		if err := out.flush(); err != nil {
-			return err
+			return fmt.Errorf("%w; records popped: %d, the last of which is lost: it is not printed, or not completely", err, popped+1)
 		}
 	}
 	return nil
