@@ -70,6 +70,7 @@ var statuses = []struct {
 	{errTooFew, exitNoRecord},
 	{client.ErrEmpty, exitNoRecord},
 	{legacy.ErrEmpty, exitNoRecord},
+	{legacy.ErrNoSuchChannelOrSubscribed, exitNoRecord}, // so an empty channel is after a restart
 }
 
 // unreachables are what an error with exitUnreached says of every node.
@@ -150,7 +151,7 @@ var hints = []struct {
 	{legacy.ErrUncertain, "a node may have done it or not; look before doing it again"},
 	{client.ErrUncertain, "a node may have done it or not; look before doing it again"},
 	{client.ErrHasSubscribers, "it has or had consumers: use 'dmq consume'"},
-	{legacy.ErrNoSuchChannelOrSubscribed, "nothing was pushed to it yet, or it has consumers: then use 'dmq consume'"},
+	{legacy.ErrNoSuchChannelOrSubscribed, "it has no records, or it has consumers, then use 'dmq consume'; over neo a node tells which"},
 	{legacy.ErrOutOfMemory, "see the log of the node, and try again later"},
 	{client.ErrNodeError, "see the log of the node"},
 	{client.ErrRejected, "is the client's name:key in etc/credentials of the node, and were these reloaded? do the clocks agree?"},

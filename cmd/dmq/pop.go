@@ -23,7 +23,9 @@ With several nodes it asks one after the other, until one has a record.
 
 The exit status is 3 if the channel became empty on all nodes before --count
 records were popped. A channel with consumers, now or earlier, can't be popped
-from.
+from: over neo that is an error, status 1. A legacy node says the same of it as
+of an empty channel that it does not know, after a restart for example: status
+3, and a hint.
 
 A node forgets a record when it has sent it, so nothing is popped if standard
 output is closed, or is a full disk or a pipe that nobody reads any more. If it
@@ -66,6 +68,10 @@ func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count i
 		record, err := dmq.Pop(longer, channel)
 		switch {
 		case isEmpty(err) && count == 0:
+			return nil
+		case errors.Is(err, legacy.ErrNoSuchChannelOrSubscribed) && count == 0:
+			text, hint := explain(err)
+			t.say("%s: %s", text, hint)
 			return nil
 		case err != nil:
 			return err
