@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
@@ -21,6 +23,9 @@ type tool struct {
 	settings
 	stdin          io.Reader
 	stdout, stderr io.Writer
+
+	telling sync.Mutex // guards stderr and bar
+	bar     *progressbar.ProgressBar
 }
 
 // run executes one command line and returns its exit status. The end of ctx interrupts
@@ -117,8 +122,13 @@ func (t *tool) connect(cmd *cobra.Command) (queue.Queue, error) {
 	if err != nil {
 		return nil, &usageError{cmd.CommandPath(), err}
 	}
+	return t.connectTo(cmd.Context(), options)
+}
+
+func (t *tool) connectTo(ctx context.Context, options queue.Options) (queue.Queue, error) {
+	defer t.waiting("for connections to %s", strings.Join(options.Nodes, ", "))()
 	options.Logger = t.logger()
-	return queue.Connect(cmd.Context(), options)
+	return queue.Connect(ctx, options)
 }
 
 // say tells a person something, or with --json whoever reads standard error, where all is
@@ -130,6 +140,11 @@ func (t *tool) say(format string, args ...any) {
 }
 
 func (t *tool) tell(text string) error {
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	if t.bar != nil {
+		eraseLine(t.stderr)
+	}
 	if !t.json {
 		_, err := fmt.Fprintf(t.stderr, "dmq: %s\n", text)
 		return err
@@ -237,6 +252,7 @@ func channelList(argument string) []string { return strings.Split(argument, ",")
 func (t *tool) outlasting(ctx context.Context) (longer context.Context, release context.CancelFunc) {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
+		defer t.waiting("up to %v for the answers to what was sent; another Ctrl-C ends without them", t.timeout)()
 		select {
 		case <-longer.Done():
 		case <-time.After(t.timeout):

@@ -142,6 +142,9 @@ func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opt
 	if again > 0 && t.protocol == string(queue.Neo) {
 		t.say("of the records printed, the last %d come again: their batch has more", again)
 	}
+	if errors.Is(err, context.Canceled) && printed < opts.count {
+		t.say("records printed: %d", printed)
+	}
 	switch {
 	case err != nil && (printed == 0 || printed < opts.count || !errors.Is(err, context.Canceled)):
 		if opts.count == 0 {
@@ -159,7 +162,9 @@ func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opt
 // all but the first case everything that was received is handled and acknowledged.
 func (t *tool) each(ctx context.Context, consumer queue.Consumer, end ending, handle func(queue.Record) (more bool, err error)) error {
 	defer context.AfterFunc(ctx, consumer.Stop)()
+	over := t.waiting("until the nodes begin to send")
 	consumer.Await(ctx)
+	over()
 	patience := end.idle
 	if end.follow {
 		patience = math.MaxInt64

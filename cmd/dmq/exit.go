@@ -67,6 +67,7 @@ var statuses = []struct {
 	{queue.ErrNeedsNeo, exitUsage},
 	{client.ErrUncertain, exitUncertain},
 	{legacy.ErrUncertain, exitUncertain},
+	{errNoEnd, exitUncertain},
 	{errTooFew, exitNoRecord},
 	{client.ErrEmpty, exitNoRecord},
 	{legacy.ErrEmpty, exitNoRecord},
@@ -149,6 +150,7 @@ var hints = []struct {
 	hint string
 }{
 	{legacy.ErrUncertain, "a node may have done it or not; look before doing it again"},
+	{errNoEnd, "a node may have stored what is not confirmed; look before doing it again"},
 	{client.ErrUncertain, "a node may have done it or not; look before doing it again"},
 	{client.ErrHasSubscribers, "it has or had consumers: use 'dmq consume'"},
 	{legacy.ErrNoSuchChannelOrSubscribed, "it has no records, or it has consumers, then use 'dmq consume'; over neo a node tells which"},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -59,6 +60,7 @@ type pinged struct {
 func (t *tool) ping(ctx context.Context, options queue.Options, count int) error {
 	results := make([]ping.Result, len(options.Nodes))
 	errs := make([]error, len(options.Nodes))
+	over := t.waiting("for the answers of %s", strings.Join(options.Nodes, ", "))
 	var group sync.WaitGroup
 	for i, node := range options.Nodes {
 		group.Go(func() {
@@ -72,6 +74,7 @@ func (t *tool) ping(ctx context.Context, options queue.Options, count int) error
 		})
 	}
 	group.Wait()
+	over()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

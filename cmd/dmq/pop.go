@@ -60,12 +60,15 @@ func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count i
 	defer release()
 	for popped := 0; count == 0 || popped < count; popped++ {
 		if ctx.Err() != nil {
+			t.say("records popped: %d", popped)
 			return ctx.Err()
 		}
 		if err := checkOutput(t.stdout); err != nil {
 			return fmt.Errorf("%w; records popped: %d", err, popped)
 		}
+		over := t.waiting("for the answer of a node")
 		record, err := dmq.Pop(longer, channel)
+		over()
 		switch {
 		case isEmpty(err) && count == 0:
 			return nil
@@ -73,6 +76,8 @@ func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count i
 			text, hint := explain(err)
 			t.say("%s: %s", text, hint)
 			return nil
+		case err != nil && popped > 0:
+			return fmt.Errorf("%w; records popped before: %d", err, popped)
 		case err != nil:
 			return err
 		}

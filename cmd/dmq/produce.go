@@ -74,7 +74,7 @@ type readRecords func(ctx context.Context, in io.Reader, take func(record []byte
 func (t *tool) produce(ctx context.Context, dmq queue.Queue, channels, files []string, read readRecords) error {
 	longer, release := t.outlasting(ctx)
 	defer release()
-	producer, err := dmq.Produce(longer, channels...)
+	producer, err := t.producer(longer, dmq, channels...)
 	if err != nil {
 		return err
 	}
@@ -87,11 +87,14 @@ func (t *tool) produce(ctx context.Context, dmq queue.Queue, channels, files []s
 			break
 		}
 	}
-	if unconfirmed := producer.Close(longer); unconfirmed != nil {
+	unconfirmed := producer.Close(longer)
+	if unconfirmed != nil {
+		err = unconfirmed // with what failed before
 		if done.Stored > 0 {
-			return &partlyError{unconfirmed}
+			err = &partlyError{err}
 		}
-		return unconfirmed
+		stored := producer.State().Stored
+		done.Stored, done.Unconfirmed = stored, done.Stored-stored
 	}
 	return errors.Join(err, t.report(done, done.words("stored")))
 }
