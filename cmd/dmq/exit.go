@@ -62,6 +62,7 @@ var statuses = []struct {
 }{
 	{errSomeMissing, exitError},
 	{errUnchecked, exitUsage},
+	{errNoDataDir, exitUsage},
 	{client.ErrBadName, exitUsage},
 	{legacy.ErrBadChannelName, exitUsage},
 	{queue.ErrNeedsNeo, exitUsage},
