@@ -27,6 +27,7 @@ type Plan struct {
 	Unneeded []File // files that nobody needs, to be deleted
 	Aside    []File // damaged ones, to be set aside
 	Findings []dformat.Finding
+	Refusals []*Refusal // why there must not be a start
 
 	lastFile uint64 // the largest number of a ring file
 	storages map[string]bool
@@ -38,6 +39,38 @@ type Chain struct {
 	catalogue.Queue
 	Files  []ring.Head
 	Relink bool // they do not tell that order themselves
+}
+
+// Refusal is why a node does not start with a directory before an operator has decided something.
+type Refusal struct {
+	Storage string
+	File    string // its path
+	Problem string
+	Remedy  string
+}
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("storage %s: %s: %s. %s", r.Storage, r.Problem, r.File, r.Remedy)
+}
+
+// Refused is why there must not be a start, or nil.
+func (p *Plan) Refused() error {
+	var all []error
+	for _, r := range p.Refusals {
+		all = append(all, r)
+	}
+	return errors.Join(all...)
+}
+
+// Space is the bytes of disk space that copies of what comes from the original need.
+func (p *Plan) Space() (need uint64) {
+	for _, q := range p.Original.Queues {
+		need += q.Dump.Bytes + q.Overflow.Bytes
+	}
+	if need > 0 {
+		need += uint64(len(p.Original.Queues)) * 64 << 10
+	}
+	return need
 }
 
 // File is a file in one of the two directories.
@@ -61,7 +94,7 @@ type planner struct {
 }
 
 // MakePlan reads a data directory, and that of the ring files. An error says why a node could not
-// start, and what to do about it.
+// start, and what to do about it; so does Refused, but then the plan tells what else is there.
 func MakePlan(dir, rings disk.Dir) (*Plan, error) {
 	p := &planner{
 		dir: dir, rings: rings,
@@ -272,11 +305,7 @@ func (p *planner) chains() error {
 		if err := p.note(q.Name); err != nil {
 			return err
 		}
-		chain, err := p.chain(q, of[q.Number])
-		if err != nil {
-			return err
-		}
-		p.Queues = append(p.Queues, chain)
+		p.Queues = append(p.Queues, p.chain(q, of[q.Number]))
 	}
 	return nil
 }
@@ -295,7 +324,7 @@ func (p *planner) note(name string) error {
 	return nil
 }
 
-func (p *planner) chain(q catalogue.Queue, files []ring.Head) (Chain, error) {
+func (p *planner) chain(q catalogue.Queue, files []ring.Head) Chain {
 	c := Chain{Queue: q, Relink: p.Fresh && len(files) > 0}
 	slices.SortFunc(files, func(a, b ring.Head) int {
 		if a.Kind != b.Kind {
@@ -305,15 +334,13 @@ func (p *planner) chain(q catalogue.Queue, files []ring.Head) (Chain, error) {
 	})
 	if c.Relink {
 		c.Files = files
-		return c, nil
+		return c
 	}
 	for l := q.First; l != (ring.Link{}); {
 		i := slices.IndexFunc(files, func(h ring.Head) bool { return h.Link == l })
 		if i < 0 {
 			c.Relink = true
-			if err := p.missing(q, l); err != nil {
-				return c, err
-			}
+			p.missing(q, l)
 			break
 		}
 		c.Files = append(c.Files, files[i])
@@ -329,12 +356,11 @@ func (p *planner) chain(q catalogue.Queue, files []ring.Head) (Chain, error) {
 			c.Files = append(c.Files, h)
 		}
 	}
-	return c, nil
+	return c
 }
 
 // missing decides what to do about a file of a queue that is not there.
-func (p *planner) missing(q catalogue.Queue, l ring.Link) error {
-	file := p.dirOf(l).Path(l.FileName())
+func (p *planner) missing(q catalogue.Queue, l ring.Link) {
 	switch {
 	case p.blank[l]:
 		p.find(dformat.Warning, q.Name, l.FileName(), "it is empty", "the records that it had are given up", "")
@@ -343,11 +369,10 @@ func (p *planner) missing(q catalogue.Queue, l ring.Link) error {
 		p.find(dformat.Warning, q.Name, l.FileName(), "it is gone, as it was in memory",
 			"the records that it had are lost, if it had any", "")
 	default:
-		return fmt.Errorf("storage %s: a file that its records are in is missing: %s. Are the data directory and [Storage] ring_dir "+
-			"what they were, and mounted? If the file is lost for good, make an empty one of that name: then the node starts without these records",
-			q.Name, file)
+		p.Refusals = append(p.Refusals, &Refusal{q.Name, p.dirOf(l).Path(l.FileName()), "a file that its records are in is missing",
+			"Are the data directory and [Storage] ring_dir what they were, and mounted? If the file is lost for good, make an empty one " +
+				"of that name: then the node starts without these records"})
 	}
-	return nil
 }
 
 // readOriginal reads what is there in the formats of the original, except for what a clean stop or

@@ -56,6 +56,9 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	if err := plan.Refused(); err != nil {
+		return nil, errors.Join(err, plan.Original.Close(), lock.Close())
+	}
 	st := &store{options: options, log: options.Logs("dmqnode.storage"), lock: lock}
 	st.dir = disk.WithFloor(dir, options.MinFree)
 	st.rings = st.dir
@@ -116,15 +119,10 @@ func (l *start) apply() (err error) {
 
 // checkSpace makes sure that there is room for copies of what comes from the original.
 func (l *start) checkSpace() error {
-	var need, count uint64
-	for _, q := range l.Original.Queues {
-		need += q.Dump.Bytes + q.Overflow.Bytes
-		count++
-	}
+	need := l.Space()
 	if need == 0 {
 		return nil
 	}
-	need += count * 64 << 10
 	free, err := l.st.dir.Free()
 	if err != nil || free >= need+l.st.options.MinFree {
 		return nil // if it can't be told, writing will
