@@ -79,6 +79,7 @@ func (c *stop) keep() (err error) {
 
 // persist puts the records of rings in memory into files.
 func (s *Storage) persist() error {
+	changed := false
 	for i, p := range s.parts {
 		if p.InFile() || p.Records() == 0 {
 			continue
@@ -90,8 +91,11 @@ func (s *Storage) persist() error {
 				zap.Int("records", records), zap.Int("bytes", bytes), zap.Error(err))
 			return fmt.Errorf("storage %s: %w", s.name, err)
 		}
-		s.parts[i] = file
+		s.parts[i], changed = file, true
 		s.channel.store.remove(p.Ring)
+	}
+	if !changed {
+		return nil // which needs no disk space
 	}
 	return s.relink()
 }

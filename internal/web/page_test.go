@@ -12,7 +12,7 @@ import (
 // sampled returns a page of sources, after some samples.
 func sampled(t *testing.T, ringSize uint64, channels ...string) (*statusPage, *sampler) {
 	t.Helper()
-	sources := newSources(ringSize)
+	sources := newSources(t, ringSize)
 	s := &sampler{sources: sources, queues: make(map[queueKey]*trend)}
 	s.sample()
 	for _, c := range channels {
@@ -69,7 +69,7 @@ func TestPageShowsTheFigures(t *testing.T) {
 	if _, err := c.Subscribe("reports"); err != nil {
 		t.Fatal(err)
 	}
-	c.Unlock()
+	c.Commit()
 	s.sample()
 	text := render(t, p.view())
 	for _, want := range []string{

@@ -81,7 +81,7 @@ var scenarios = []scenario{
 			x := b.push(1, "x")
 			return b.dir(line("a", 2, 2, x, 5000))
 		},
-		contents: map[string][]string{"a": {"x"}}, warnings: []string{"1 record of 1 bytes at offsets 8 to 8, not 2 of 2"},
+		contents: map[string][]string{"a": {"x"}}, warnings: []string{"1 records of 1 bytes at offsets 8 to 8, not 2 of 2"},
 	}, {
 		name: "S5: first is no record",
 		make: func() *testDir {
@@ -124,7 +124,7 @@ var scenarios = []scenario{
 			return b.dir(line("a", 2, 2, x, y))
 		},
 		contents: map[string][]string{"a": {"x", "y"}},
-		infos:    []string{"id 2, 1 record of 7 bytes", "id 9, 1 records of 7 bytes"},
+		infos:    []string{"id 2, 1 record of 7 bytes", "id 9, 1 record of 7 bytes"},
 	}, {
 		name: "§3.12 case 1: a storage that was drained and used again",
 		make: func() *testDir {
@@ -298,7 +298,7 @@ var scenarios = []scenario{
 			return b.killed(line("a", 2, 2, x, y))
 		},
 		contents: map[string][]string{"a": {"x", "y"}}, warnings: []string{"was written before"},
-		infos: []string{"id 2, 1 record of 8 bytes", "id 3, 1 records of 8 bytes"},
+		infos: []string{"id 2, 1 record of 8 bytes", "id 3, 1 record of 8 bytes"},
 	}, {
 		name: "an older index: what has been pushed to a storage since doesn't change that",
 		make: func() *testDir {
