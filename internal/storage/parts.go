@@ -170,7 +170,7 @@ func (s *Storage) setNext(before *part, number uint64, next ring.Link) error {
 	if err := st.catalogue.SetFirst(number, next); err != nil {
 		return err
 	}
-	st.fillCatalogue()
+	st.careForCatalogue()
 	return nil
 }
 

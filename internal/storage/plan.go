@@ -62,15 +62,19 @@ func (p *Plan) Refused() error {
 	return errors.Join(all...)
 }
 
-// Space is the bytes of disk space that copies of what comes from the original need.
-func (p *Plan) Space() (need uint64) {
+// Space is the bytes of disk space that copies of what comes from the original need, in the data
+// directory and in that of the rings.
+func (p *Plan) Space() (dir, rings uint64) {
+	const perFile = 64 << 10
 	for _, q := range p.Original.Queues {
-		need += q.Dump.Bytes + q.Overflow.Bytes
+		if q.Dump.Records > 0 {
+			rings += q.Dump.Bytes + perFile
+		}
+		if q.Overflow.Records > 0 {
+			dir += q.Overflow.Bytes + perFile
+		}
 	}
-	if need > 0 {
-		need += uint64(len(p.Original.Queues)) * 64 << 10
-	}
-	return need
+	return dir, rings
 }
 
 // File is a file in one of the two directories.
@@ -266,6 +270,9 @@ var errWhose = errors.New("there is no " + catalogue.FileName + ", and the ring 
 func (p *planner) rebuild() error {
 	c := p.Catalogue
 	if c.Damage == nil || c.Instance == 0 {
+		if c.Instance == 0 {
+			c.Instance = catalogue.NewInstance()
+		}
 		instances := make(map[uint64]bool)
 		for l, h := range p.heads {
 			if h.Held > 0 && (p.rings == p.dir || l.Kind == ring.Spill) {
@@ -396,6 +403,10 @@ func (p *planner) readOriginal() error {
 		}
 	}
 	if p.Original, err = dformat.Read(hiding{p.dir, hidden}); err != nil {
+		if unreadable := (*fs.PathError)(nil); errors.As(err, &unreadable) {
+			return fmt.Errorf("%w. No file has been changed. Let the node read this one; "+
+				"or move it out of the directory: without its records the node can start", err)
+		}
 		return err
 	}
 	for _, q := range slices.Clone(p.Original.Queues) {

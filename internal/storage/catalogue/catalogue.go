@@ -81,7 +81,7 @@ const (
 
 // Content is what a catalogue says.
 type Content struct {
-	Instance uint64 // a random number that ring files refer to
+	Instance uint64 // a random number that ring files refer to; 0 if it could not be read
 	Phase    Phase
 	Next     uint64 // number of the next queue
 	Queues   map[uint64]Queue
@@ -102,8 +102,11 @@ func (c *Content) Sorted() []Queue {
 
 // New returns the content of a directory that no node has used.
 func New() *Content {
-	return &Content{Instance: rand.Uint64() | 1, Next: 1, Queues: make(map[uint64]Queue), end: headSize}
+	return &Content{Instance: NewInstance(), Next: 1, Queues: make(map[uint64]Queue), end: headSize}
 }
+
+// NewInstance returns a number that no other directory has.
+func NewInstance() uint64 { return rand.Uint64() | 1 }
 
 // Read returns what the catalogue in a directory says, and changes nothing. If there is none,
 // the error is that of opening the file.
@@ -125,6 +128,7 @@ func Read(dir disk.Dir) (*Content, error) {
 		return nil, err
 	}
 	c := New()
+	c.Instance = 0
 	c.Damage = c.parse(b)
 	if c.Damage != nil {
 		c.Damage = fmt.Errorf("%s is damaged: %w", dir.Path(FileName), c.Damage)
@@ -181,17 +185,20 @@ type File struct {
 	content Content
 	mapping disk.Mapping
 	file    disk.File
-	filled  int64 // bytes of the file
+	filled  int64    // bytes of the file
+	anew    bool     // it is being written anew
+	since   [][]byte // entries that have come meanwhile
 }
 
 // Create makes a catalogue that says what c does. It takes the place of one that is there.
 func Create(dir disk.Dir, c *Content) (*File, error) {
 	f := &File{dir: dir, content: *c}
 	f.content.Queues = maps.Clone(c.Queues)
-	if err := f.write(); err != nil {
-		return nil, err
+	new, err := f.write(&f.content)
+	if err == nil {
+		err = f.replace(new)
 	}
-	return f, nil
+	return f, err
 }
 
 // Open opens the catalogue that c was read from.
@@ -211,42 +218,45 @@ func Open(dir disk.Dir, c *Content) (*File, error) {
 	return f, nil
 }
 
-// write makes the file anew (with mu held).
-func (f *File) write() (err error) {
-	image := f.content.image()
-	if len(image)+8 > mapSize {
-		return fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
+// write makes a new file that says what it is given.
+func (f *File) write(c *Content) (new *File, err error) {
+	image := c.image()
+	filled := (int64(len(image))+fillSize-1)/fillSize*fillSize + 2*fillSize
+	if filled > mapSize {
+		return nil, fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
 	}
-	filled := (int64(len(image))+8+fillSize-1)/fillSize*fillSize + fillSize
 	if err := disk.RemoveIfThere(f.dir, NewFileName); err != nil {
-		return err
+		return nil, err
 	}
 	file, err := f.dir.Create(NewFileName)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var m disk.Mapping
+	new = &File{dir: f.dir, content: *c, file: file, filled: filled}
+	new.content.end = int64(len(image))
 	if _, err = file.WriteAt(append(image, make([]byte, filled-int64(len(image)))...), 0); err == nil {
 		err = file.Sync()
 	}
 	if err == nil {
-		m, err = file.Map(mapSize)
-	}
-	if err == nil {
-		if err = f.dir.Rename(NewFileName, FileName); err != nil {
-			m.Close()
-		}
+		new.mapping, err = file.Map(mapSize)
 	}
 	if err != nil {
-		return errors.Join(err, file.Close(), f.dir.Remove(NewFileName))
+		return nil, errors.Join(err, file.Close(), f.dir.Remove(NewFileName))
 	}
-	if f.mapping != nil {
-		f.mapping.Close()
-		f.file.Close()
+	return new, nil
+}
+
+// replace makes new the file (with mu held).
+func (f *File) replace(new *File) error {
+	if err := f.dir.Rename(NewFileName, FileName); err != nil {
+		return errors.Join(err, new.mapping.Close(), new.file.Close(), f.dir.Remove(NewFileName))
 	}
-	f.mapping, f.file, f.filled = m, file, filled
-	f.content.end = int64(len(image))
-	return nil
+	old, oldFile := f.mapping, f.file
+	f.mapping, f.file, f.filled, f.content.end = new.mapping, new.file, new.filled, new.content.end
+	if old == nil {
+		return nil
+	}
+	return errors.Join(old.Close(), oldFile.Close())
 }
 
 // image is the bytes of a file that says what c does, without the zeros.
@@ -335,25 +345,25 @@ func (f *File) SetPhase(p Phase) error {
 
 // append stores an entry (with mu held). If there is no disk space for it, nothing is changed.
 func (f *File) append(payload []byte) error {
-	if f.content.end > 1<<20 && f.content.end > 3*f.size() {
-		if err := f.write(); err != nil {
-			return err
-		}
-	}
 	end := f.content.end + 8 + padded(int64(len(payload)))
 	if err := f.fill(end + 8); err != nil {
 		return err
 	}
+	f.store(payload)
+	if f.anew {
+		f.since = append(f.since, payload)
+	}
+	return f.content.apply(payload)
+}
+
+// store stores an entry where there are zeros.
+func (f *File) store(payload []byte) {
 	b := f.mapping.Bytes()[f.content.end:]
 	copy(b[8:], payload)
 	first := uint64(len(payload)) | uint64(checksum(payload))<<32
 	atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), first)
-	f.content.end = end
-	return f.content.apply(payload)
+	f.content.end += 8 + padded(int64(len(payload)))
 }
-
-// size is about how large the file would be if it were written anew.
-func (f *File) size() int64 { return headSize + 64*int64(len(f.content.Queues)) }
 
 // fill makes sure that there are zeros up to that offset.
 func (f *File) fill(end int64) error {
@@ -371,21 +381,52 @@ func (f *File) fill(end int64) error {
 	return nil
 }
 
-// FillAhead makes sure that the next entries find their space.
-func (f *File) FillAhead() error {
+// NeedsCare reports whether Care has something to do.
+func (f *File) NeedsCare() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mapping == nil {
-		return nil
-	}
-	return f.fill(f.content.end + fillSize/2)
+	return f.content.end+fillSize/2 > f.filled || f.tooLong()
 }
 
-// NeedsFill reports whether FillAhead has something to do.
-func (f *File) NeedsFill() bool {
+// tooLong reports whether the log is much longer than what it says (with mu held).
+func (f *File) tooLong() bool {
+	return f.content.end > 1<<20 && f.content.end > 3*(headSize+64*int64(len(f.content.Queues)))
+}
+
+// Care makes sure that the next entries find their disk space, and writes a log anew that has
+// grown too long. Others use the file meanwhile.
+func (f *File) Care() error {
+	f.mu.Lock()
+	if f.mapping == nil || f.anew {
+		f.mu.Unlock()
+		return nil
+	}
+	if !f.tooLong() {
+		defer f.mu.Unlock()
+		return f.fill(f.content.end + fillSize/2)
+	}
+	c := f.content
+	c.Queues = maps.Clone(c.Queues)
+	f.anew, f.since = true, nil
+	f.mu.Unlock()
+
+	new, err := f.write(&c)
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.content.end+fillSize/2 > f.filled
+	f.anew = false
+	if err != nil {
+		return err
+	}
+	for _, payload := range f.since {
+		if err := new.fill(new.content.end + 16 + padded(int64(len(payload)))); err != nil {
+			return errors.Join(err, new.mapping.Close(), new.file.Close(), f.dir.Remove(NewFileName))
+		}
+		new.store(payload)
+	}
+	f.since = nil
+	putWord(new.mapping.Bytes(), phaseAt, uint64(f.content.Phase))
+	return f.replace(new)
 }
 
 // Sync makes what it says durable. Nobody waits for that but the caller.

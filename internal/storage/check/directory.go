@@ -98,11 +98,7 @@ func (c *checker) check() {
 		return
 	}
 	defer plan.Original.Close()
-	if free, err := c.dir.Free(); err == nil && free < plan.Space() {
-		c.fault(Fault{File: c.dir.Path(""), Problem: fmt.Sprintf("%d bytes of disk space are free, and the next start needs %d", free, plan.Space()),
-			Meaning: "it copies the records of dumps and overflow into ring files, and fails without changing anything",
-			Remedy:  "make room"})
-	}
+	c.checkSpace(plan)
 	for _, chain := range plan.Queues {
 		s := c.add(chain.Name)
 		for _, h := range chain.Files {
@@ -128,6 +124,20 @@ func (c *checker) check() {
 		c.finding(f, "nothing for this node. For an original one, start and stop this node first")
 	}
 	c.others(plan)
+}
+
+// checkSpace finds out whether the next start has room for copies.
+func (c *checker) checkSpace(plan *storage.Plan) {
+	inDir, inRings := plan.Space()
+	needs := map[disk.Dir]uint64{c.dir: inDir}
+	needs[c.rings] += inRings
+	for dir, need := range needs {
+		if free, err := dir.Free(); err == nil && free < need {
+			c.fault(Fault{File: dir.Path(""), Problem: fmt.Sprintf("%d bytes of disk space are free, and the next start needs %d", free, need),
+				Meaning: "it copies the records of dumps and overflow into ring files: it fails, and changes nothing",
+				Remedy:  "make room"})
+		}
+	}
 }
 
 // unplanned reports that there is no plan: a file can't be read, or there is something that no
