@@ -225,6 +225,9 @@ func (r *Ring) Take(enough, maxRecords int) (run []byte, records int, err error)
 // nextWaiting returns the bytes from the next waiting record on, as far as records lie
 // there one behind another.
 func (r *Ring) nextWaiting() []byte {
+	if r.next == r.write && r.held > r.waiting {
+		return nil // a damaged length has taken in records
+	}
 	end := r.gap
 	if r.next < r.write {
 		end = r.write
@@ -234,10 +237,11 @@ func (r *Ring) nextWaiting() []byte {
 
 func (r *Ring) taken(size, records int) {
 	end := r.next + len(r.nextWaiting())
+	rear := r.next >= r.write
 	r.next += size
 	r.waiting -= records
 	r.suspect = max(0, r.suspect-records)
-	if r.waiting > 0 && r.next == end {
+	if r.waiting > 0 && r.next == end && rear {
 		r.next = 0
 	}
 }
