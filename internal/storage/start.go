@@ -56,6 +56,9 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	if err := plan.Refused(); err != nil {
+		return nil, errors.Join(err, plan.Original.Close(), lock.Close())
+	}
 	st := &store{options: options, log: options.Logs("dmqnode.storage"), lock: lock}
 	st.dir = disk.WithFloor(dir, options.MinFree)
 	st.rings = st.dir
@@ -116,17 +119,13 @@ func (l *start) apply() (err error) {
 
 // checkSpace makes sure that there is room for copies of what comes from the original.
 func (l *start) checkSpace() error {
-	const perFile = 64 << 10
-	needs := make(map[*disk.Floor]uint64)
-	for _, q := range l.Original.Queues {
-		if q.Dump.Records > 0 {
-			needs[l.st.rings] += q.Dump.Bytes + perFile
-		}
-		if q.Overflow.Records > 0 {
-			needs[l.st.dir] += q.Overflow.Bytes + perFile
-		}
-	}
+	inDir, inRings := l.Space()
+	needs := map[*disk.Floor]uint64{l.st.dir: inDir}
+	needs[l.st.rings] += inRings
 	for dir, need := range needs {
+		if need == 0 {
+			continue
+		}
 		free, err := dir.Free()
 		if err != nil || free >= need+l.st.options.MinFree {
 			continue // if it can't be told, writing will
