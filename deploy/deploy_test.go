@@ -4,16 +4,29 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gopkg.in/ini.v1"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 )
+
+// TestMain gives scripts signals that are not ignored: a shell cannot trap one that is, which it
+// inherits from nohup, for example. One that this process handles is not.
+func TestMain(m *testing.M) {
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // What operators and scripts rely on (operations spec §11.3).
 func TestSystemdUnits(t *testing.T) {
@@ -79,7 +92,7 @@ func TestUpstartJobs(t *testing.T) {
 func TestShellSyntax(t *testing.T) {
 	scripts := make(map[string]string)
 	for _, file := range []string{"check", "debian/postinst", "debian/common.postinst", "debian/common.prerm",
-		"debian/common.postrm", "debian/stage", "docker/image-root"} {
+		"debian/common.postrm", "debian/stage", "docker/image-root", "sysv/dmq"} {
 		scripts[file] = read(t, file)
 	}
 	for file, block := range map[string]string{
