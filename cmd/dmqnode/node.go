@@ -141,7 +141,23 @@ func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legac
 		Traffic:           n.traffic,
 		Logged:            logs.Counts,
 		Logs:              logs.Logger,
+		MemoryRing:        memoryRing(cfg),
 	}
+}
+
+// memoryRing is the size of a ring if rings take memory that the kernel cannot take back: all but
+// those in files on a disk.
+func memoryRing(cfg *config.Config) uint64 {
+	dir := cfg.Server.DataDir
+	if cfg.Storage.RingDir != "" {
+		dir = cfg.Storage.RingDir
+	}
+	var files unix.Statfs_t
+	onTmpfs := unix.Statfs(dir, &files) == nil && files.Type == unix.TMPFS_MAGIC
+	if cfg.Storage.Ring == config.RingMemory || onTmpfs {
+		return cfg.Server.ChannelSizeLimit
+	}
+	return 0
 }
 
 // read returns the figures of the node. Those of the process are zero if they cannot be read.
@@ -205,7 +221,7 @@ func loopCount(cfg *config.Config) int {
 	case cfg.Server.CPU >= 0:
 		return 1
 	}
-	return max(1, runtime.NumCPU()-1)
+	return max(1, runtime.GOMAXPROCS(0)-1) // which follows the CPU limit of a control group, too
 }
 
 func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, error) {

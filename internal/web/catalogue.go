@@ -25,6 +25,8 @@ var (
 			func(r *stats.Reading) float64 { return r.Process.System.Seconds() }),
 		node.gauge("machine_memory_bytes", "Memory of the machine; 0 if it is not known.",
 			func(r *stats.Reading) float64 { return float64(r.Process.Machine) }),
+		node.gauge("memory_limit_bytes", "Memory that the node may use: the limit of its control group, or the memory of the machine; 0 if it is not known.",
+			func(r *stats.Reading) float64 { return float64(r.Process.Limit) }),
 		node.counter("received_bytes_total", "Bytes received from clients of both protocols.",
 			func(r *stats.Reading) float64 { return float64(r.Received) }),
 		node.counter("sent_bytes_total", "Bytes sent to clients of both protocols.",
