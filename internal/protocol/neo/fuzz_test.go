@@ -198,7 +198,7 @@ func FuzzReplies(f *testing.F) {
 		}
 		if s, value, err := ParsePopReply(payload); err == nil && s == Popped {
 			within(t, payload, value)
-			same(t, payload, AppendPopped(nil, 1, value))
+			same(t, payload, append(AppendPoppedPrefix(nil, 1, len(value)), value...))
 		} else if err == nil {
 			same(t, payload, AppendPopStatus(nil, 1, s))
 		}
