@@ -57,6 +57,7 @@ func TestUnreadPopsCostNoMemory(t *testing.T) {
 		t.Fatalf("the node took all records for a client that reads none: %v", err)
 	}
 	wantGrowth(t, node, before, 16<<20)
+	popper.must(popper.SetReadBuffer(1 << 20))
 	for number := range count {
 		popper.wantStatus(legacyclient.Ok)
 		switch {
@@ -85,6 +86,7 @@ func TestConsumerThatStopsReadingCostsNoMemory(t *testing.T) {
 	consumer.wantArray(record(0, size))
 	roundTrips(t, node, "other", 5000)
 	wantGrowth(t, node, before, 6<<20)
+	consumer.must(consumer.SetReadBuffer(1 << 20))
 	for number := 1; number < count; number++ {
 		if got := consumer.number(size); got != number {
 			t.Fatalf("got record %d, want %d", got, number)
@@ -108,6 +110,7 @@ func TestUnreadRepliesCostNoMemory(t *testing.T) {
 	go func() { sent <- c.Send(requests) }()
 	roundTrips(t, node, "other", 2000)
 	wantGrowth(t, node, before, 4<<20)
+	c.must(c.SetReadBuffer(1 << 20)) // what was to be seen is seen
 	for range count {
 		c.wantStatus(legacyclient.NotSupported)
 	}

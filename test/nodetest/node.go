@@ -18,7 +18,7 @@ import (
 
 // Patience is how long the tests wait for anything that has to happen. It only decides
 // how fast a failure is reported.
-const Patience = 20 * time.Second
+const Patience = 2 * time.Minute
 
 // The lines of logger dmqnode.main that say where the node listens.
 var (
