@@ -18,8 +18,10 @@ import (
 )
 
 // TestMain gives scripts signals that are not ignored: a shell cannot trap one that is, which it
-// inherits from nohup, for example. One that this process handles is not.
+// inherits from nohup, for example. One that this process handles is not. Nor do scripts inherit
+// the umask.
 func TestMain(m *testing.M) {
+	syscall.Umask(0o022)
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
