@@ -42,14 +42,14 @@ func (s *Sockets) Take(name string, port uint16) (fd int, bound netip.AddrPort, 
 
 // Rest is an error if sockets are left that nobody has taken: their clients would wait for ever.
 func (s *Sockets) Rest() error {
-	for _, file := range s.files {
-		address, err := boundTo(file)
-		if err != nil {
-			return err
-		}
-		return fmt.Errorf("the service manager hands over a socket for port %d, which is neither [Server] port nor neoport: correct ListenStream= of its socket unit", address.Port())
+	if len(s.files) == 0 {
+		return nil
 	}
-	return nil
+	address, err := boundTo(s.files[0])
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("the service manager hands over a socket for port %d, which is neither [Server] port nor neoport: correct ListenStream= of its socket unit", address.Port())
 }
 
 // Close closes those that nobody has taken.
