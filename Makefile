@@ -48,9 +48,12 @@ instance:
 	@test -e $(INSTANCE)/etc/credentials || \
 		install -m 600 etc/credentials.example $(INSTANCE)/etc/credentials
 
+# Most tests wait for a node more than they compute, so more of them run at once than there are CPUs.
+PARALLEL := 8
+
 test: ## run all tests
 	go vet ./...
-	go test ./...
+	go test -vet off -parallel $(PARALLEL) ./...
 
 race: ## run the tests, but for the slow ones, with the race detector
 	go test -race -short ./...
