@@ -131,10 +131,9 @@ func TestKubernetesConfiguration(t *testing.T) {
 	if err := os.WriteFile(file, []byte(found[1]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var warnings strings.Builder
-	c, err := config.Load(file, nil, false, &warnings)
-	if err != nil || warnings.Len() > 0 {
-		t.Fatalf("got error %v, warnings %q", err, &warnings)
+	c, warnings, err := config.Load(file, nil, false)
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("got error %v, warnings %q", err, warnings)
 	}
 	for name, port := range map[string]uint16{"legacy": c.Server.Port, "neo": c.Server.NeoPort, "http": uint16(c.HTTP.Port)} {
 		for _, want := range []string{

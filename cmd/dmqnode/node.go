@@ -14,6 +14,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/control"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/credentials"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/instance"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request/legacy"
@@ -46,9 +47,6 @@ type server struct {
 // to them and to close their side.
 const closeTimeout = 250 * time.Millisecond
 
-// credentialsFile is where the keys of neo clients are, in the working directory.
-const credentialsFile = "etc/credentials"
-
 // startNode starts the node in the order in which a failure does the least harm: what can
 // be wrong with the outside world comes first, the records next, clients last. If it
 // fails, everything is as it was before.
@@ -61,9 +59,12 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 		}
 	}()
 	n.checkOpenFiles(cfg)
-	keys, err := credentials.Load(credentialsFile)
+	keys, err := credentials.Load(credentials.File)
 	if err != nil {
 		return n, fmt.Errorf("%w (the keys of neo clients: lines NAME:KEY, or none)", err)
+	}
+	if w := instance.CheckSecret(credentials.File); w != "" {
+		n.log.Warn(w)
 	}
 	collectd, err := stats.ConnectCollectd(cfg.Stats)
 	if err != nil {

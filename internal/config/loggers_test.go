@@ -54,7 +54,7 @@ func TestLoggers(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.rule, func(t *testing.T) {
-			c, err := Load(write(t, minimal+test.text), nil, false, nil)
+			c, _, err := Load(write(t, minimal+test.text), nil, false)
 			if err != nil || !reflect.DeepEqual(c.Log.Loggers, test.want) {
 				t.Errorf("%q: got %+v, error %v\nwant %+v", test.text, c, err, test.want)
 			}
@@ -73,7 +73,7 @@ func TestLevels(t *testing.T) {
 	}
 	for want, names := range tests {
 		for _, name := range names {
-			c, err := Load(write(t, minimal+"[LOG.Root]\nlevel = "+name), nil, false, nil)
+			c, _, err := Load(write(t, minimal+"[LOG.Root]\nlevel = "+name), nil, false)
 			if err != nil || c.Log.Loggers[0].Level != want {
 				t.Errorf("%s: got %+v, error %v, want %v", name, c, err, want)
 			}
@@ -90,7 +90,7 @@ func TestLayouts(t *testing.T) {
 	}
 	for want, names := range tests {
 		for _, name := range names {
-			c, err := Load(write(t, minimal+"[LOG.Root]\nfile_layout = "+name+"\nconsole_layout = "+name), nil, false, nil)
+			c, _, err := Load(write(t, minimal+"[LOG.Root]\nfile_layout = "+name+"\nconsole_layout = "+name), nil, false)
 			if err != nil || c.Log.Loggers[0].FileLayout != want || c.Log.Loggers[0].ConsoleLayout != want {
 				t.Errorf("%s: got %+v, error %v, want %v", name, c, err, want)
 			}
@@ -109,7 +109,7 @@ func TestRejectedLoggers(t *testing.T) {
 		{"[LOG.]\nlevel = info", "Invalid section [LOG.]"},
 	}
 	for _, test := range tests {
-		_, err := Load(write(t, minimal+test.text), nil, false, nil)
+		_, _, err := Load(write(t, minimal+test.text), nil, false)
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%q: got error %v, want %s…", test.text, err, test.want)
 		}

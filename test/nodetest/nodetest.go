@@ -169,7 +169,7 @@ func writeInstance(t testing.TB, dir string, s *setup) {
 		"etc/credentials": s.credentials,
 	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
