@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -76,7 +75,7 @@ func dataDirOf(instance string) (check string, ok bool) {
 		}
 		return shellWord(dir)
 	}
-	c, err := config.Load(file, nil, true, io.Discard)
+	c, _, err := config.Load(file, nil, true)
 	if err != nil { // which is no reason to tell nothing
 		return in("data"), true
 	}
