@@ -17,9 +17,8 @@ func newGenCredentials(t *tool) *cobra.Command {
 		Use:   "gen-credentials NAME",
 		Short: "Make a key for a client of the neo protocol",
 		Long: `Gen-credentials makes a new random key for the client NAME, and prints the line
-NAME:KEY that belongs into etc/credentials of each node. Tell a running node to
-read that file again by sending the line "update-credentials" to its control
-socket.
+NAME:KEY that belongs into etc/credentials of each node. 'dmq reload' makes a
+running node read that file again.
 
 With --file the same line is also written to a new file that only its owner can
 read, for --credentials of the client. A file that exists is not touched.
