@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -94,12 +93,6 @@ func (t *tool) watch(w *watching) (err error) {
 
 // livePatience is how long the live view waits for a node before it shows it as away.
 const livePatience = 2 * time.Second
-
-// canDraw tells whether the terminal is one that can be drawn on.
-func canDraw() bool {
-	kind := os.Getenv("TERM")
-	return kind != "" && kind != "dumb"
-}
 
 // printTop prints the state once, or until it is interrupted.
 func (t *tool) printTop(ctx context.Context, w watching) error {
