@@ -68,6 +68,7 @@ const (
 	groupRecords = "records"
 	groupStreams = "streams"
 	groupNodes   = "nodes"
+	groupLocal   = "local"
 )
 
 func newRoot(t *tool) *cobra.Command {
@@ -88,7 +89,8 @@ func newRoot(t *tool) *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupRecords, Title: "Single records and channels:"},
 		&cobra.Group{ID: groupStreams, Title: "Streams of records:"},
-		&cobra.Group{ID: groupNodes, Title: "Nodes:"})
+		&cobra.Group{ID: groupNodes, Title: "Nodes:"},
+		&cobra.Group{ID: groupLocal, Title: "On the machine of a node:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, command := range commands {
 			command.GroupID = group
@@ -97,7 +99,8 @@ func newRoot(t *tool) *cobra.Command {
 	}
 	add(groupRecords, newPush(t), newPop(t), newRemove(t))
 	add(groupStreams, newProduce(t), newConsume(t), newDrain(t), newLoad(t), newMirror(t))
-	add(groupNodes, newPing(t), newTop(t), newBench(t), newNewInstance(t), newGenCredentials(t), newReload(t), newControl(t), newCheck(t), newExtract(t))
+	add(groupNodes, newPing(t), newTop(t), newBench(t))
+	add(groupLocal, newNewInstance(t), newGenCredentials(t), newReload(t), newControl(t), newCheck(t), newExtract(t))
 	root.AddCommand(newMan())
 	return root
 }
