@@ -15,6 +15,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/ping"
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
@@ -131,7 +132,25 @@ func (t *tool) connect(cmd *cobra.Command) (queue.Queue, error) {
 func (t *tool) connectTo(ctx context.Context, options queue.Options) (queue.Queue, error) {
 	defer t.waiting("for connections to %s", strings.Join(options.Nodes, ", "))()
 	options.Logger = t.logger()
-	return queue.Connect(ctx, options)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if options.Protocol == queue.Neo {
+		defer time.AfterFunc(unusual, func() {
+			if allLegacy(ctx, options.Nodes) {
+				cancel(fmt.Errorf("%w: %s: %w", errUnreached, strings.Join(options.Nodes, ", "), ping.ErrLegacyPort))
+			}
+		}).Stop()
+	}
+	dmq, err := queue.Connect(ctx, options)
+	if errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx)
+	}
+	return dmq, err
+}
+
+// allLegacy tells whether what does not answer to neo are legacy ports.
+func allLegacy(ctx context.Context, nodes []string) bool {
+	return !slices.ContainsFunc(nodes, func(node string) bool { return !ping.IsLegacy(ctx, node) })
 }
 
 // say tells a person something, or with --json whoever reads standard error, where all is
