@@ -76,11 +76,13 @@ func TestProducerTellsThatItWaits(t *testing.T) {
 				p.Push(t.Context(), nil)
 			}
 			time.Sleep(min(tc.pause, 2*time.Second))
+			synctest.Wait()
 			if tc.pause > 2*time.Second && !strings.Contains(said.String(), tc.want) {
 				t.Errorf("%s: got %q after two seconds, want %q", tc.name, said.String(), tc.want)
 			}
 			time.Sleep(tc.pause)
 			p.Close(t.Context())
+			synctest.Wait()
 			want := ""
 			if tc.want != "" {
 				want = "dmq: " + tc.want + "\n"
@@ -102,6 +104,7 @@ func TestWaitingTells(t *testing.T) {
 		over()
 		defer tool.waiting("for %s", "two")()
 		time.Sleep(unusual + 1)
+		synctest.Wait()
 		if want := "dmq: waiting for two\n"; said.String() != want {
 			t.Errorf("got %q, want %q", said.String(), want)
 		}
