@@ -14,8 +14,8 @@ import (
 
 // dataFiles are the patterns of the files of a data directory, of this node and the original.
 var dataFiles = []string{
-	"*.rq", "*.rq-aside*", "overflow*.dat", "ofchannels*.csv", "storages.dat", "ring-*.dat",
-	"catalogue*", "*.ring", "*.spill",
+	"*.rq", "*.rq-aside*", "overflow*.dat", "ofchannels*.csv",
+	"catalogue*.dat", "ring-*.dat", "spill-*.dat", "storages.dat",
 }
 
 var errNoDataDir = errors.New("this is not the data directory of a node: it has none of its files")
