@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,8 +14,8 @@ import (
 
 // dataFiles are the patterns of the files of a data directory, of this node and the original.
 var dataFiles = []string{
-	"*.rq", "*.rq-aside*", "overflow*.dat", "ofchannels*.csv", "storages.dat", "ring-*.dat",
-	"catalogue*", "*.ring", "*.spill",
+	"*.rq", "*.rq-aside*", "overflow*.dat", "ofchannels*.csv",
+	"catalogue*.dat", "ring-*.dat", "spill-*.dat", "storages.dat",
 }
 
 var errNoDataDir = errors.New("this is not the data directory of a node: it has none of its files")
@@ -76,7 +75,7 @@ func dataDirOf(instance string) (check string, ok bool) {
 		}
 		return shellWord(dir)
 	}
-	c, err := config.Load(file, nil, true, io.Discard)
+	c, _, err := config.Load(file, nil, true)
 	if err != nil { // which is no reason to tell nothing
 		return in("data"), true
 	}
