@@ -299,7 +299,7 @@ func TestNeoHandshakeTimeout(t *testing.T) {
 	t.Parallel()
 	slow(t)
 	node := nodetest.Start(t,
-		nodetest.Set("Limits.handshake_timeout_ms", "1500"), nodetest.Set("Server.connection_limit", "7"))
+		nodetest.Set("Limits.handshake_timeout_ms", "1500"), nodetest.Set("Server.connection_limit", "7"), nodetest.Set("Limits.peer_connections", "0"))
 	authenticated := connect(t, node)
 	before := time.Now()
 	silent, version, half, nonced, almost := dialNeo(t, node), dialNeo(t, node), dialNeo(t, node), dialNeo(t, node), dialNeo(t, node)

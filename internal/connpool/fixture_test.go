@@ -46,7 +46,7 @@ func start(t *testing.T, outputBuffer int) *node {
 			n.sessions = append(n.sessions, s)
 			return s
 		},
-		Closed:       func(*listener.Loop) { n.gone++ },
+		Closed:       func(*listener.Loop, int) { n.gone++ },
 		OutputBuffer: outputBuffer,
 	})
 	loops.Start()

@@ -14,6 +14,8 @@ type output struct {
 	first    int    // the segment to send next
 	unsent   int    // bytes
 	sent     uint64 // bytes handed to the kernel since the connection was opened
+	owned    int    // bytes of the pooled buffers
+	memory   *Memory
 }
 
 type segment struct {
@@ -36,6 +38,7 @@ func (o *output) buffer(room int, pool *buffers) []byte {
 		}
 	}
 	owned := pool.get(max(room, replyBuffer))
+	o.own(cap(owned))
 	o.add(segment{bytes: owned, owned: owned})
 	return owned
 }
@@ -113,6 +116,7 @@ func (o *output) advance(n int, pool *buffers) {
 			return
 		}
 		n -= len(s.bytes)
+		o.own(-cap(s.owned))
 		pool.put(s.owned)
 		*s = segment{}
 		o.first++
@@ -125,6 +129,17 @@ func (o *output) drop(pool *buffers) {
 	for _, s := range o.segments[o.first:] {
 		pool.put(s.owned)
 	}
+	o.own(-o.owned)
 	clear(o.segments)
-	*o = output{segments: o.segments[:0], sent: o.sent}
+	*o = output{segments: o.segments[:0], sent: o.sent, memory: o.memory}
+}
+
+// own notes that so many bytes of buffers have come or gone. What every connection may have is
+// nobody's business.
+func (o *output) own(bytes int) {
+	before := max(0, o.owned-smallOutput)
+	o.owned += bytes
+	if difference := max(0, o.owned-smallOutput) - before; difference != 0 {
+		o.memory.output.Add(int64(difference))
+	}
 }

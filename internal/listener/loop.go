@@ -9,10 +9,11 @@
 //
 // One round of a loop is
 //
-//	wait for events ─▶ handlers of ready descriptors ─▶ posted tasks ─▶ due timers
+//	wait for events ─▶ handlers of ready descriptors ─▶ posted tasks ─▶ work put off ─▶ due timers
 //
 // so a record pushed by a handler reaches a consumer of the same loop at the end of the
-// round. Nothing in a round may block on the network.
+// round. Nothing in a round may block on the network, and who has much to do does a part of
+// it and puts off the rest (Next), which gives all others a turn in between.
 //
 // A Listener accepts on the first loop of a Group and hands each connection to the loop
 // that has fewest.
@@ -62,6 +63,10 @@ type Loop struct {
 	}
 	spare  []Task // the mailbox being worked off
 	asleep atomic.Bool
+
+	next, due []Task    // put off to the next round; to be done in this one
+	sharing   int       // how many want to be served in this round, about
+	now       time.Time // when it began
 }
 
 // slot is what a loop knows of a descriptor. The generation tells a late event of a
@@ -82,7 +87,7 @@ func newLoop(index int) (*Loop, error) {
 		unix.Close(epoll)
 		return nil, fmt.Errorf("event loop: eventfd: %w", err)
 	}
-	l := &Loop{index: index, epoll: epoll, wakeup: wakeup}
+	l := &Loop{index: index, epoll: epoll, wakeup: wakeup, now: time.Now()}
 	if err := l.Register(wakeup, unix.EPOLLIN, wakeupHandler{l}); err != nil {
 		l.close()
 		return nil, err
@@ -135,6 +140,16 @@ func (l *Loop) Post(t Task) {
 	}
 }
 
+// Next puts a task off to the end of the next round: those that become ready meanwhile come
+// first.
+func (l *Loop) Next(t Task) { l.next = append(l.next, t) }
+
+// Sharing is about how many handlers and tasks want to be served in this round, at least 1.
+func (l *Loop) Sharing() int { return max(1, l.sharing) }
+
+// Now is the time at which this round began.
+func (l *Loop) Now() time.Time { return l.now }
+
 // After makes the loop run a task once, a duration from now, unless the timer is
 // stopped before.
 func (l *Loop) After(d time.Duration, t Task) *Timer { return l.timers.add(time.Now().Add(d), t) }
@@ -150,12 +165,19 @@ func (l *Loop) Run() error {
 		if err != nil {
 			return fmt.Errorf("event loop: epoll_wait: %w", err)
 		}
+		l.now = time.Now()
+		l.due, l.next = l.next, l.due[:0]
+		l.sharing = n + len(l.due)
 		for _, ev := range l.events[:n] {
 			if s := &l.slots[ev.Fd]; s.handler != nil && s.generation == ev.Pad {
 				s.handler.Ready(Events(ev.Events))
 			}
 		}
 		l.runPosted()
+		for i, t := range l.due {
+			t.Run()
+			l.due[i] = nil
+		}
 		l.timers.run()
 	}
 	return nil
@@ -165,10 +187,10 @@ func (l *Loop) Run() error {
 func (l *Loop) Stop() { l.stopped = true }
 
 // wait collects the next events. It sleeps only if there are none and nothing has been
-// posted.
+// posted or put off.
 func (l *Loop) wait() (int, error) {
 	n, err := l.poll()
-	if n > 0 || err != nil {
+	if n > 0 || err != nil || len(l.next) > 0 {
 		return n, err
 	}
 	l.asleep.Store(true)

@@ -96,13 +96,13 @@ func start(t testing.TB, loops int) *node {
 			return &overflowtest.Memory{}, nil
 		},
 	})
-	sessions := NewNode(n.channels, new(stats.Legacy), Loggers{Main: zap.New(core), Handlers: zap.New(core)})
+	sessions := NewNode(n.channels, Options{}, new(stats.Legacy), Loggers{Main: zap.New(core), Handlers: zap.New(core)})
 	for _, l := range group.Loops() {
 		n.pools = append(n.pools, connpool.NewPool(l, connpool.Options{
 			NewSession: func(c *connpool.Conn) connpool.Session {
 				return opening{sessions.NewSession(c).(*Session), n}
 			},
-			Closed:       func(*listener.Loop) {},
+			Closed:       func(*listener.Loop, int) {},
 			OutputBuffer: 1 << 20,
 		}))
 	}

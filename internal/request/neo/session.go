@@ -28,6 +28,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
@@ -38,7 +39,9 @@ type Options struct {
 	HandshakeTimeout time.Duration // until a client must be authenticated
 	MaxFrame         uint64        // body of a frame in bytes
 	MaxRequests      int           // active on one connection
-	Redeliver        bool          // what a client has not confirmed goes back to the storage
+	MaxUnconfirmed   int           // bytes of batches that a client has not confirmed
+	Limits           request.Limits
+	Redeliver        bool // what a client has not confirmed goes back to the storage
 }
 
 // Loggers are where sessions report to.
@@ -92,7 +95,9 @@ type Session struct {
 	timeout   *listener.Timer // of the handshake
 
 	batch    storage.Batch       // ended before Receive returns
+	copying  copying             // a Push that goes on with the next turn
 	consumes map[uint64]*consume // active, by request id
+	held     int                 // bytes of their batches
 	line     []*consume          // those that wait for room in the output
 	sending  storage.Sending
 	crossed  storage.Sending // batches that have crossed a Stop, until they have arrived
@@ -121,7 +126,7 @@ func (s *Session) Receive(in []byte) (used int) {
 		}
 	}
 	s.count.received()
-	for !s.conn.Closing() && !s.conn.OutputFull() {
+	for s.conn.Turn() > 0 && !s.conn.Closing() && !s.conn.OutputFull() {
 		id, payload, size, err := wire.Next(in[used:], s.node.options.MaxFrame)
 		if err != nil {
 			s.breach()
@@ -130,12 +135,13 @@ func (s *Session) Receive(in []byte) (used int) {
 		if size > len(in)-used {
 			return used
 		}
-		used += size
+		s.conn.Work(1)
 		if c := s.consumes[id]; c != nil {
 			s.receiveFeedback(c, payload)
-		} else {
-			s.start(id, payload)
+		} else if !s.start(id, payload) {
+			return used
 		}
+		used += size
 	}
 	return used
 }
@@ -160,26 +166,31 @@ func (s *Session) authenticate(in []byte) (used int) {
 }
 
 // start handles a message on an id that has no request: the first one of a new request,
-// or a late one of a Consume that is over (spec §7.2, §15).
-func (s *Session) start(id uint64, payload []byte) {
+// or a late one of a Consume that is over (spec §7.2, §15). It reports whether it is done
+// with it: a Push that takes long goes on with the next turn.
+func (s *Session) start(id uint64, payload []byte) (done bool) {
 	code, version, fields, err := wire.ParseStart(payload)
 	if err != nil {
 		s.late(id, payload)
-		return
+		return true
+	}
+	if s.copying.begun {
+		return s.pushOn(id, fields)
 	}
 	if len(s.consumes) >= s.node.options.MaxRequests {
 		s.breach()
-		return
+		return true
 	}
 	support := wire.Supports(code, version)
 	s.conn.Appended(wire.AppendSupport(s.buffer(), id, support))
 	if support != wire.Supported {
-		return
+		return true
 	}
+	done = true
 	switch code {
 	case wire.CodePush:
 		s.count.push.Add()
-		err = s.push(id, fields)
+		done, err = s.push(id, fields)
 	case wire.CodePop:
 		s.count.pop.Add()
 		err = s.pop(id, fields)
@@ -191,6 +202,16 @@ func (s *Session) start(id uint64, payload []byte) {
 			zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
 		s.breach()
 	}
+	return done
+}
+
+// open opens the channel of that name, locked.
+func (s *Session) open(name []byte) (*storage.Channel, error) {
+	c, made, err := s.node.options.Limits.Open(s.node.channels, &s.batch, name)
+	if made {
+		s.conn.Work(request.CreateWork)
+	}
+	return c, err
 }
 
 // late handles a message of one byte on an id without request. A Continue or Stop may
@@ -260,7 +281,7 @@ func (s *Session) Sent() {
 	if unsent == 0 {
 		s.count.sent()
 	}
-	if len(s.line) > 0 && !s.conn.OutputFull() {
+	if len(s.line) > 0 && !s.full() {
 		s.advanceLine()
 	}
 }
