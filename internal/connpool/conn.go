@@ -49,6 +49,7 @@ type Conn struct {
 
 	turn    int  // work left of it
 	waiting bool // for the next turn
+	greedy  bool // see turn.go
 
 	stalled  bool // in line for memory
 	favoured bool // goes on without
@@ -212,8 +213,10 @@ func (c *Conn) Ready(events listener.Events) {
 		return
 	}
 	switch {
-	case c.waiting && events&unix.EPOLLERR == 0:
-		// There is input enough.
+	case c.waiting:
+		// Its turn comes.
+	case c.watched&unix.EPOLLIN != 0 && c.greedy && !c.alone():
+		c.later()
 	case c.watched&unix.EPOLLIN != 0:
 		// Even after a reset there may be requests that arrived before it.
 		c.read()
@@ -235,7 +238,7 @@ func (c *Conn) read() {
 		c.discard()
 		return
 	}
-	most := max(minTurn, c.turn) * Unit
+	most := max(minTurn, c.turn/2) * Unit // the other half is for what it asks for
 	if c.pool.memory.scarce(smallRead) {
 		if c.stall(smallRead) {
 			return
@@ -248,7 +251,9 @@ func (c *Conn) read() {
 		return
 	}
 	in := c.inputBuffer()
-	n, errno := read(c.fd, in[len(in):min(cap(in), len(in)+most)])
+	room := in[len(in):min(cap(in), len(in)+most)]
+	n, errno := read(c.fd, room)
+	c.greedy = n == len(room)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 		c.keep(in, in)
@@ -264,6 +269,9 @@ func (c *Conn) read() {
 		c.Work(n / Unit)
 		in = in[:len(in)+n]
 		c.keep(in, c.receive(in))
+	}
+	if c.greedy && !c.alone() && c.fd >= 0 {
+		c.later()
 	}
 }
 
@@ -302,8 +310,9 @@ func (c *Conn) inputBuffer() []byte {
 	in := c.in
 	c.in = nil
 	if len(in) <= smallInput {
+		shared := append(c.pool.shared[:0], in...)
 		c.pool.buffers.put(in)
-		return append(c.pool.shared[:0], in...)
+		return shared
 	}
 	if len(in) == cap(in) {
 		return c.pool.buffers.grow(in)
@@ -369,6 +378,7 @@ func (c *Conn) receive(in []byte) (rest []byte) {
 		return nil
 	}
 	if c.turn <= 0 && len(in) > 0 && !c.inputBlocked() {
+		c.greedy = true
 		c.later()
 	}
 	return in
@@ -436,7 +446,7 @@ func (c *Conn) sendFIN() {
 func (c *Conn) watch() {
 	var events listener.Events
 	switch {
-	case c.ended:
+	case c.ended, c.waiting:
 	case c.closing || c.swallow > 0:
 		events = unix.EPOLLIN
 	case c.stalled:

@@ -23,6 +23,9 @@ type segment struct {
 	owned []byte // the pooled buffer they lie in; nil for a span
 }
 
+// maxSend is about how many bytes are sent in one go, before others have their turn.
+const maxSend = 512 << 10
+
 // maxVector is how many segments are sent with one system call.
 const maxVector = 64
 
@@ -67,10 +70,10 @@ func (o *output) add(s segment) {
 	o.segments = append(o.segments, s)
 }
 
-// send hands bytes to the kernel until everything is sent or the socket is full. It
+// send hands bytes to the kernel until everything is sent, the socket is full, or it was much. It
 // reports the number of bytes sent; an error means that the connection is broken.
 func (o *output) send(fd int, pool *buffers) (n int, err error) {
-	for o.unsent > 0 {
+	for o.unsent > 0 && n < maxSend {
 		k, errno := o.write(fd)
 		switch errno {
 		case 0:
@@ -90,14 +93,16 @@ func (o *output) send(fd int, pool *buffers) (n int, err error) {
 // around the scheduler's bookkeeping.
 func (o *output) write(fd int) (n int, errno syscall.Errno) {
 	var vector [maxVector]unix.Iovec
-	count := 0
+	count, left := 0, maxSend
 	for _, s := range o.segments[o.first:] {
 		if len(s.bytes) == 0 {
 			continue
 		}
+		length := min(len(s.bytes), left)
 		vector[count].Base = &s.bytes[0]
-		vector[count].SetLen(len(s.bytes))
-		if count++; count == maxVector {
+		vector[count].SetLen(length)
+		left -= length
+		if count++; count == maxVector || left == 0 {
 			break
 		}
 	}

@@ -13,7 +13,8 @@
 //
 // so a record pushed by a handler reaches a consumer of the same loop at the end of the
 // round. Nothing in a round may block on the network, and who has much to do does a part of
-// it and puts off the rest (Next), which gives all others a turn in between.
+// it and puts off the rest (Defer). Of such work a round does little, so that those who want
+// little are served soon however many there are who want much.
 //
 // A Listener accepts on the first loop of a Group and hands each connection to the loop
 // that has fewest.
@@ -64,9 +65,9 @@ type Loop struct {
 	spare  []Task // the mailbox being worked off
 	asleep atomic.Bool
 
-	next, due []Task    // put off to the next round; to be done in this one
-	sharing   int       // how many want to be served in this round, about
-	now       time.Time // when it began
+	deferred queue
+	sharing  int       // how many want to be served in this round, about
+	now      time.Time // when it began
 }
 
 // slot is what a loop knows of a descriptor. The generation tells a late event of a
@@ -140,9 +141,8 @@ func (l *Loop) Post(t Task) {
 	}
 }
 
-// Next puts a task off to the end of the next round: those that become ready meanwhile come
-// first.
-func (l *Loop) Next(t Task) { l.next = append(l.next, t) }
+// Defer puts a task off: those who want little come first.
+func (l *Loop) Defer(t Task) { l.deferred.add(t) }
 
 // Sharing is about how many handlers and tasks want to be served in this round, at least 1.
 func (l *Loop) Sharing() int { return max(1, l.sharing) }
@@ -166,18 +166,14 @@ func (l *Loop) Run() error {
 			return fmt.Errorf("event loop: epoll_wait: %w", err)
 		}
 		l.now = time.Now()
-		l.due, l.next = l.next, l.due[:0]
-		l.sharing = n + len(l.due)
+		l.sharing = n + l.deferred.len()
 		for _, ev := range l.events[:n] {
 			if s := &l.slots[ev.Fd]; s.handler != nil && s.generation == ev.Pad {
 				s.handler.Ready(Events(ev.Events))
 			}
 		}
 		l.runPosted()
-		for i, t := range l.due {
-			t.Run()
-			l.due[i] = nil
-		}
+		l.runDeferred()
 		l.timers.run()
 	}
 	return nil
@@ -190,7 +186,7 @@ func (l *Loop) Stop() { l.stopped = true }
 // posted or put off.
 func (l *Loop) wait() (int, error) {
 	n, err := l.poll()
-	if n > 0 || err != nil || len(l.next) > 0 {
+	if n > 0 || err != nil || l.deferred.len() > 0 {
 		return n, err
 	}
 	l.asleep.Store(true)
@@ -223,6 +219,23 @@ func (l *Loop) runPosted() {
 		tasks[i] = nil
 	}
 	l.spare = tasks[:0]
+}
+
+// deferredTime is about how long the deferred tasks of a round may take.
+const deferredTime = 500 * time.Microsecond
+
+// runDeferred runs some of the tasks that have been deferred so far, at least one if there are any.
+func (l *Loop) runDeferred() {
+	count := l.deferred.len()
+	if count == 0 {
+		return
+	}
+	for start := time.Now(); count > 0; count-- {
+		l.deferred.take().Run()
+		if time.Since(start) >= deferredTime {
+			return
+		}
+	}
 }
 
 func (l *Loop) close() {

@@ -14,6 +14,8 @@ type consume struct {
 	consumer storage.Consumer
 	runs     []*storage.Run // being sent
 	start    uint64         // where in the output they start
+	session  *Session
+	deferred bool // serve goes on
 }
 
 // consumeBytes is how much of a storage one Consume sends at a time.
@@ -89,7 +91,16 @@ func (s *Session) serve() {
 			return
 		}
 	}
-	s.Wake()
+	if !s.consume.deferred {
+		s.consume.deferred = true
+		s.conn.Loop().Defer(&s.consume)
+	}
+}
+
+// Run implements listener.Task: serve goes on.
+func (c *consume) Run() {
+	c.deferred = false
+	c.session.Run()
 }
 
 // leave stops consuming; what is not sent goes back to the storage.

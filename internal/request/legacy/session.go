@@ -79,7 +79,9 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Legacy, l
 
 // NewSession returns the session of a connection handler.
 func (n *Node) NewSession(c *connpool.Conn) connpool.Session {
-	return &Session{node: n, conn: c, batch: storage.NewBatch(n.channels), count: newCount(n.stats)}
+	s := &Session{node: n, conn: c, batch: storage.NewBatch(n.channels), count: newCount(n.stats)}
+	s.consume.session = s
+	return s
 }
 
 // Session executes the requests of one connection, in order.
@@ -269,6 +271,6 @@ func (s *Session) Closed() {
 		batch:   storage.NewBatch(s.node.channels),
 		count:   newCount(s.node.stats),
 		popped:  s.popped,
-		consume: consume{runs: s.consume.runs[:0]},
+		consume: consume{runs: s.consume.runs[:0], session: s, deferred: s.consume.deferred},
 	}
 }
