@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -110,11 +111,20 @@ func run(cfg *config.Config, signals <-chan os.Signal) (exit int) {
 	return exitOK
 }
 
-// printFailure prints an error, and what to do about it.
+// printFailure prints an error, and what to do about it. Whoever reads that may stand still: the
+// node does not wait long for him.
 func printFailure(stderr io.Writer, err error) {
-	fmt.Fprintln(stderr, err)
-	if a := advice(err); a != "" {
-		fmt.Fprintf(stderr, "  (%s)\n", a)
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		fmt.Fprintln(stderr, err)
+		if a := advice(err); a != "" {
+			fmt.Fprintf(stderr, "  (%s)\n", a)
+		}
+	}()
+	select {
+	case <-printed:
+	case <-time.After(time.Second):
 	}
 }
 

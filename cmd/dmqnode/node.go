@@ -295,6 +295,7 @@ func (n *node) listenForHTTP(c config.HTTP) (*web.Server, error) {
 	}
 	return web.Listen(web.Options{
 		Address: netip.AddrPortFrom(address, uint16(c.Port)),
+		Hosts:   c.Hosts,
 		Build:   web.Build{Version: thisBuild().version, Go: runtime.Version()},
 		Alive:   n.loops.Answer,
 		Log:     n.log,

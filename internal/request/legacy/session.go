@@ -51,10 +51,11 @@ type Loggers struct {
 	Handlers *zap.Logger // large values
 }
 
-// The shortest times between two messages of the same kind, which clients could otherwise
-// provoke without end.
+// The shortest times between messages of the same kind, which clients could otherwise provoke
+// without end, and how many lines there may be in that time if it is more than one.
 const (
-	badInputPeriod = 100 * time.Millisecond
+	badInputLines  = 20
+	badInputPeriod = 10 * time.Second
 	failurePeriod  = time.Second
 	largePeriod    = 10 * time.Second
 )
@@ -71,7 +72,7 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Legacy, l
 		channels: channels,
 		options:  options,
 		stats:    stats,
-		badInput: logging.NewLimited(logs.Main, badInputPeriod),
+		badInput: logging.NewLimitedTo(badInputLines, logs.Main, badInputPeriod),
 		failures: logging.NewLimited(logs.Main, failurePeriod),
 		large:    logging.NewLimited(logs.Handlers, largePeriod),
 	}

@@ -55,13 +55,19 @@ type Node struct {
 	channels *storage.Channels
 	options  Options
 	stats    *stats.Neo
-	log      Loggers
-	failures *logging.Limited
+
+	// What clients can provoke, by kind.
+	rejections, failures, malformed, breaches, ends *logging.Limited
 }
 
-// failurePeriod is the shortest time between two messages about requests that failed,
-// most often all for the same reason.
-const failurePeriod = time.Second
+const (
+	// failurePeriod is the shortest time between two messages about requests that failed,
+	// most often all for the same reason.
+	failurePeriod = time.Second
+	// faultLines and faultPeriod bound what clients that break rules can have logged.
+	faultLines  = 50
+	faultPeriod = 10 * time.Second
+)
 
 // NewNode returns a Node whose sessions work on channels.
 func NewNode(channels *storage.Channels, options Options, stats *stats.Neo, log Loggers) *Node {
@@ -69,8 +75,12 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Neo, log 
 		channels: channels,
 		options:  options,
 		stats:    stats,
-		log:      log,
-		failures: logging.NewLimited(log.Requests, failurePeriod),
+
+		rejections: logging.NewLimitedTo(faultLines, log.Rejections, faultPeriod),
+		failures:   logging.NewLimited(log.Requests, failurePeriod),
+		malformed:  logging.NewLimitedTo(faultLines, log.Requests, faultPeriod),
+		breaches:   logging.NewLimitedTo(faultLines, log.Requests, faultPeriod),
+		ends:       logging.NewLimitedTo(faultLines, log.Requests, faultPeriod),
 	}
 }
 
@@ -154,7 +164,7 @@ func (s *Session) authenticate(in []byte) (used int) {
 	case err != nil:
 		var rejection *wire.Rejection
 		if errors.As(err, &rejection) {
-			s.node.log.Rejections.Warn(rejection.Error(), zap.String("address", s.conn.Peer()))
+			s.node.rejections.Log(zapcore.WarnLevel, rejection.Error(), zap.String("address", s.conn.Peer()))
 		}
 		s.conn.Close()
 	case done:
@@ -198,7 +208,7 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 		err = s.startConsume(id, fields)
 	}
 	if err != nil {
-		s.node.log.Requests.Error("malformed request, connection closed",
+		s.node.malformed.Log(zapcore.ErrorLevel, "malformed request, connection closed",
 			zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
 		s.breach()
 	}
@@ -230,7 +240,7 @@ func (s *Session) late(id uint64, payload []byte) {
 // close, so batches that do not have to be sent any more are given back now.
 func (s *Session) breach() {
 	s.batch.End() // consumers take the locks of their own channels
-	s.cutShort(zap.ErrorLevel, "connection closed after a protocol error")
+	s.cutShort(s.node.breaches, zap.ErrorLevel, "connection closed after a protocol error")
 	s.conn.Close()
 	for _, c := range s.consumes {
 		if c.sent() {
@@ -240,13 +250,13 @@ func (s *Session) breach() {
 }
 
 // cutShort logs once each request that the end of the connection cuts short.
-func (s *Session) cutShort(level zapcore.Level, reason string) {
+func (s *Session) cutShort(log *logging.Limited, level zapcore.Level, reason string) {
 	if s.logged {
 		return
 	}
 	s.logged = true
 	for _, c := range s.consumes {
-		s.node.log.Requests.Log(level, reason,
+		log.Log(level, reason,
 			zap.String("client", s.client), zap.String("request", requestName(wire.CodeConsume)), zap.Stringer("storage", c))
 	}
 }
@@ -334,7 +344,7 @@ func (s *Session) Closed() {
 	s.sending.Broken(sent)
 	s.conn.Loop().StopTimer(s.arrival)
 	s.crossed.Broken(s.conn.Acknowledged())
-	s.cutShort(zap.InfoLevel, "connection ended")
+	s.cutShort(s.node.ends, zap.InfoLevel, "connection ended")
 	for _, c := range s.consumes {
 		c.abandon()
 	}
