@@ -175,7 +175,7 @@ func (c *Conn) Hold(bytes int) bool {
 // reapLater looks after a while whether connections hold memory which others wait for.
 func (p *Pool) reapLater() {
 	if p.reaper == nil {
-		p.reaper = p.loop.After(p.memory.patience/4, listener.TaskFunc(p.reap))
+		p.reaper = p.loop.After(p.memory.patience/20, listener.TaskFunc(p.reap))
 	}
 }
 
@@ -186,10 +186,9 @@ func (p *Pool) reap() {
 	if !p.memory.Short() {
 		return
 	}
-	now, patience, reaped := p.loop.Now(), p.memory.patience, 0
+	reaped := 0
 	for _, c := range slices.Clone(p.open) {
-		if c.charged > smallShare && !c.stalled && !c.waiting &&
-			(now.Sub(c.active) >= patience || now.Sub(c.began) >= slowFactor*patience) {
+		if c.dawdles() {
 			c.drop()
 			reaped++
 		}
@@ -200,8 +199,23 @@ func (p *Pool) reap() {
 	p.reapLater()
 }
 
-// slowFactor is how many times longer a request may take that makes progress.
-const slowFactor = 6
+const (
+	// slowFactor is how many times longer a request may take that makes progress.
+	slowFactor = 6
+	// favouredHaste is how many times faster the favoured connection has to go on, as all
+	// others wait for it: what its peer has to send was held up, and should be there.
+	favouredHaste = 10
+)
+
+// dawdles tells that the connection holds memory for an unfinished request, and takes too long.
+func (c *Conn) dawdles() bool {
+	if c.charged <= smallShare || c.stalled || c.waiting {
+		return false
+	}
+	now, patience := c.Loop().Now(), c.pool.memory.patience
+	idle := now.Sub(c.active)
+	return idle >= patience || c.favoured && idle >= patience/favouredHaste || now.Sub(c.began) >= slowFactor*patience
+}
 
 // CloseIdle ends up to so many connections that have been idle for at least that time, those that
 // have been so for longest first, and returns how many.
