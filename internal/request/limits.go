@@ -26,17 +26,13 @@ func (e *BytesError) Error() string {
 	return fmt.Sprintf("%d bytes for each of %d channels: [Limits] request_bytes allows %d in all", e.Bytes, e.Names, e.Limit)
 }
 
-// Open returns the channel of that name, locked, and makes it if necessary and allowed, which
-// made tells. Loops that make one in the same moment may exceed the limit by one each.
-func (l Limits) Open(all *storage.Channels, b *storage.Batch, name []byte) (c *storage.Channel, made bool, err error) {
-	if c = b.Find(name); c != nil {
-		return c, false, nil
-	}
+// Make makes a channel that has not been found and returns it locked, if there may be one more.
+// Loops that make one in the same moment may exceed the limit by one each.
+func (l Limits) Make(all *storage.Channels, b *storage.Batch, name []byte) (*storage.Channel, error) {
 	if l.Channels > 0 && len(all.All()) >= l.Channels {
-		return nil, false, ErrChannels
+		return nil, ErrChannels
 	}
-	c, err = b.Open(name)
-	return c, true, err
+	return b.Open(name)
 }
 
 // CheckCopies returns an error if a record must not be stored under so many names. Names that

@@ -182,13 +182,13 @@ func (s *Session) receiveRequest(in []byte) (used int, more bool) {
 	return n, true
 }
 
-// open opens the channel of that name, locked.
+// open returns the channel of that name, locked, and makes it if necessary and allowed.
 func (s *Session) open(name []byte) (*storage.Channel, error) {
-	c, made, err := s.node.options.Limits.Open(s.node.channels, &s.batch, name)
-	if made {
-		s.conn.Work(request.CreateWork)
+	if c := s.batch.Find(name); c != nil {
+		return c, nil
 	}
-	return c, err
+	s.conn.Work(request.CreateWork)
+	return s.node.options.Limits.Make(s.node.channels, &s.batch, name)
 }
 
 // reject ends the connection because of input that cannot be understood. An array that
