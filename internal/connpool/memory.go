@@ -126,7 +126,7 @@ func (m *Memory) inLine(c *Conn) bool {
 // stall stops reading the connection, whose input must grow by so many bytes, if there is no
 // memory for it. It reports whether it has.
 func (c *Conn) stall(more int) bool {
-	if !c.pool.memory.scarce(more) || len(c.in)+more <= smallShare {
+	if !c.pool.memory.scarce(more) || len(c.in) < smallShare {
 		return false
 	}
 	c.favoured = c.pool.memory.favour(c)
