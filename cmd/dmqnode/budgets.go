@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/memory"
 )
 
 // budgets are the limits whose defaults depend on the machine.
@@ -27,7 +28,7 @@ const (
 	minChannels  = 1024
 	// The memory for input and output.
 	memoryShare = 16
-	minMemory   = 64 << 20
+	minMemory   = 16 << 20
 	maxMemory   = 1 << 30
 	// The descriptors that connections can't have: files, control sockets, HTTP.
 	minDescriptors  = 32
@@ -37,7 +38,10 @@ const (
 
 // newBudgets finds out what the machine has, and logs what follows.
 func newBudgets(cfg *config.Config, log *zap.Logger) budgets {
-	memory := availableMemory()
+	ram, err := memory.Read()
+	if err != nil {
+		log.Warn("the memory that the node may use is not known", zap.Error(err))
+	}
 	b := budgets{
 		channels:        cfg.Limits.Channels,
 		input:           cfg.Limits.InputMemory,
@@ -49,7 +53,7 @@ func newBudgets(cfg *config.Config, log *zap.Logger) budgets {
 		b.channels = max(minChannels, min(mappings/mappingShare, int(disk/queueDisk)))
 	}
 	if b.input == 0 {
-		b.input = min(max(minMemory, int(memory/memoryShare)), maxMemory)
+		b.input = min(max(minMemory, int(ram.Bytes/memoryShare)), maxMemory)
 	}
 	if b.output == 0 {
 		b.output = b.input
@@ -64,18 +68,18 @@ func newBudgets(cfg *config.Config, log *zap.Logger) budgets {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur < 1<<30 {
 		b.descriptors = int(files.Cur) - min(max(minDescriptors, int(files.Cur)/descriptorShare), maxDescriptors)
 	}
-	setMemoryLimit(memory)
+	setMemoryLimit(ram.Bytes)
 	log.Info("limits", zap.Int("channels", b.channels), zap.Int("vm.max_map_count", mappings), zap.Uint64("disk_free", disk),
-		zap.Int("input_bytes", b.input), zap.Int("output_bytes", b.output), zap.Uint64("ram", memory),
+		zap.Int("input_bytes", b.input), zap.Int("output_bytes", b.output), zap.Uint64("ram", ram.Bytes),
 		zap.Int("peer_connections", b.peerConnections), zap.Int("descriptors_for_connections", b.descriptors))
 	return b
 }
 
 // setMemoryLimit makes the collector work harder before the heap takes half of the memory; rings
 // are not in it. The environment has the last word.
-func setMemoryLimit(memory uint64) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(memory / 2))
+func setMemoryLimit(ram uint64) {
+	if ram > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(ram / 2))
 	}
 }
 
@@ -97,13 +101,4 @@ func diskFree(dir string) uint64 {
 		return 0
 	}
 	return s.Bavail * uint64(s.Bsize)
-}
-
-// availableMemory is the memory that the process may use, in bytes.
-func availableMemory() uint64 {
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) != nil {
-		return 0
-	}
-	return uint64(info.Totalram) * uint64(info.Unit)
 }
