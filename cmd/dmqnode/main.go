@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -149,11 +150,20 @@ func earlierLogs(cfg *config.Config) []string {
 	return files
 }
 
-// printFailure prints an error, in red on a terminal, and what to do about it.
+// printFailure prints an error, in red on a terminal, and what to do about it. Whoever reads that may stand still: the
+// node does not wait long for him.
 func printFailure(stderr io.Writer, err error) {
-	printRed(stderr, err.Error())
-	if a := advice(err); a != "" {
-		fmt.Fprintf(stderr, "  (%s)\n", a)
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		printRed(stderr, err.Error())
+		if a := advice(err); a != "" {
+			fmt.Fprintf(stderr, "  (%s)\n", a)
+		}
+	}()
+	select {
+	case <-printed:
+	case <-time.After(time.Second):
 	}
 }
 

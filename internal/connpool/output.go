@@ -14,12 +14,17 @@ type output struct {
 	first    int    // the segment to send next
 	unsent   int    // bytes
 	sent     uint64 // bytes handed to the kernel since the connection was opened
+	owned    int    // bytes of the pooled buffers
+	memory   *Memory
 }
 
 type segment struct {
 	bytes []byte // not sent yet
 	owned []byte // the pooled buffer they lie in; nil for a span
 }
+
+// maxSend is about how many bytes are sent in one go, before others have their turn.
+const maxSend = 512 << 10
 
 // maxVector is how many segments are sent with one system call.
 const maxVector = 64
@@ -36,6 +41,7 @@ func (o *output) buffer(room int, pool *buffers) []byte {
 		}
 	}
 	owned := pool.get(max(room, replyBuffer))
+	o.own(cap(owned))
 	o.add(segment{bytes: owned, owned: owned})
 	return owned
 }
@@ -64,10 +70,10 @@ func (o *output) add(s segment) {
 	o.segments = append(o.segments, s)
 }
 
-// send hands bytes to the kernel until everything is sent or the socket is full. It
+// send hands bytes to the kernel until everything is sent, the socket is full, or it was much. It
 // reports the number of bytes sent; an error means that the connection is broken.
 func (o *output) send(fd int, pool *buffers) (n int, err error) {
-	for o.unsent > 0 {
+	for o.unsent > 0 && n < maxSend {
 		k, errno := o.write(fd)
 		switch errno {
 		case 0:
@@ -87,14 +93,16 @@ func (o *output) send(fd int, pool *buffers) (n int, err error) {
 // around the scheduler's bookkeeping.
 func (o *output) write(fd int) (n int, errno syscall.Errno) {
 	var vector [maxVector]unix.Iovec
-	count := 0
+	count, left := 0, maxSend
 	for _, s := range o.segments[o.first:] {
 		if len(s.bytes) == 0 {
 			continue
 		}
+		length := min(len(s.bytes), left)
 		vector[count].Base = &s.bytes[0]
-		vector[count].SetLen(len(s.bytes))
-		if count++; count == maxVector {
+		vector[count].SetLen(length)
+		left -= length
+		if count++; count == maxVector || left == 0 {
 			break
 		}
 	}
@@ -113,6 +121,7 @@ func (o *output) advance(n int, pool *buffers) {
 			return
 		}
 		n -= len(s.bytes)
+		o.own(-cap(s.owned))
 		pool.put(s.owned)
 		*s = segment{}
 		o.first++
@@ -125,6 +134,17 @@ func (o *output) drop(pool *buffers) {
 	for _, s := range o.segments[o.first:] {
 		pool.put(s.owned)
 	}
+	o.own(-o.owned)
 	clear(o.segments)
-	*o = output{segments: o.segments[:0], sent: o.sent}
+	*o = output{segments: o.segments[:0], sent: o.sent, memory: o.memory}
+}
+
+// own notes that so many bytes of buffers have come or gone. What every connection may have is
+// nobody's business.
+func (o *output) own(bytes int) {
+	before := max(0, o.owned-smallOutput)
+	o.owned += bytes
+	if difference := max(0, o.owned-smallOutput) - before; difference != 0 {
+		o.memory.output.Add(int64(difference))
+	}
 }

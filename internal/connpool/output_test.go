@@ -43,7 +43,7 @@ func TestOutputAgainstModel(t *testing.T) {
 	for seed := range uint64(5) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		near, far := socketpair(t)
-		var o output
+		o := output{memory: NewMemory(0, 0, 0)}
 		var pool buffers
 		var appended, got []byte
 		memory := make([]byte, 200<<10)
@@ -140,7 +140,7 @@ func checkEmpty(t *testing.T, o *output) {
 
 func TestSentBuffersReturn(t *testing.T) {
 	near, _ := socketpair(t)
-	var o output
+	o := output{memory: NewMemory(0, 0, 0)}
 	var pool buffers
 	o.appended(append(o.buffer(5, &pool), "hello"...))
 	if n, err := o.send(near, &pool); n != 5 || err != nil {
@@ -157,7 +157,7 @@ func TestSentBuffersReturn(t *testing.T) {
 // writes, needs no more memory than what is unsent.
 func TestOutputThatNeverDrains(t *testing.T) {
 	near, far := socketpair(t)
-	var o output
+	o := output{memory: NewMemory(0, 0, 0)}
 	var pool buffers
 	record := make([]byte, 5000)
 	var received []byte

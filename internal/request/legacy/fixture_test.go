@@ -81,13 +81,13 @@ func startWith(t testing.TB, loops int, options storage.Options) *node {
 	core, logs := observer.New(zapcore.DebugLevel)
 	n := &node{t: t, loops: group, logs: logs, dir: options.Dir}
 	n.channels = storagetest.Start(t, options)
-	sessions := NewNode(n.channels, new(stats.Legacy), Loggers{Main: zap.New(core), Handlers: zap.New(core)})
+	sessions := NewNode(n.channels, Options{}, new(stats.Legacy), Loggers{Main: zap.New(core), Handlers: zap.New(core)})
 	for _, l := range group.Loops() {
 		n.pools = append(n.pools, connpool.NewPool(l, connpool.Options{
 			NewSession: func(c *connpool.Conn) connpool.Session {
 				return opening{sessions.NewSession(c).(*Session), n}
 			},
-			Closed:       func(*listener.Loop) {},
+			Closed:       func(*listener.Loop, int) {},
 			OutputBuffer: 1 << 20,
 		}))
 	}

@@ -16,6 +16,7 @@ import (
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/storagetest"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
 )
 
@@ -47,22 +48,14 @@ func start(t *testing.T, change func(*Options)) *node {
 	core, logs := observer.New(zapcore.DebugLevel)
 	log := zap.New(core)
 	n := &node{t: t, logs: logs}
-	var err error
-	n.channels, err = storage.Load(storage.StoreOptions{
-		Dir: t.TempDir(),
-		RingSize: func(channel string) uint64 {
-			if channel == noRing {
-				return 1 << 62
-			}
-			return 1 << 20
-		},
-		WriteIndex: time.Hour,
-		Logs:       func(string) *zap.Logger { return zap.NewNop() },
-	})
-	if err != nil {
-		t.Fatal(err)
+	kept := storagetest.Options(t, 0)
+	kept.RingSize = func(channel string) uint64 {
+		if channel == noRing {
+			return 1 << 62
+		}
+		return 1 << 20
 	}
-	n.channels.Commit()
+	n.channels = storagetest.Start(t, kept)
 	loops, err := listener.NewGroup(1)
 	if err != nil {
 		t.Fatal(err)
@@ -95,9 +88,6 @@ func start(t *testing.T, change func(*Options)) *node {
 			pool.Drop()
 		})
 		if err := loops.Stop(); err != nil {
-			t.Error(err)
-		}
-		if err := n.channels.Close(); err != nil {
 			t.Error(err)
 		}
 	})

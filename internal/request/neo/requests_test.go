@@ -46,7 +46,9 @@ func TestPushIsAllOrNothing(t *testing.T) {
 	c := n.connect()
 	for _, bad := range []string{"", "a@b", "bl ank", strings.Repeat("x", 300), noRing} {
 		c.wantPush(2, "record", "good", bad)
-		c.wantPop(bad, 3, "")
+		if bad != noRing { // which costs nothing before it gets a record
+			c.wantPop(bad, 3, "")
+		}
 	}
 	if got := n.stored("good"); got != 0 {
 		t.Errorf("%d records are stored, want none", got)
