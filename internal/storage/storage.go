@@ -133,8 +133,10 @@ func (s *Storage) rename(subscriber string) error {
 	}
 	s.channel.store.careForCatalogue()
 	s.subscriber, s.name = subscriber, name
-	for _, p := range s.parts {
-		p.setName(name) // only for somebody who has lost the catalogue
+	for i, p := range s.parts {
+		if p.InFile() && (i == 0 || p.Attached()) {
+			p.SetName(name) // for somebody who has lost the catalogue: the first one is enough
+		}
 	}
 	return nil
 }
