@@ -97,7 +97,7 @@ func newRoot(t *tool) *cobra.Command {
 	}
 	add(groupRecords, newPush(t), newPop(t), newRemove(t))
 	add(groupStreams, newProduce(t), newConsume(t), newDrain(t), newLoad(t), newMirror(t))
-	add(groupNodes, newPing(t), newTop(t), newBench(t), newGenCredentials(t), newCheck(t), newExtract(t))
+	add(groupNodes, newPing(t), newTop(t), newBench(t), newGenCredentials(t), newCheck(t), newExtract(t), newExport(t))
 	root.AddCommand(newMan())
 	return root
 }
