@@ -57,7 +57,7 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	send(metrics, connectionMetrics, &r.Legacy, "legacy")
 	send(metrics, connectionMetrics, &r.Neo, "neo")
 	for i := range r.Storages {
-		f := &storageReading{&r.Storages[i], r.At}
+		f := &storageReading{&r.Storages[i], &r}
 		send(metrics, storageMetrics, f, f.Channel, f.Subscriber)
 	}
 	logged := c.sources.Logged()

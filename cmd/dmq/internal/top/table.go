@@ -19,6 +19,8 @@ var layouts = []struct {
 	width   int
 	columns []column
 }{
+	{100, []column{{"QUEUE", 0}, {"RECORDS", 8}, {"DISK", 7}, {"BYTES", 7}, {"FULL", 5}, {"IN/S", 7}, {"OUT/S", 7}, {"AGE", 6}, {"UNCONF", 7}, {"FOR", 6}, {"CONS", 5}}},
+	{78, []column{{"QUEUE", 0}, {"RECORDS", 8}, {"DISK", 7}, {"BYTES", 7}, {"FULL", 5}, {"IN/S", 7}, {"OUT/S", 7}, {"AGE", 6}, {"UNCONF", 7}, {"CONS", 5}}},
 	{70, []column{{"QUEUE", 0}, {"RECORDS", 8}, {"DISK", 7}, {"BYTES", 7}, {"FULL", 5}, {"IN/S", 7}, {"OUT/S", 7}, {"AGE", 6}, {"CONS", 5}}},
 	{44, []column{{"QUEUE", 0}, {"RECORDS", 8}, {"FULL", 5}, {"IN/S", 7}, {"OUT/S", 7}}},
 	{0, []column{{"QUEUE", 0}, {"RECORDS", 8}}},
@@ -90,6 +92,10 @@ func (q *Queue) cell(title string) string {
 		return rate(q.Out)
 	case "AGE":
 		return age(q.Age)
+	case "UNCONF":
+		return number(q.Unconfirmed)
+	case "FOR":
+		return age(q.UnconfirmedAge)
 	case "CONS":
 		return number(q.Consumers)
 	}
