@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,8 +15,8 @@ import (
 
 // dataFiles are the patterns of the files of a data directory, of this node and the original.
 var dataFiles = []string{
-	"*.rq", "*.rq-aside*", "overflow*.dat", "ofchannels*.csv", "ring-*.dat",
-	"spill-*.dat", "catalogue*.dat",
+	"*.rq", "*.rq-aside*", "overflow*.dat", "ofchannels*.csv",
+	"catalogue*.dat", "ring-*.dat", "spill-*.dat", "storages.dat",
 }
 
 var errUnchecked = errors.New("not everything could be checked")
@@ -79,7 +78,7 @@ func dataDirOf(instance string) (check string, ok bool) {
 		}
 		return shellWord(dir)
 	}
-	c, err := config.Load(file, nil, true, io.Discard)
+	c, _, err := config.Load(file, nil, true)
 	if err != nil { // which is no reason to tell nothing
 		return in("data"), true
 	}

@@ -53,6 +53,7 @@ Exit status:
 				}
 			}
 			return untilInterrupted(cmd.Context(), func() error {
+				defer t.waiting("for the disk: reading %s", args[0])()
 				written, damage, err := datadir.Extract(args[0], uint32(id), cmd.OutOrStdout())
 				switch {
 				case errors.Is(err, datadir.ErrWhich):

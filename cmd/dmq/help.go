@@ -11,8 +11,8 @@ import (
 
 const rootHelp = `dmq is the client tool of a DMQ, a queue made of many nodes: it pushes and pops
 records, produces and consumes streams, moves channels into files and to other
-DMQs, looks after nodes, and measures them. It also verifies the data directory
-of a node.
+DMQs, looks after nodes, and measures them. On the machine of a node it makes
+the directory of a new one, speaks to its control socket, and verifies its data.
 
 Records and reports go to standard output, everything else to standard error.
 

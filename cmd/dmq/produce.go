@@ -43,6 +43,14 @@ are skipped.`,
 			return nil
 		},
 		ValidArgsFunction: filesAfterChannel,
+		PreRunE: func(_ *cobra.Command, args []string) error {
+			for _, file := range args[1:] { // before a record of another one is stored
+				if _, err := os.Stat(file); err != nil && file != "-" {
+					return err
+				}
+			}
+			return nil
+		},
 		RunE: t.connected(func(ctx context.Context, dmq queue.Queue, args []string) error {
 			read := t.readLines
 			switch {

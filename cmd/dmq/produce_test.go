@@ -40,6 +40,12 @@ func TestLinesOfTheLargestSize(t *testing.T) {
 	}
 }
 
+// A file that is not there is found before anything is stored, or a channel made.
+func TestProduceOfAMissingFile(t *testing.T) {
+	got := dmq(t.Context(), strings.NewReader("x"), "produce", "p1", "-", "produce.go", "missing", "-a", "127.0.0.1:1")
+	check(t, got, 1, "", "missing: no such file or directory")
+}
+
 // zeros reads as bytes that are 0, for ever.
 type zeros struct{}
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -88,3 +89,20 @@ func (s *storing) watch(t *tool) {
 		}
 	}
 }
+
+// outlasting returns a context that ends some time after ctx, for what then has to be
+// brought to an end. release is to be called at the end of that.
+func (t *tool) outlasting(ctx context.Context) (longer context.Context, release context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		defer t.waiting("up to %v for the answers to what was sent; another Ctrl-C ends without them", t.timeout)()
+		select {
+		case <-longer.Done():
+		case <-time.After(t.timeout):
+			cancel(errNoEnd)
+		}
+	})
+	return longer, func() { stop(); cancel(nil) }
+}
+
+var errNoEnd = errors.New("no answer in time after the interrupt")

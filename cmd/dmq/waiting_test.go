@@ -17,6 +17,7 @@ type slowProducer struct {
 	queue.Producer
 	push, close time.Duration
 	unconfirmed int64
+	confirms    int // records that are stored while it is closed, one each half of a second
 	stored      atomic.Int64
 }
 
@@ -27,6 +28,10 @@ func (p *slowProducer) Push(context.Context, []byte) error {
 }
 
 func (p *slowProducer) Close(context.Context) error {
+	for range p.confirms {
+		time.Sleep(unusual / 2)
+		p.stored.Add(1)
+	}
 	time.Sleep(p.close)
 	return nil
 }
@@ -57,6 +62,7 @@ func TestProducerTellsThatItWaits(t *testing.T) {
 		{"records are confirmed", &slowProducer{push: 900 * time.Millisecond}, 0, ""},
 		{"waiting for records", &slowProducer{}, time.Hour, ""},
 		{"records are not confirmed", &slowProducer{unconfirmed: 3}, time.Minute, waiting + "3"},
+		{"the end takes long, since there is much to confirm", &slowProducer{confirms: 100}, 0, ""},
 		{"the end takes long", &slowProducer{close: time.Minute}, 0, waiting + "0"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -70,11 +76,13 @@ func TestProducerTellsThatItWaits(t *testing.T) {
 				p.Push(t.Context(), nil)
 			}
 			time.Sleep(min(tc.pause, 2*time.Second))
+			synctest.Wait()
 			if tc.pause > 2*time.Second && !strings.Contains(said.String(), tc.want) {
 				t.Errorf("%s: got %q after two seconds, want %q", tc.name, said.String(), tc.want)
 			}
 			time.Sleep(tc.pause)
 			p.Close(t.Context())
+			synctest.Wait()
 			want := ""
 			if tc.want != "" {
 				want = "dmq: " + tc.want + "\n"
@@ -96,6 +104,7 @@ func TestWaitingTells(t *testing.T) {
 		over()
 		defer tool.waiting("for %s", "two")()
 		time.Sleep(unusual + 1)
+		synctest.Wait()
 		if want := "dmq: waiting for two\n"; said.String() != want {
 			t.Errorf("got %q, want %q", said.String(), want)
 		}

@@ -218,6 +218,7 @@ func (p *planner) sort() error {
 		case p.Phase == catalogue.Dumped || !known:
 			delete(p.heads, l)
 			p.Unneeded = append(p.Unneeded, file)
+			p.Catalogue.Next = max(p.Catalogue.Next, h.Queue+1) // or it belongs to the queue that gets its number, until it is deleted
 		}
 	}
 	for l, damage := range p.damaged {
@@ -284,6 +285,9 @@ func (p *planner) rebuild() error {
 			return errWhose
 		}
 	}
+	if c.Instance == 0 {
+		c.Instance = catalogue.New().Instance
+	}
 	lost := false
 	for _, h := range p.heads {
 		if h.Instance != c.Instance || h.Queue == 0 {
@@ -333,37 +337,61 @@ func (p *planner) note(name string) error {
 
 func (p *planner) chain(q catalogue.Queue, files []ring.Head) Chain {
 	c := Chain{Queue: q, Relink: p.Fresh && len(files) > 0}
-	slices.SortFunc(files, func(a, b ring.Head) int {
+	of := make(map[ring.Link]ring.Head)
+	for _, h := range files {
+		of[h.Link] = h
+	}
+	follow := func(l ring.Link) (end ring.Link) {
+		for {
+			h, ok := of[l]
+			if !ok {
+				return l
+			}
+			c.Files = append(c.Files, h)
+			delete(of, l)
+			l = h.Next
+		}
+	}
+	if !c.Relink {
+		if end := follow(q.First); end != (ring.Link{}) {
+			c.Relink = true
+			p.missing(q, end)
+		}
+	}
+	for _, h := range starts(of) { // of what is not in the chain
+		if _, leads := of[h.Next]; h.Held == 0 && !leads {
+			p.Unneeded = append(p.Unneeded, File{p.dirOf(h.Link), h.FileName()})
+			continue
+		}
+		c.Relink = true
+		follow(h.Link)
+	}
+	return c
+}
+
+// starts returns the files that none of the others names as its next one, in the order in which
+// they follow each other, as far as that can be told. Those without records come last: they may
+// have been taken out of the chain, and still name a file in it.
+func starts(files map[ring.Link]ring.Head) (all []ring.Head) {
+	named := make(map[ring.Link]bool)
+	for _, h := range files {
+		named[h.Next] = true
+	}
+	for _, h := range files {
+		if !named[h.Link] {
+			all = append(all, h)
+		}
+	}
+	slices.SortFunc(all, func(a, b ring.Head) int {
+		if (a.Held == 0) != (b.Held == 0) {
+			return int(min(b.Held, 1)) - int(min(a.Held, 1))
+		}
 		if a.Kind != b.Kind {
 			return int(a.Kind) - int(b.Kind)
 		}
 		return int(int64(a.Number - b.Number))
 	})
-	if c.Relink {
-		c.Files = files
-		return c
-	}
-	for l := q.First; l != (ring.Link{}); {
-		i := slices.IndexFunc(files, func(h ring.Head) bool { return h.Link == l })
-		if i < 0 {
-			c.Relink = true
-			p.missing(q, l)
-			break
-		}
-		c.Files = append(c.Files, files[i])
-		l = files[i].Next
-		files = slices.Delete(files, i, i+1)
-	}
-	for _, h := range files { // that no other file tells of
-		switch {
-		case h.Held == 0:
-			p.Unneeded = append(p.Unneeded, File{p.dirOf(h.Link), h.FileName()})
-		default:
-			c.Relink = true
-			c.Files = append(c.Files, h)
-		}
-	}
-	return c
+	return all
 }
 
 // missing decides what to do about a file of a queue that is not there.

@@ -252,7 +252,11 @@ func (l *start) takeOver() error {
 	queues := slices.Clone(l.Original.Queues)
 	slices.SortStableFunc(queues, func(a, b *dformat.Queue) int { return int(a.First - b.First) })
 	for _, q := range queues {
-		b := builder{start: l, storage: l.storage(q.Storage), number: numbers[q]}
+		s := l.storage(q.Storage)
+		if len(s.numbers) > 0 && q.Dump.Records+q.Overflow.Records == 0 {
+			continue // a subscription that is there already
+		}
+		b := builder{start: l, storage: s, number: numbers[q]}
 		if err := b.build(q); err != nil {
 			return fmt.Errorf("storage %s: %w", q.Storage, err)
 		}

@@ -225,11 +225,8 @@ func (r *Ring) Take(enough, maxRecords int) (run []byte, records int, err error)
 // nextWaiting returns the bytes from the next waiting record on, as far as records lie
 // there one behind another.
 func (r *Ring) nextWaiting() []byte {
-	if r.next == r.write && r.held > r.waiting {
-		return nil // a damaged length has taken in records
-	}
 	end := r.gap
-	if r.next < r.write {
+	if r.next < r.write || r.next == r.write && r.waiting < r.held { // or a full ring is all waiting
 		end = r.write
 	}
 	return r.data[r.next:end]
@@ -237,11 +234,10 @@ func (r *Ring) nextWaiting() []byte {
 
 func (r *Ring) taken(size, records int) {
 	end := r.next + len(r.nextWaiting())
-	rear := r.next >= r.write
 	r.next += size
 	r.waiting -= records
 	r.suspect = max(0, r.suspect-records)
-	if r.waiting > 0 && r.next == end && rear {
+	if r.waiting > 0 && r.next == end && end != r.write { // else a damaged length has hidden records
 		r.next = 0
 	}
 }
@@ -276,7 +272,9 @@ func (r *Ring) Abandon() (records int) {
 	switch {
 	case r.held == 0:
 		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
-	case r.wrapped() && r.next < r.write:
+	case r.wrapped() && r.next == 0:
+		r.write = r.gap
+	case r.wrapped() && r.next <= r.write:
 		r.write = r.next
 	default:
 		r.write, r.gap = r.next, r.next

@@ -35,7 +35,8 @@ const noRequest = 0xff
 // listener waits for more of what a neo client says first, and the client for its answer.
 const silence = time.Second
 
-var errLegacyPort = errors.New("this is the legacy port of a node, not its neo port")
+// ErrLegacyPort is why a neo client gets no answer.
+var ErrLegacyPort = errors.New("this is the legacy port of a node, not its neo port")
 
 var errClosed = fmt.Errorf("the node has closed the connection: %w", io.ErrUnexpectedEOF)
 
@@ -139,8 +140,8 @@ func (c *conn) goOnReading(reply []byte) error {
 	return err
 }
 
-// isLegacy tells whether a legacy listener answers.
-func isLegacy(ctx context.Context, address string) bool {
+// IsLegacy tells whether a legacy listener answers, and soon.
+func IsLegacy(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
 	_, err := Legacy(ctx, address, 1)
@@ -171,8 +172,8 @@ func (c *conn) handshake(credentials client.Credentials) error {
 	c.SetReadDeadline(time.Now().Add(silence))
 	err := c.ask([]byte{neo.Version}, version)
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.ctx.Err() == nil {
-		if isLegacy(c.ctx, c.RemoteAddr().String()) {
-			return errLegacyPort
+		if IsLegacy(c.ctx, c.RemoteAddr().String()) {
+			return ErrLegacyPort
 		}
 		err = c.goOnReading(version)
 	}
