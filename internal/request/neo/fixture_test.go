@@ -24,9 +24,6 @@ import (
 // reported.
 const patience = time.Minute
 
-// Channels of these names have no ring, because there is no memory for one.
-const noRing = "no-ring"
-
 // node is neo sessions on a loop, with a real storage.
 type node struct {
 	t        *testing.T
@@ -45,17 +42,14 @@ func (k *keys) Key(name []byte) (*wire.Key, bool) {
 // start starts a node with the options of production but for what change does.
 func start(t *testing.T, change func(*Options)) *node {
 	t.Helper()
+	return startWith(t, storagetest.Start(t, storagetest.Options(t, 1<<20)), change)
+}
+
+func startWith(t *testing.T, channels *storage.Channels, change func(*Options)) *node {
+	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
 	log := zap.New(core)
-	n := &node{t: t, logs: logs}
-	kept := storagetest.Options(t, 0)
-	kept.RingSize = func(channel string) uint64 {
-		if channel == noRing {
-			return 1 << 62
-		}
-		return 1 << 20
-	}
-	n.channels = storagetest.Start(t, kept)
+	n := &node{t: t, logs: logs, channels: channels}
 	loops, err := listener.NewGroup(1)
 	if err != nil {
 		t.Fatal(err)
