@@ -7,56 +7,22 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
-	"time"
+	"sync"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-
-	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
-
-const rootHelp = `dmq is the client tool of a DMQ, a queue made of many nodes: it pushes and pops
-records, produces and consumes streams, moves channels into files and to other
-DMQs, looks after nodes, and measures them. It also verifies the data directory
-of a node.
-
-Records and reports go to standard output, everything else to standard error.
-
-Nodes are spoken to over the neo protocol if there are credentials, else over
-the legacy protocol; --protocol decides otherwise. A request goes to one node
-after the other until one serves it; streams have all nodes at once. A channel
-is named by 1 to 251 of the characters A-Z a-z 0-9 _ -. Pushing to a channel
-creates it.
-
-Settings:
-  The options protocol, address, nodes, credentials, legacy-address, http and
-  timeout can also be set by the environment, in DMQ_PROTOCOL, DMQ_ADDRESS, …,
-  DMQ_LEGACY_ADDRESS, and by the configuration file, a line each:
-
-    credentials = credentials          # a file, beside this one
-    address     = queue-1:10001, queue-2:10001
-
-    [test]                             # with --profile test, first of all
-    address     = test-1:10001
-
-  The command line goes before the environment, and that before the file. The
-  file is ` + defaultConfigText + `, or named by --config or DMQ_CONFIG;
-  DMQ_PROFILE is --profile.
-
-Exit status:
-    0  everything asked for was done
-    1  an error; what to do is said on standard error
-    2  wrong usage or settings; of check also: not everything was checked
-    3  there was no record, or there were fewer than asked for
-    4  no node could be reached, or none accepts the credentials
-    5  uncertain: a node may have done it, but its answer did not come
-  130  interrupted (Ctrl-C, SIGTERM) before the work was done`
 
 // tool is what all commands have: their settings, and where they print.
 type tool struct {
 	settings
 	stdin          io.Reader
 	stdout, stderr io.Writer
+
+	telling sync.Mutex // guards stderr and bar
+	bar     *progressbar.ProgressBar
 }
 
 // run executes one command line and returns its exit status. The end of ctx interrupts
@@ -66,7 +32,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	t := &tool{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := newRoot(t)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		err := cmd.ValidateFlagGroups()
+		err := errors.Join(cmd.ValidateFlagGroups(), checkInherited(cmd))
 		started = err == nil
 		return err
 	}
@@ -74,9 +40,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	addHelp(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !started {
 		err = &usageError{cmd.CommandPath(), err}
+		t.json = t.json || wantsJSON(args) // what follows a wrong option was not looked at
 	}
 	if err != nil {
 		t.complain(err)
@@ -84,11 +52,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitStatus(err)
 }
 
+// wantsJSON tells whether --json is among the options of a command line.
+func wantsJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json")
+}
+
 // Groups of commands in the help.
 const (
 	groupRecords = "records"
 	groupStreams = "streams"
 	groupNodes   = "nodes"
+	groupLocal   = "local"
 )
 
 func newRoot(t *tool) *cobra.Command {
@@ -106,12 +83,11 @@ func newRoot(t *tool) *cobra.Command {
 	}
 	t.addFlags(root.PersistentFlags())
 	completeSettings(root)
-	cobra.AddTemplateFunc("withoutTrueFalse", withoutTrueFalse)
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 | withoutTrueFalse "))
 	root.AddGroup(
 		&cobra.Group{ID: groupRecords, Title: "Single records and channels:"},
 		&cobra.Group{ID: groupStreams, Title: "Streams of records:"},
-		&cobra.Group{ID: groupNodes, Title: "Nodes:"})
+		&cobra.Group{ID: groupNodes, Title: "Nodes:"},
+		&cobra.Group{ID: groupLocal, Title: "On the machine of a node:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, command := range commands {
 			command.GroupID = group
@@ -120,46 +96,33 @@ func newRoot(t *tool) *cobra.Command {
 	}
 	add(groupRecords, newPush(t), newPop(t), newRemove(t))
 	add(groupStreams, newProduce(t), newConsume(t), newDrain(t), newLoad(t), newMirror(t))
-	add(groupNodes, newPing(t), newTop(t), newBench(t), newGenCredentials(t), newCheck(t), newExtract())
+	add(groupNodes, newPing(t), newTop(t), newBench(t))
+	add(groupLocal, newNewInstance(t), newGenCredentials(t), newReload(t), newControl(t), newCheck(t), newExtract(t))
 	root.AddCommand(newMan())
 	return root
 }
 
-// withoutTrueFalse removes from the help of options what it says of every switch.
-func withoutTrueFalse(usages string) string {
-	const noise = "[=true|false]"
-	return strings.ReplaceAll(usages, noise, strings.Repeat(" ", len(noise)))
-}
-
-// connected makes a command of one that needs the DMQ.
-func (t *tool) connected(do func(ctx context.Context, dmq queue.Queue, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		dmq, err := t.connect(cmd)
-		if err != nil {
-			return err
-		}
-		defer dmq.Close()
-		return do(cmd.Context(), dmq, args)
-	}
-}
-
-func (t *tool) connect(cmd *cobra.Command) (queue.Queue, error) {
-	if err := t.resolve(); err != nil {
-		return nil, &usageError{cmd.CommandPath(), err}
-	}
-	options, err := t.options()
-	if err != nil {
-		return nil, &usageError{cmd.CommandPath(), err}
-	}
-	options.Logger = t.logger()
-	return queue.Connect(cmd.Context(), options)
-}
-
-// say tells a person something.
+// say tells a person something, or with --json whoever reads standard error, where all is
+// JSON then.
 func (t *tool) say(format string, args ...any) {
 	if !t.quiet {
-		fmt.Fprintf(t.stderr, "dmq: "+format+"\n", args...)
+		t.tell(fmt.Sprintf(format, args...))
 	}
+}
+
+func (t *tool) tell(text string) error {
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	if t.bar != nil {
+		eraseLine(t.stderr)
+	}
+	if !t.json {
+		_, err := fmt.Fprintf(t.stderr, "dmq: %s\n", text)
+		return err
+	}
+	return writeJSON(t.stderr, struct {
+		Message string `json:"message"`
+	}{text})
 }
 
 // report prints a result: as JSON to standard output, or in words to standard error.
@@ -172,26 +135,34 @@ func (t *tool) report(result any, words string) error {
 }
 
 func (t *tool) printJSON(result any) error {
-	out := json.NewEncoder(t.stdout)
-	out.SetEscapeHTML(false)
-	if err := out.Encode(result); err != nil {
+	if err := writeJSON(t.stdout, result); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil
 }
 
+// writeJSON writes an object on a line of its own.
+func writeJSON(out io.Writer, value any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
 // complain tells why the command ends.
 func (t *tool) complain(err error) {
+	text, hint := explain(err)
 	if t.json {
-		out := json.NewEncoder(t.stderr)
-		out.SetEscapeHTML(false)
-		out.Encode(struct {
+		writeJSON(t.stderr, struct {
 			Error  string `json:"error"`
+			Hint   string `json:"hint,omitempty"`
 			Status int    `json:"status"`
-		}{describe(err), exitStatus(err)})
+		}{text, hint, exitStatus(err)})
 		return
 	}
-	fmt.Fprintf(t.stderr, "dmq: %s\n", describe(err))
+	if hint != "" {
+		text += "\n" + hint
+	}
+	fmt.Fprintf(t.stderr, "dmq: %s\n", strings.ReplaceAll(text, "\n", "\n     "))
 }
 
 // logger tells what the clients log: warnings, or with --verbose all.
@@ -217,7 +188,7 @@ func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool { return 
 
 func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "dmq: %s", r.Message)
+	text.WriteString(r.Message)
 	add := func(a slog.Attr) bool {
 		fmt.Fprintf(&text, ", %s %v", a.Key, a.Value)
 		return true
@@ -226,8 +197,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		add(a)
 	}
 	r.Attrs(add)
-	_, err := fmt.Fprintln(h.t.stderr, text.String())
-	return err
+	return h.t.tell(text.String())
 }
 
 func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
@@ -248,19 +218,3 @@ func exactlyChannel(cmd *cobra.Command, args []string) error {
 
 // channelList returns the channels of an argument CHANNEL[,CHANNEL…].
 func channelList(argument string) []string { return strings.Split(argument, ",") }
-
-// outlasting returns a context that ends some time after ctx, for what then has to be
-// brought to an end. release is to be called at the end of that.
-func (t *tool) outlasting(ctx context.Context) (longer context.Context, release context.CancelFunc) {
-	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		select {
-		case <-longer.Done():
-		case <-time.After(t.timeout):
-			cancel(errNoEnd)
-		}
-	})
-	return longer, func() { stop(); cancel(nil) }
-}
-
-var errNoEnd = errors.New("no answer in time after the interrupt")

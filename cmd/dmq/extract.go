@@ -10,8 +10,8 @@ import (
 	datadir "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/check"
 )
 
-func newExtract() *cobra.Command {
-	return &cobra.Command{
+func newExtract(t *tool) *cobra.Command {
+	return uses(&cobra.Command{
 		Use:   "extract FILE [ID]",
 		Short: "Make a dump of records that a node has set aside",
 		Long: `Extract reads a FILE of a stopped node, or one that it has set aside, and
@@ -49,6 +49,7 @@ Exit status:
 				}
 			}
 			return untilInterrupted(cmd.Context(), func() error {
+				defer t.waiting("for the disk: reading %s", args[0])()
 				written, damage, err := datadir.Extract(args[0], uint32(id), cmd.OutOrStdout())
 				switch {
 				case errors.Is(err, datadir.ErrWhich):
@@ -56,12 +57,12 @@ Exit status:
 				case err != nil:
 					return err
 				}
-				fmt.Fprintf(cmd.ErrOrStderr(), "dmq: %v\n", written)
+				t.say("%v", written)
 				if damage != "" {
 					return errors.New(damage)
 				}
 				return nil
 			})
 		},
-	}
+	}, "quiet")
 }

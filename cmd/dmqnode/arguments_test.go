@@ -271,7 +271,7 @@ func TestConfigurationFailures(t *testing.T) {
 			if done {
 				t.Fatalf("command line rejected: %s", &stderr)
 			}
-			c, exit := args.load(&stderr)
+			c, _, exit := args.load(&stderr)
 			if exit != test.exit || (c != nil) != (test.exit == ok) {
 				t.Errorf("got %+v, exit %d, want exit %d", c, exit, test.exit)
 			}
@@ -291,7 +291,7 @@ func TestUnreadableConfigurationFile(t *testing.T) {
 	}
 	for _, test := range tests {
 		var stderr strings.Builder
-		c, exit := arguments{config: test.path}.load(&stderr)
+		c, _, exit := arguments{config: test.path}.load(&stderr)
 		if c != nil || exit != 3 || stderr.String() != test.want {
 			t.Errorf("%s: got %v, exit %d, errors %q, want exit 3, %q", test.path, c, exit, &stderr, test.want)
 		}

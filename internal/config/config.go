@@ -6,8 +6,8 @@
 // ignores unknown sections but refuses unknown keys in its own: the same file starts
 // both. Every default leaves an old file meaning what it meant.
 //
-//	file ─ normalise ─ INI library ─→ entries ─ overrides ─→ section tables ─→ Config
-//	       (syntax.go)                         (override.go)  (sections.go, loggers.go)
+//	file ─ parse ─→ entries ─ overrides ─→ section tables ─→ Config, warnings
+//	       (syntax.go)        (override.go)  (sections.go, loggers.go)
 //
 // Sections are tables of keys; a key knows its type, its limits and the field it fills. So what
 // the node accepts, what an error says is allowed, and what etc/config.ini has to document come

@@ -2,7 +2,6 @@ package config
 
 import (
 	"math"
-	"strings"
 	"time"
 )
 
@@ -22,12 +21,11 @@ func (s section) knows(name string) bool {
 	return false
 }
 
-func (s section) keyNames() string {
-	var names []string
+func (s section) keyNames() (names []string) {
 	for _, k := range s.keys {
 		names = append(names, k.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // defaults is the configuration of an empty file, which lacks only the mandatory keys.

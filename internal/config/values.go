@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // key is one key of a section: which values it takes and where they go. The variable it fills
@@ -17,6 +18,7 @@ type key struct {
 	required bool
 	neededBy string // another key of the section, which makes this one required
 	allowed  string // what may be written, for error messages
+	words    bool   // any text may be: what looks like quotes or a comment is worth a warning
 	set      func(at place, value string) error
 }
 
@@ -35,6 +37,19 @@ func (p place) tooBig(high uint64) error {
 	return fmt.Errorf("Configuration key %s.%s is bigger than allowed maximum of %d", p.section, p.key, high)
 }
 
+// oneLine refuses control characters. A newline is there if a line without "=" follows, which
+// belongs to the value: a key whose "=" was forgotten would give a data directory a new name.
+func (p place) oneLine(value string) error {
+	line, next, more := strings.Cut(value, "\n")
+	switch {
+	case more:
+		return fmt.Errorf("Configuration key %s.%s has a value of several lines: %q has no '=' and continues %q", p.section, p.key, next, line)
+	case strings.ContainsFunc(value, unicode.IsControl):
+		return fmt.Errorf("Configuration key %s.%s has a control character in its value", p.section, p.key)
+	}
+	return nil
+}
+
 func (k key) mandatory() key {
 	k.required = true
 	return k
@@ -46,9 +61,12 @@ func (k key) mandatoryWith(other string) key {
 	return k
 }
 
-// text takes any value.
+// text takes any value of one line.
 func text(name string, to *string) key {
-	return key{name: name, allowed: "any text", set: func(_ place, value string) error {
+	return key{name: name, words: true, allowed: "any text of one line", set: func(at place, value string) error {
+		if err := at.oneLine(value); err != nil {
+			return err
+		}
 		*to = value
 		return nil
 	}}
@@ -172,7 +190,10 @@ const maxSocketPath = 107
 
 // socketPath takes the path of a UNIX socket.
 func socketPath(name string, to *string) key {
-	return key{name: name, allowed: fmt.Sprintf("at most %d bytes", maxSocketPath), set: func(_ place, value string) error {
+	return key{name: name, words: true, allowed: fmt.Sprintf("at most %d bytes", maxSocketPath), set: func(at place, value string) error {
+		if err := at.oneLine(value); err != nil {
+			return err
+		}
 		if len(value) > maxSocketPath {
 			return fmt.Errorf("Unix socket path too long: %s", value)
 		}

@@ -49,7 +49,7 @@ func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error
 	if err != nil {
 		return nil, err
 	}
-	c.store.fillCatalogue()
+	c.store.careForCatalogue()
 	s.numbers = []uint64{number}
 	return s, nil
 }
@@ -131,7 +131,7 @@ func (s *Storage) rename(subscriber string) error {
 	if err := s.channel.store.catalogue.Rename(s.numbers, name); err != nil {
 		return err
 	}
-	s.channel.store.fillCatalogue()
+	s.channel.store.careForCatalogue()
 	s.subscriber, s.name = subscriber, name
 	for _, p := range s.parts {
 		p.setName(name) // only for somebody who has lost the catalogue

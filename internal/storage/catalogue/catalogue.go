@@ -103,8 +103,11 @@ func (c *Content) Sorted() []Queue {
 
 // New returns the content of a directory that no node has used.
 func New() *Content {
-	return &Content{Instance: rand.Uint64() | 1, Next: 1, Queues: make(map[uint64]Queue), end: headSize}
+	return &Content{Instance: NewInstance(), Next: 1, Queues: make(map[uint64]Queue), end: headSize}
 }
+
+// NewInstance returns a number that no other directory has.
+func NewInstance() uint64 { return rand.Uint64() | 1 }
 
 // Read returns what the catalogue in a directory says, and changes nothing. If there is none,
 // the error is that of opening the file.
@@ -190,18 +193,21 @@ type File struct {
 	content Content
 	mapping disk.Mapping
 	file    disk.File
-	filled  int64 // bytes of the file
-	anew    int64 // how long the log was when it was last written anew
+	filled  int64    // bytes of the file
+	written int64    // how long the log was when it was written anew
+	anew    bool     // it is being written anew
+	since   [][]byte // entries that have come meanwhile
 }
 
 // Create makes a catalogue that says what c does. It takes the place of one that is there.
 func Create(dir disk.Dir, c *Content) (*File, error) {
 	f := &File{dir: dir, content: *c}
 	f.content.Queues = maps.Clone(c.Queues)
-	if err := f.write(); err != nil {
-		return nil, err
+	new, err := f.write(&f.content)
+	if err == nil {
+		err = f.replace(new)
 	}
-	return f, nil
+	return f, err
 }
 
 // Open opens the catalogue that c was read from.
@@ -221,43 +227,47 @@ func Open(dir disk.Dir, c *Content) (*File, error) {
 	return f, nil
 }
 
-// write makes the file anew (with mu held).
-func (f *File) write() (err error) {
-	image := f.content.image()
-	if len(image)+8 > mapSize {
-		return fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
+// write makes a new file that says what it is given.
+func (f *File) write(c *Content) (new *File, err error) {
+	image := c.image()
+	filled := (int64(len(image))+fillSize-1)/fillSize*fillSize + 2*fillSize
+	if filled > mapSize {
+		return nil, fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
 	}
-	filled := (int64(len(image))+8+fillSize-1)/fillSize*fillSize + fillSize
 	if err := disk.RemoveIfThere(f.dir, NewFileName); err != nil {
-		return err
+		return nil, err
 	}
 	file, err := f.dir.Create(NewFileName)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var m disk.Mapping
+	new = &File{dir: f.dir, content: *c, file: file, filled: filled}
+	new.content.end = int64(len(image))
+	new.written = new.content.end
 	if _, err = file.WriteAt(append(image, make([]byte, filled-int64(len(image)))...), 0); err == nil {
 		err = file.Sync()
 	}
 	if err == nil {
-		m, err = file.Map(mapSize)
-	}
-	if err == nil {
-		if err = f.dir.Rename(NewFileName, FileName); err != nil {
-			m.Close()
-		}
+		new.mapping, err = file.Map(mapSize)
 	}
 	if err != nil {
-		return errors.Join(err, file.Close(), f.dir.Remove(NewFileName))
+		return nil, errors.Join(err, file.Close(), f.dir.Remove(NewFileName))
 	}
-	if f.mapping != nil {
-		f.mapping.Close()
-		f.file.Close()
+	return new, nil
+}
+
+// replace makes new the file (with mu held).
+func (f *File) replace(new *File) error {
+	if err := f.dir.Rename(NewFileName, FileName); err != nil {
+		return errors.Join(err, new.mapping.Close(), new.file.Close(), f.dir.Remove(NewFileName))
 	}
-	f.mapping, f.file, f.filled = m, file, filled
-	f.content.end = int64(len(image))
-	f.anew = f.content.end
-	return nil
+	old, oldFile := f.mapping, f.file
+	f.mapping, f.file, f.filled = new.mapping, new.file, new.filled
+	f.content.end, f.written = new.content.end, new.written
+	if old == nil {
+		return nil
+	}
+	return errors.Join(old.Close(), oldFile.Close())
 }
 
 // image is the bytes of a file that says what c does, without the zeros.
@@ -346,31 +356,35 @@ func (f *File) SetPhase(p Phase) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.content.Phase = p
-	store(f.mapping.Bytes()[phaseAt:], p.word())
+	putAtOnce(f.mapping.Bytes()[phaseAt:], p.word())
 	return f.mapping.Sync(headSize)
 }
 
 // append stores an entry (with mu held). If there is no disk space for it, nothing is changed.
 func (f *File) append(payload []byte) error {
-	size := 8 + padded(int64(len(payload)))
-	var err error
-	if f.content.end > max(1<<20, 3*f.anew) || f.content.end+size+8 > mapSize {
-		err = f.write() // if there is no disk space for that, there may be some behind the last entry
+	end := f.content.end + 8 + padded(int64(len(payload)))
+	if err := f.fill(end + 8); err != nil {
+		return err
 	}
-	end := f.content.end + size
-	if e := f.fill(end + 8); e != nil {
-		return errors.Join(err, e)
+	f.store(payload)
+	if f.anew {
+		f.since = append(f.since, payload)
 	}
-	b := f.mapping.Bytes()[f.content.end:]
-	copy(b[8:], payload)
-	clear(b[8+len(payload) : size+8]) // an entry that a killed process was about to store may lie there
-	store(b, uint64(len(payload))|uint64(checksum(payload))<<32)
-	f.content.end = end
 	return f.content.apply(payload)
 }
 
-// store stores a word at once.
-func store(b []byte, w uint64) { atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), w) }
+// store stores an entry where there are zeros.
+func (f *File) store(payload []byte) {
+	b := f.mapping.Bytes()[f.content.end:]
+	copy(b[8:], payload)
+	size := 8 + padded(int64(len(payload)))
+	clear(b[8+len(payload) : size+8]) // an entry that a killed process was about to store may lie there
+	putAtOnce(b, uint64(len(payload))|uint64(checksum(payload))<<32)
+	f.content.end += size
+}
+
+// putAtOnce stores a word at once.
+func putAtOnce(b []byte, w uint64) { atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), w) }
 
 // known fails for a queue that there is not: an entry about it would be damage.
 func (f *File) known(numbers ...uint64) error {
@@ -398,21 +412,52 @@ func (f *File) fill(end int64) error {
 	return nil
 }
 
-// FillAhead makes sure that the next entries find their space.
-func (f *File) FillAhead() error {
+// NeedsCare reports whether Care has something to do.
+func (f *File) NeedsCare() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mapping == nil {
-		return nil
-	}
-	return f.fill(f.content.end + fillSize/2)
+	return f.content.end+fillSize/2 > f.filled || f.tooLong()
 }
 
-// NeedsFill reports whether FillAhead has something to do.
-func (f *File) NeedsFill() bool {
+// tooLong reports whether the log is much longer than what it says (with mu held).
+func (f *File) tooLong() bool {
+	return f.content.end > max(1<<20, 3*f.written)
+}
+
+// Care makes sure that the next entries find their disk space, and writes a log anew that has
+// grown too long. Others use the file meanwhile.
+func (f *File) Care() error {
+	f.mu.Lock()
+	if f.mapping == nil || f.anew {
+		f.mu.Unlock()
+		return nil
+	}
+	if !f.tooLong() {
+		defer f.mu.Unlock()
+		return f.fill(f.content.end + fillSize/2)
+	}
+	c := f.content
+	c.Queues = maps.Clone(c.Queues)
+	f.anew, f.since = true, nil
+	f.mu.Unlock()
+
+	new, err := f.write(&c)
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.content.end+fillSize/2 > f.filled
+	f.anew = false
+	if err != nil {
+		return err
+	}
+	for _, payload := range f.since {
+		if err := new.fill(new.content.end + 16 + padded(int64(len(payload)))); err != nil {
+			return errors.Join(err, new.mapping.Close(), new.file.Close(), f.dir.Remove(NewFileName))
+		}
+		new.store(payload)
+	}
+	f.since = nil
+	putWord(new.mapping.Bytes(), phaseAt, f.content.Phase.word())
+	return f.replace(new)
 }
 
 // Sync makes what it says durable. Nobody waits for that but the caller.

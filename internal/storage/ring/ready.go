@@ -36,6 +36,8 @@ const (
 	// firstAhead and mostAhead are how far chunks are filled ahead of the writer, who must not
 	// catch up: few in a queue of some records, many in one that grows fast.
 	firstAhead = 4 * chunkSize
+	// mostInline is how much the writer fills at once that has caught up.
+	mostInline = 256 << 10
 	mostAhead  = 64 << 20
 )
 
@@ -89,6 +91,9 @@ func (r *Ring) prepare(at, size int) error {
 		return nil
 	}
 	first, behind := at/chunkSize, (at+size+chunkSize-1)/chunkSize
+	if !r.isReady(at, at+size) { // nobody has gone ahead: then not for each chunk
+		behind = max(behind, min((at+min(r.ready.ahead, mostInline))/chunkSize, r.chunks()))
+	}
 	if err := r.fill(first, behind); err != nil {
 		return err
 	}
@@ -165,7 +170,7 @@ type span struct{ first, behind int } // chunks
 // nothing.
 func (r *Ring) FillAhead() *Work {
 	y := &r.ready
-	if r.file == nil || r.data == nil || r.write < chunkSize/2 {
+	if r.file == nil || r.data == nil || r.write < chunkSize/2 && y.ahead == firstAhead {
 		return nil // a queue of some records needs no more than it has
 	}
 	end := r.capacity
@@ -185,6 +190,9 @@ func (r *Ring) FillAhead() *Work {
 	}
 	return w
 }
+
+// Expect says that so many bytes are likely to come soon.
+func (r *Ring) Expect(size int) { r.ready.ahead = max(firstAhead, min(size, mostAhead)/2) }
 
 // FillAll returns the work of making all of the ring ready.
 func (r *Ring) FillAll() *Work {

@@ -4,7 +4,7 @@
 //	/metrics of each node ──▶ Sample ──┐
 //	                       the one before ├──▶ State ──▶ table, JSON, live view
 //
-// It imports nothing of this module.
+// Of this module it imports internal/figures.
 package top
 
 import (
@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +55,25 @@ type Figures struct {
 	Pushed, Delivered float64 // records since the node has started
 	Age               float64 // of the oldest record, seconds
 	Consumers         float64
+}
+
+// Rescrape asks those nodes again that have answered before, and keeps the errors of the
+// others.
+func Rescrape(ctx context.Context, before []Sample) []Sample {
+	var answering []string
+	for _, s := range before {
+		if s.Err == nil {
+			answering = append(answering, s.Node)
+		}
+	}
+	again := Scrape(ctx, answering)
+	samples := slices.Clone(before)
+	for i := range samples {
+		if samples[i].Err == nil {
+			samples[i], again = again[0], again[1:]
+		}
+	}
+	return samples
 }
 
 // Scrape asks all nodes at once. A node that does not answer has an error in its sample.
