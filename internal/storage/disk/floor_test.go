@@ -3,6 +3,7 @@ package disk_test
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -172,5 +173,30 @@ func TestOtherErrorsPass(t *testing.T) {
 	}
 	if _, err := f.WriteAt([]byte("x"), 0); err == nil {
 		t.Error("a file opened to be read was written to")
+	}
+}
+
+func TestFloorBesideOthers(t *testing.T) {
+	s := newSystem(t)
+	s.create(t, "f")
+	var writers sync.WaitGroup
+	for range 4 {
+		writers.Go(func() {
+			f, err := s.Open("f")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 50 {
+				if _, err := f.WriteAt(make([]byte, 1<<20), 0); err != nil && !errors.Is(err, unix.ENOSPC) {
+					t.Error(err)
+				}
+				s.Probe()
+			}
+		})
+	}
+	writers.Wait()
+	if s.Full() != nil || s.Refused() != 0 {
+		t.Errorf("with room: %v, %d refused", s.Full(), s.Refused())
 	}
 }
