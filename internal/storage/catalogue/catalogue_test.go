@@ -165,7 +165,7 @@ func TestModel(t *testing.T) {
 			}
 		}
 		hook()
-		for i := range 2000 {
+		for i := range 1000 {
 			what := fmt.Sprintf("seed %d step %d", seed, i)
 			if err := m.step(t, rng, f); err != nil && !full {
 				t.Fatalf("%s: %v", what, err)
@@ -427,7 +427,7 @@ func TestWrittenAnew(t *testing.T) {
 		first := dir.Calls()
 		dir.After = func(c disktest.Call) {
 			if c.Name == NewFileName && (c.Op == "create" || c.Op == "sync") {
-				for range 2000 {
+				for range 700 {
 					if _, err := f.Add(strings.Repeat("meanwhile", 10)); err != nil && fails < 0 {
 						t.Fatal(err)
 					}
@@ -454,7 +454,7 @@ func TestWrittenAnew(t *testing.T) {
 		t.Fatalf("%v; the log has %d bytes", err, f.content.end)
 	}
 	got := f.Content()
-	if len(got.Queues) != 4050 || got.Phase != Kept || len(dir.Names()) != 1 {
+	if len(got.Queues) != 1450 || got.Phase != Kept || len(dir.Names()) != 1 {
 		t.Errorf("%d queues, phase %d, files %q", len(got.Queues), got.Phase, dir.Names())
 	}
 	compare(t, "written anew", killed(t, dir), &got)
@@ -506,7 +506,7 @@ func TestSeldomWrittenAnew(t *testing.T) {
 func TestLargestCatalogue(t *testing.T) {
 	dir := newDir(t)
 	f := create(t, dir)
-	name := strings.Repeat("n", 50_000)
+	name := strings.Repeat("n", 200_000)
 	var last uint64
 	for {
 		number, err := f.Add(name)
@@ -516,7 +516,7 @@ func TestLargestCatalogue(t *testing.T) {
 		last = number
 		f.Care() // which may find no room
 	}
-	if last < 60<<20/50_000 || last > 64<<20/50_000 {
+	if last < 60<<20/200_000 || last > 64<<20/200_000 {
 		t.Errorf("%d queues fit", last)
 	}
 	want := f.Content()
