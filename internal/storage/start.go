@@ -56,7 +56,7 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	st := &store{options: options, log: options.Logs("dmqnode.storage"), lock: lock}
+	st := &store{options: options, log: options.Logs("dmqnode.storage"), events: options.Logs("diskoverflow"), lock: lock}
 	st.dir = disk.WithFloor(dir, options.MinFree)
 	st.rings = st.dir
 	if rings != dir {
