@@ -77,7 +77,8 @@ func (c *stop) keep() (err error) {
 	return errors.Join(err, c.st.catalogue.SetPhase(catalogue.Kept))
 }
 
-// persist puts the records of rings in memory into files.
+// persist puts the records of rings in memory into files. Such a file is in the chain before it
+// has records, as always: a kill would else leave them behind those that come later.
 func (s *Storage) persist() error {
 	for i, p := range s.parts {
 		if p.InFile() || p.Records() == 0 {
@@ -85,38 +86,54 @@ func (s *Storage) persist() error {
 		}
 		records, bytes := p.Records(), p.Size()
 		file, err := s.copyToFile(p)
+		if err == nil {
+			if err = s.insert(i, file); err != nil {
+				err = errors.Join(err, file.Remove())
+			}
+		}
 		if err != nil {
 			s.channel.store.options.Logs("storage:"+s.name).Error("the records of a ring in memory could not be saved and are LOST",
 				zap.Int("records", records), zap.Int("bytes", bytes), zap.Error(err))
 			return fmt.Errorf("storage %s: %w", s.name, err)
 		}
+		file.Publish()
 		s.parts[i] = file
 		s.channel.store.remove(p.Ring)
 	}
-	return s.relink()
+	return nil
 }
 
-// copyToFile makes a part in a file of one in memory.
+// insert makes a part, which is to take the place of one that has no file, one of the chain.
+func (s *Storage) insert(index int, file *part) error {
+	for _, p := range s.parts[index+1:] {
+		if p.InFile() && p.number == file.number {
+			if err := file.SetNext(p.Head().Link); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	return s.setNext(s.before(index, file.number), file.number, file.Head().Link)
+}
+
+// copyToFile makes a part in a file of one in memory. Its records are not published.
 func (s *Storage) copyToFile(p *part) (*part, error) {
 	file, err := s.newPart(&s.channel.store.ringFiles, uint64(p.Capacity()))
 	if err != nil {
 		return nil, err
 	}
 	for run, err := range s.undelivered(p) {
-		if err == nil {
-			for run.Records > 0 && err == nil {
-				var size, n int
-				if size, n, err = file.PushRun(run.Bytes, run.Records); n == 0 && err == nil {
-					err = errors.New("its file has no room for them")
-				}
-				run.Bytes, run.Records = run.Bytes[size:], run.Records-n
+		for run.Records > 0 && err == nil {
+			var size, n int
+			if size, n, err = file.PushRun(run.Bytes, run.Records); n == 0 && err == nil {
+				err = errors.New("its file has no room for them")
 			}
+			run.Bytes, run.Records = run.Bytes[size:], run.Records-n
 		}
 		if err != nil {
 			return nil, errors.Join(err, file.Remove())
 		}
 	}
-	file.Publish()
 	return file, nil
 }
 

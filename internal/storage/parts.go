@@ -84,6 +84,9 @@ func (s *Storage) extend(need int) (*part, error) {
 		st.remove(p.Ring)
 		return nil, fmt.Errorf("storage %s: %w", s.name, err)
 	}
+	if work := p.FillAhead(); work != nil {
+		st.fill(work)
+	}
 	return p, nil
 }
 
@@ -120,10 +123,12 @@ func (s *Storage) newSpill(need int) (*part, error) {
 		size = firstSpill << s.spills
 	}
 	p, err := s.newPart(&s.channel.store.spillFiles, uint64(max(size, need)))
-	if err == nil {
-		s.spills++
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	s.spills++
+	p.Expect(size) // whoever fills a ring goes on
+	return p, nil
 }
 
 func (s *Storage) newPart(files *pool, capacity uint64) (*part, error) {
@@ -282,7 +287,6 @@ func (s *Storage) reserve(size int) error {
 	}
 	s.dropReserved()
 	if s.reserved, err = s.newSpill(size); err != nil {
-		s.reserved = nil
 		return fmt.Errorf("storage %s: %w", s.name, err)
 	}
 	return s.reserved.Reserve(size)

@@ -27,6 +27,7 @@ type Plan struct {
 	Unneeded []File // files that nobody needs, to be deleted
 	Aside    []File // damaged ones, to be set aside
 	Findings []dformat.Finding
+	Refusals []*Refusal // why there must not be a start
 
 	lastFile uint64 // the largest number of a ring file
 	storages map[string]bool
@@ -38,6 +39,42 @@ type Chain struct {
 	catalogue.Queue
 	Files  []ring.Head
 	Relink bool // they do not tell that order themselves
+}
+
+// Refusal is why a node does not start with a directory before an operator has decided something.
+type Refusal struct {
+	Storage string
+	File    string // its path
+	Problem string
+	Remedy  string
+}
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("storage %s: %s: %s. %s", r.Storage, r.Problem, r.File, r.Remedy)
+}
+
+// Refused is why there must not be a start, or nil.
+func (p *Plan) Refused() error {
+	var all []error
+	for _, r := range p.Refusals {
+		all = append(all, r)
+	}
+	return errors.Join(all...)
+}
+
+// Space is the bytes of disk space that copies of what comes from the original need, in the data
+// directory and in that of the rings.
+func (p *Plan) Space() (dir, rings uint64) {
+	const perFile = 64 << 10
+	for _, q := range p.Original.Queues {
+		if q.Dump.Records > 0 {
+			rings += q.Dump.Bytes + perFile
+		}
+		if q.Overflow.Records > 0 {
+			dir += q.Overflow.Bytes + perFile
+		}
+	}
+	return dir, rings
 }
 
 // File is a file in one of the two directories.
@@ -61,7 +98,7 @@ type planner struct {
 }
 
 // MakePlan reads a data directory, and that of the ring files. An error says why a node could not
-// start, and what to do about it.
+// start, and what to do about it; so does Refused, but then the plan tells what else is there.
 func MakePlan(dir, rings disk.Dir) (*Plan, error) {
 	p := &planner{
 		dir: dir, rings: rings,
@@ -181,6 +218,7 @@ func (p *planner) sort() error {
 		case p.Phase == catalogue.Dumped || !known:
 			delete(p.heads, l)
 			p.Unneeded = append(p.Unneeded, file)
+			p.Catalogue.Next = max(p.Catalogue.Next, h.Queue+1) // or it belongs to the queue that gets its number, until it is deleted
 		}
 	}
 	for l, damage := range p.damaged {
@@ -247,6 +285,9 @@ func (p *planner) rebuild() error {
 			return errWhose
 		}
 	}
+	if c.Instance == 0 {
+		c.Instance = catalogue.New().Instance
+	}
 	lost := false
 	for _, h := range p.heads {
 		if h.Instance != c.Instance || h.Queue == 0 {
@@ -275,11 +316,7 @@ func (p *planner) chains() error {
 		if err := p.note(q.Name); err != nil {
 			return err
 		}
-		chain, err := p.chain(q, of[q.Number])
-		if err != nil {
-			return err
-		}
-		p.Queues = append(p.Queues, chain)
+		p.Queues = append(p.Queues, p.chain(q, of[q.Number]))
 	}
 	return nil
 }
@@ -298,46 +335,67 @@ func (p *planner) note(name string) error {
 	return nil
 }
 
-func (p *planner) chain(q catalogue.Queue, files []ring.Head) (Chain, error) {
+func (p *planner) chain(q catalogue.Queue, files []ring.Head) Chain {
 	c := Chain{Queue: q, Relink: p.Fresh && len(files) > 0}
-	slices.SortFunc(files, func(a, b ring.Head) int {
+	of := make(map[ring.Link]ring.Head)
+	for _, h := range files {
+		of[h.Link] = h
+	}
+	follow := func(l ring.Link) (end ring.Link) {
+		for {
+			h, ok := of[l]
+			if !ok {
+				return l
+			}
+			c.Files = append(c.Files, h)
+			delete(of, l)
+			l = h.Next
+		}
+	}
+	if !c.Relink {
+		if end := follow(q.First); end != (ring.Link{}) {
+			c.Relink = true
+			p.missing(q, end)
+		}
+	}
+	for _, h := range starts(of) { // of what is not in the chain
+		if _, leads := of[h.Next]; h.Held == 0 && !leads {
+			p.Unneeded = append(p.Unneeded, File{p.dirOf(h.Link), h.FileName()})
+			continue
+		}
+		c.Relink = true
+		follow(h.Link)
+	}
+	return c
+}
+
+// starts returns the files that none of the others names as its next one, in the order in which
+// they follow each other, as far as that can be told. Those without records come last: they may
+// have been taken out of the chain, and still name a file in it.
+func starts(files map[ring.Link]ring.Head) (all []ring.Head) {
+	named := make(map[ring.Link]bool)
+	for _, h := range files {
+		named[h.Next] = true
+	}
+	for _, h := range files {
+		if !named[h.Link] {
+			all = append(all, h)
+		}
+	}
+	slices.SortFunc(all, func(a, b ring.Head) int {
+		if (a.Held == 0) != (b.Held == 0) {
+			return int(min(b.Held, 1)) - int(min(a.Held, 1))
+		}
 		if a.Kind != b.Kind {
 			return int(a.Kind) - int(b.Kind)
 		}
 		return int(int64(a.Number - b.Number))
 	})
-	if c.Relink {
-		c.Files = files
-		return c, nil
-	}
-	for l := q.First; l != (ring.Link{}); {
-		i := slices.IndexFunc(files, func(h ring.Head) bool { return h.Link == l })
-		if i < 0 {
-			c.Relink = true
-			if err := p.missing(q, l); err != nil {
-				return c, err
-			}
-			break
-		}
-		c.Files = append(c.Files, files[i])
-		l = files[i].Next
-		files = slices.Delete(files, i, i+1)
-	}
-	for _, h := range files { // that no other file tells of
-		switch {
-		case h.Held == 0:
-			p.Unneeded = append(p.Unneeded, File{p.dirOf(h.Link), h.FileName()})
-		default:
-			c.Relink = true
-			c.Files = append(c.Files, h)
-		}
-	}
-	return c, nil
+	return all
 }
 
 // missing decides what to do about a file of a queue that is not there.
-func (p *planner) missing(q catalogue.Queue, l ring.Link) error {
-	file := p.dirOf(l).Path(l.FileName())
+func (p *planner) missing(q catalogue.Queue, l ring.Link) {
 	switch {
 	case p.blank[l]:
 		p.find(dformat.Warning, q.Name, l.FileName(), "it is empty", "the records that it had are given up", "")
@@ -346,11 +404,10 @@ func (p *planner) missing(q catalogue.Queue, l ring.Link) error {
 		p.find(dformat.Warning, q.Name, l.FileName(), "it is gone, as it was in memory",
 			"the records that it had are lost, if it had any", "")
 	default:
-		return fmt.Errorf("storage %s: a file that its records are in is missing: %s. Are the data directory and [Storage] ring_dir "+
-			"what they were, and mounted? If the file is lost for good, make an empty one of that name: then the node starts without these records",
-			q.Name, file)
+		p.Refusals = append(p.Refusals, &Refusal{q.Name, p.dirOf(l).Path(l.FileName()), "a file that its records are in is missing",
+			"Are the data directory and [Storage] ring_dir what they were, and mounted? If the file is lost for good, make an empty one " +
+				"of that name: then the node starts without these records"})
 	}
-	return nil
 }
 
 // readOriginal reads what is there in the formats of the original, except for what a clean stop or

@@ -93,10 +93,10 @@ func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
 			}
 		}
 		bytes, n, err := p.Take(enough, maxRecords)
-		switch damage := (*ring.DamageError)(nil); {
+		switch {
 		case n > 0:
 			return s.handOut(Run{part: p, bytes: bytes, size: len(bytes), records: n}), nil
-		case errors.As(err, &damage):
+		case isDamage(err):
 			s.lose(p, err)
 			continue
 		case err != nil:
@@ -105,6 +105,12 @@ func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
 		bytes, n = p.TakeMarked()
 		s.deliver(s.handOut(Run{part: p, bytes: bytes, size: len(bytes), records: n, marked: true}))
 	}
+}
+
+// isDamage is a function of its own because errors.As makes its target a variable of the heap.
+func isDamage(err error) bool {
+	var damage *ring.DamageError
+	return errors.As(err, &damage)
 }
 
 // takeReturned hands out the oldest records of those that were given back.

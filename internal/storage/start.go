@@ -56,6 +56,9 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	if err := plan.Refused(); err != nil {
+		return nil, errors.Join(err, plan.Original.Close(), lock.Close())
+	}
 	st := &store{options: options, log: options.Logs("dmqnode.storage"), events: options.Logs("diskoverflow"), lock: lock}
 	st.dir = disk.WithFloor(dir, options.MinFree)
 	st.rings = st.dir
@@ -116,17 +119,13 @@ func (l *start) apply() (err error) {
 
 // checkSpace makes sure that there is room for copies of what comes from the original.
 func (l *start) checkSpace() error {
-	const perFile = 64 << 10
-	needs := make(map[*disk.Floor]uint64)
-	for _, q := range l.Original.Queues {
-		if q.Dump.Records > 0 {
-			needs[l.st.rings] += q.Dump.Bytes + perFile
-		}
-		if q.Overflow.Records > 0 {
-			needs[l.st.dir] += q.Overflow.Bytes + perFile
-		}
-	}
+	inDir, inRings := l.Space()
+	needs := map[*disk.Floor]uint64{l.st.dir: inDir}
+	needs[l.st.rings] += inRings
 	for dir, need := range needs {
+		if need == 0 {
+			continue
+		}
 		free, err := dir.Free()
 		if err != nil || free >= need+l.st.options.MinFree {
 			continue // if it can't be told, writing will
@@ -253,7 +252,11 @@ func (l *start) takeOver() error {
 	queues := slices.Clone(l.Original.Queues)
 	slices.SortStableFunc(queues, func(a, b *dformat.Queue) int { return int(a.First - b.First) })
 	for _, q := range queues {
-		b := builder{start: l, storage: l.storage(q.Storage), number: numbers[q]}
+		s := l.storage(q.Storage)
+		if len(s.numbers) > 0 && q.Dump.Records+q.Overflow.Records == 0 {
+			continue // a subscription that is there already
+		}
+		b := builder{start: l, storage: s, number: numbers[q]}
 		if err := b.build(q); err != nil {
 			return fmt.Errorf("storage %s: %w", q.Storage, err)
 		}

@@ -5,7 +5,7 @@
 // catalogue.dat is written only when queues come and go, or get their first file or give up
 // their last. It is a log:
 //
-//	0      magic, instance, checksum │ phase
+//	0      magic, instance, checksum │ phase u32, its checksum u32
 //	4096   entry │ entry │ … │ 0
 //
 //	entry  size u32, checksum u32 │ payload, filled up to 8 bytes
@@ -26,6 +26,7 @@
 package catalogue
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -96,7 +97,7 @@ type Content struct {
 // Sorted returns the queues by number.
 func (c *Content) Sorted() []Queue {
 	return slices.SortedFunc(maps.Values(c.Queues), func(a, b Queue) int {
-		return int(int64(a.Number - b.Number))
+		return cmp.Compare(a.Number, b.Number)
 	})
 }
 
@@ -128,7 +129,7 @@ func Read(dir disk.Dir) (*Content, error) {
 		return nil, err
 	}
 	c := New()
-	c.Instance = 0
+	c.Instance = 0 // as long as the file has not told it
 	c.Damage = c.parse(b)
 	if c.Damage != nil {
 		c.Damage = fmt.Errorf("%s is damaged: %w", dir.Path(FileName), c.Damage)
@@ -145,10 +146,12 @@ func (c *Content) parse(b []byte) error {
 	case word(b, sumAt) != uint64(crc32.Checksum(b[:sumAt], castagnoli)):
 		return errors.New("the checksum of its first bytes is wrong")
 	}
-	c.Instance, c.Phase = word(b, instanceAt), Phase(word(b, phaseAt))
-	if c.Phase > Kept {
-		return fmt.Errorf("phase %d", c.Phase)
+	c.Instance = word(b, instanceAt)
+	phase := Phase(uint32(word(b, phaseAt)))
+	if phase > Kept || word(b, phaseAt) != phase.word() {
+		return fmt.Errorf("phase %#x", word(b, phaseAt))
 	}
+	c.Phase = phase
 	for int64(len(b))-c.end >= 8 {
 		first := word(b, int(c.end))
 		if first == 0 {
@@ -170,6 +173,11 @@ func (c *Content) parse(b []byte) error {
 	return nil
 }
 
+// word is how a phase is stored.
+func (p Phase) word() uint64 {
+	return uint64(p) | uint64(crc32.Checksum([]byte{byte(p)}, castagnoli))<<32
+}
+
 func padded(size int64) int64 { return (size + 7) &^ 7 }
 
 // checksum is never 0, so that the first word of an entry is not.
@@ -186,6 +194,7 @@ type File struct {
 	mapping disk.Mapping
 	file    disk.File
 	filled  int64    // bytes of the file
+	written int64    // how long the log was when it was written anew
 	anew    bool     // it is being written anew
 	since   [][]byte // entries that have come meanwhile
 }
@@ -234,6 +243,7 @@ func (f *File) write(c *Content) (new *File, err error) {
 	}
 	new = &File{dir: f.dir, content: *c, file: file, filled: filled}
 	new.content.end = int64(len(image))
+	new.written = new.content.end
 	if _, err = file.WriteAt(append(image, make([]byte, filled-int64(len(image)))...), 0); err == nil {
 		err = file.Sync()
 	}
@@ -252,7 +262,8 @@ func (f *File) replace(new *File) error {
 		return errors.Join(err, new.mapping.Close(), new.file.Close(), f.dir.Remove(NewFileName))
 	}
 	old, oldFile := f.mapping, f.file
-	f.mapping, f.file, f.filled, f.content.end = new.mapping, new.file, new.filled, new.content.end
+	f.mapping, f.file, f.filled = new.mapping, new.file, new.filled
+	f.content.end, f.written = new.content.end, new.written
 	if old == nil {
 		return nil
 	}
@@ -265,7 +276,7 @@ func (c *Content) image() []byte {
 	copy(b, magic)
 	putWord(b, instanceAt, c.Instance)
 	putWord(b, sumAt, uint64(crc32.Checksum(b[:sumAt], castagnoli)))
-	putWord(b, phaseAt, uint64(c.Phase))
+	putWord(b, phaseAt, c.Phase.word())
 	b = appendEntry(b, appendNext(nil, c.Next))
 	if len(c.Sources) > 0 {
 		b = appendEntry(b, appendTakeover(nil, nil, c.Sources))
@@ -306,6 +317,9 @@ func (f *File) Add(name string) (number uint64, err error) {
 func (f *File) Rename(numbers []uint64, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.known(numbers...); err != nil {
+		return err
+	}
 	return f.append(appendRename(nil, numbers, name))
 }
 
@@ -320,6 +334,9 @@ func (f *File) Remove(numbers []uint64) error {
 func (f *File) SetFirst(number uint64, first ring.Link) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.known(number); err != nil {
+		return err
+	}
 	return f.append(appendFirst(nil, number, first))
 }
 
@@ -339,7 +356,7 @@ func (f *File) SetPhase(p Phase) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.content.Phase = p
-	putWord(f.mapping.Bytes(), phaseAt, uint64(p))
+	putAtOnce(f.mapping.Bytes()[phaseAt:], p.word())
 	return f.mapping.Sync(headSize)
 }
 
@@ -360,9 +377,23 @@ func (f *File) append(payload []byte) error {
 func (f *File) store(payload []byte) {
 	b := f.mapping.Bytes()[f.content.end:]
 	copy(b[8:], payload)
-	first := uint64(len(payload)) | uint64(checksum(payload))<<32
-	atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), first)
-	f.content.end += 8 + padded(int64(len(payload)))
+	size := 8 + padded(int64(len(payload)))
+	clear(b[8+len(payload) : size+8]) // an entry that a killed process was about to store may lie there
+	putAtOnce(b, uint64(len(payload))|uint64(checksum(payload))<<32)
+	f.content.end += size
+}
+
+// putAtOnce stores a word at once.
+func putAtOnce(b []byte, w uint64) { atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), w) }
+
+// known fails for a queue that there is not: an entry about it would be damage.
+func (f *File) known(numbers ...uint64) error {
+	for _, number := range numbers {
+		if _, ok := f.content.Queues[number]; !ok {
+			return fmt.Errorf("%s: queue %d is unknown", f.dir.Path(FileName), number)
+		}
+	}
+	return nil
 }
 
 // fill makes sure that there are zeros up to that offset.
@@ -390,7 +421,7 @@ func (f *File) NeedsCare() bool {
 
 // tooLong reports whether the log is much longer than what it says (with mu held).
 func (f *File) tooLong() bool {
-	return f.content.end > 1<<20 && f.content.end > 3*(headSize+64*int64(len(f.content.Queues)))
+	return f.content.end > max(1<<20, 3*f.written)
 }
 
 // Care makes sure that the next entries find their disk space, and writes a log anew that has
@@ -425,7 +456,7 @@ func (f *File) Care() error {
 		new.store(payload)
 	}
 	f.since = nil
-	putWord(new.mapping.Bytes(), phaseAt, uint64(f.content.Phase))
+	putWord(new.mapping.Bytes(), phaseAt, f.content.Phase.word())
 	return f.replace(new)
 }
 

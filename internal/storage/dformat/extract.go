@@ -132,9 +132,17 @@ func (d *Directory) part(name string, id uint32) (*Part, error) {
 
 // String describes the records in the overflow.
 func (q *Queue) String() string {
-	text := fmt.Sprintf("id %d, %d records of %d bytes", q.ID, q.Overflow.Records, q.Overflow.Bytes-ring.HeaderSize*q.Overflow.Records)
+	text := fmt.Sprintf("id %d, %s", q.ID, amount(q.Overflow.Records, q.Overflow.Bytes-ring.HeaderSize*q.Overflow.Records))
 	if q.Storage != "" {
 		text += " of storage " + q.Storage
 	}
 	return text
+}
+
+// amount describes records and the bytes of their payloads.
+func amount(records, bytes uint64) string {
+	if records == 1 {
+		return fmt.Sprintf("1 record of %d bytes", bytes)
+	}
+	return fmt.Sprintf("%d records of %d bytes", records, bytes)
 }

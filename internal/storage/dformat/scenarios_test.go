@@ -73,7 +73,7 @@ var scenarios = []scenario{
 			return b.dir(line("a", 1, 1, x, x) + line("a", 1, 1, y, y))
 		},
 		contents: map[string][]string{"a": {"x"}},
-		aside:    bothAside, errors: []string{"is listed twice", "id 2, 1 records of 1 bytes, offsets 41 to 41"},
+		aside:    bothAside, errors: []string{"is listed twice", "id 2, 1 record of 1 bytes, offsets 41 to 41"},
 	}, {
 		name: "S3: last behind the end of the file",
 		make: func() *testDir {
@@ -124,7 +124,7 @@ var scenarios = []scenario{
 			return b.dir(line("a", 2, 2, x, y))
 		},
 		contents: map[string][]string{"a": {"x", "y"}},
-		infos:    []string{"id 2, 1 records of 7 bytes", "id 9, 1 records of 7 bytes"},
+		infos:    []string{"id 2, 1 record of 7 bytes", "id 9, 1 record of 7 bytes"},
 	}, {
 		name: "§3.12 case 1: a storage that was drained and used again",
 		make: func() *testDir {
@@ -148,7 +148,7 @@ var scenarios = []scenario{
 		},
 		aside: dataAside,
 		errors: []string{"names are unknown", "the files are kept, overflow.dat as overflow-aside-1.dat",
-			"id 1, 2 records of 2 bytes, offsets 8 to 75", "id 2, 1 records of 2 bytes, offsets 41 to 41"},
+			"id 1, 2 records of 2 bytes, offsets 8 to 75", "id 2, 1 record of 2 bytes, offsets 41 to 41"},
 	}, {
 		name: "§3.12 cases 3 and 6: pushed to, and a new storage",
 		make: func() *testDir {
@@ -267,7 +267,7 @@ var scenarios = []scenario{
 			return b.killed(line("plain", 1, 1, x, x))
 		},
 		contents: map[string][]string{"plain": {"x", "y"}},
-		aside:    bothAside, errors: []string{"names are unknown", "id 2, 1 records of 1 bytes, offsets 74 to 74"},
+		aside:    bothAside, errors: []string{"names are unknown", "id 2, 1 record of 1 bytes, offsets 74 to 74"},
 	}, {
 		name: "an index that is older than the data file, with records without a name",
 		make: func() *testDir {
@@ -298,7 +298,7 @@ var scenarios = []scenario{
 			return b.killed(line("a", 2, 2, x, y))
 		},
 		contents: map[string][]string{"a": {"x", "y"}}, warnings: []string{"was written before"},
-		infos: []string{"id 2, 1 records of 8 bytes", "id 3, 1 records of 8 bytes"},
+		infos: []string{"id 2, 1 record of 8 bytes", "id 3, 1 record of 8 bytes"},
 	}, {
 		name: "an older index: what has been pushed to a storage since doesn't change that",
 		make: func() *testDir {
@@ -311,7 +311,7 @@ var scenarios = []scenario{
 			return b.killed(line("a", 1, 1, x, x) + line("b", 1, 1, y, y))
 		},
 		contents: map[string][]string{"a": {"x", "xx"}, "b": {"yy"}}, warnings: []string{"was written before", "storage a has 2 records"},
-		infos: []string{"id 3, 1 records of 8 bytes"},
+		infos: []string{"id 3, 1 record of 8 bytes"},
 	}, {
 		name: "an older index: only what lies in front of the last record that it lists is dead",
 		make: func() *testDir {
@@ -325,7 +325,7 @@ var scenarios = []scenario{
 		},
 		contents: map[string][]string{"a": {"x"}}, aside: bothAside,
 		errors: []string{"records of 1 storages whose names are unknown", "50 bytes of overflow.dat are no records", "id 3, "},
-		infos:  []string{"id 2, 1 records of 8 bytes"},
+		infos:  []string{"id 2, 1 record of 8 bytes"},
 	}, {
 		name: "an older index: a dangling link hides newer records of the id in front of its end",
 		make: func() *testDir {

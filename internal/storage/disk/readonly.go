@@ -2,7 +2,6 @@ package disk
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -37,7 +36,7 @@ func (d readOnlyDirectory) Open(name string) (File, error) {
 	}
 	var stat unix.Stat_t
 	if err = retry(func() error { return unix.Fstat(f.fd, &stat) }); err == nil && stat.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = fmt.Errorf("%s is not a regular file", f.path)
+		err = &fs.PathError{Op: "open", Path: f.path, Err: errors.New("not a regular file")}
 	}
 	if err != nil {
 		f.Close()

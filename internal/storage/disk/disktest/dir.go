@@ -5,6 +5,7 @@
 //	dir := disktest.NewDir()
 //	dir.Before = func(c disktest.Call) error { … }  // fail a call
 //	dir.After = func(c disktest.Call) { … dir.Clone() … }  // what a kill now would leave
+//	dir.Store = func(name string) { … dir.Clone() … }      // … before positions are stored
 //
 // It is stricter than an operating system:
 //
@@ -49,6 +50,9 @@ type Dir struct {
 	// After is called, if set, after each call that did not fail, and after those that did
 	// half of their work.
 	After func(Call)
+	// Store is called, if set, when somebody asks for the bytes of a mapping, as who keeps
+	// positions in a file does before it stores them. The rest of the bytes is stored by then.
+	Store func(name string)
 	// Space is how many bytes are free, if set.
 	Space func() uint64
 

@@ -285,7 +285,12 @@ type mapping struct {
 	bytes []byte
 }
 
-func (m *mapping) Bytes() []byte { return m.bytes }
+func (m *mapping) Bytes() []byte {
+	if m.file.dir.Store != nil {
+		m.file.dir.Store(m.file.name)
+	}
+	return m.bytes
+}
 
 func (m *mapping) Sync(int) error {
 	call, err := m.file.dir.begin("sync map", m.file.name, false)
