@@ -22,7 +22,7 @@ import (
 // section of that specification.
 
 // fixtures holds the data directories of §8.
-const fixtures = "../internal/storage/testdata"
+const fixtures = "../docs/spec/fixtures"
 
 // useFixture makes the data directory of a node that has not been started yet a copy of one
 // of the specification's.

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -242,15 +243,16 @@ func (s *Storage) begin() {
 func (l *start) takeOver() error {
 	next := l.Catalogue.Next
 	numbers := make(map[*dformat.Queue]uint64)
-	for _, q := range l.Original.Queues {
+	queues := slices.Clone(l.Original.Queues)
+	slices.SortStableFunc(queues, func(a, b *dformat.Queue) int { return cmp.Compare(a.ID-1, b.ID-1) }) // 0 = none comes last
+	for _, q := range queues {
 		if l.Fresh {
 			next = max(next, uint64(q.ID)) // so that a stop gives it the same id again
 		}
 		numbers[q] = next
 		next++
 	}
-	queues := slices.Clone(l.Original.Queues)
-	slices.SortStableFunc(queues, func(a, b *dformat.Queue) int { return int(a.First - b.First) })
+	slices.SortStableFunc(queues, func(a, b *dformat.Queue) int { return cmp.Compare(a.First, b.First) })
 	for _, q := range queues {
 		s := l.storage(q.Storage)
 		if len(s.numbers) > 0 && q.Dump.Records+q.Overflow.Records == 0 {
