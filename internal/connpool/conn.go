@@ -442,18 +442,29 @@ func (c *Conn) sendFIN() {
 	c.timer = c.Loop().After(lingerTimeout, listener.TaskFunc(c.drop))
 }
 
+// inputWanted tells that it is time to read.
+func (c *Conn) inputWanted() bool {
+	switch {
+	case c.ended, c.waiting:
+		return false
+	case c.closing, c.swallow > 0:
+		return true
+	case c.stalled:
+		return false
+	case c.paused:
+		return len(c.in) < pausedInput
+	}
+	return !c.OutputFull()
+}
+
 // watch makes the loop watch the socket for what is of interest.
 func (c *Conn) watch() {
 	var events listener.Events
 	switch {
-	case c.ended, c.waiting:
-	case c.closing || c.swallow > 0:
+	case c.inputWanted():
 		events = unix.EPOLLIN
-	case c.stalled:
-	case c.paused && len(c.in) >= pausedInput:
+	case c.paused && !c.ended && !c.waiting && !c.stalled:
 		events = unix.EPOLLRDHUP
-	case c.paused || !c.OutputFull():
-		events = unix.EPOLLIN
 	}
 	if c.out.unsent > 0 {
 		events |= unix.EPOLLOUT
