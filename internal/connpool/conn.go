@@ -66,6 +66,8 @@ const (
 	pausedInput = 64 << 10
 	// copyLimit is the most that is copied to a buffer rather than sent from its place.
 	copyLimit = 4 << 10
+	// minSend is how many bytes are sent even when a turn is over.
+	minSend = 32 << 10
 	// smallInput is the most unused input that is moved to the shared buffer for the
 	// next read; behind more than that the next read goes in place.
 	smallInput = 16 << 10
@@ -181,8 +183,9 @@ func (c *Conn) Flush() bool {
 	if c.fd < 0 {
 		return false
 	}
-	n, err := c.out.send(c.fd, &c.pool.buffers)
+	n, err := c.out.send(c.fd, max(c.turn*Unit, minSend), &c.pool.buffers)
 	c.pool.sent.Add(uint64(n))
+	c.Work(n / Unit)
 	if err != nil {
 		c.drop()
 		return false
