@@ -80,6 +80,7 @@ func TestIdleLegacyConnectionsMakeRoom(t *testing.T) {
 	})
 	c.push("idle", "value")
 	consumer.wantArray("value")
+	node.WaitLog(`^Warn .* idle connections closed, the connection limit is reached protocol=legacy`)
 }
 
 // Clients can't take the descriptors that the node needs to make files and to let an operator in.

@@ -48,6 +48,7 @@ type server struct {
 	listener *listener.Listener // nil if the protocol is off
 	pools    []*connpool.Pool   // by loop
 	roomMade time.Time          // see makeRoom
+	idle     *logging.Limited   // connections that had to make room
 }
 
 // closeTimeout is how long clients may take, at shutdown, to accept what is on its way
@@ -273,7 +274,7 @@ func (n *node) bind(cfg *config.Config) error {
 		{"legacy", cfg.Server.Port, cfg.Legacy, "[Legacy] enabled = false", func(s *server) { s.makeRoom(n.loops, cfg) }},
 		{"neo", cfg.Server.NeoPort, cfg.Neo, "[Neo] enabled = false", func(*server) {}},
 	} {
-		s := &server{name: p.name}
+		s := &server{name: p.name, idle: logging.NewLimited(n.log, closedPeriod)}
 		n.servers = append(n.servers, s)
 		if !p.Enabled {
 			n.log.Info("no "+p.name+" clients are served", zap.String("because", p.off))
@@ -317,7 +318,12 @@ func (s *server) makeRoom(loops *listener.Group, cfg *config.Config) {
 		s.roomMade = now
 		most := max(1, int(cfg.Server.ConnectionLimit)/64/len(s.pools))
 		for i, loop := range loops.Loops() {
-			loop.Post(listener.TaskFunc(func() { s.pools[i].CloseIdle(cfg.Limits.IdleTimeout, most) }))
+			loop.Post(listener.TaskFunc(func() {
+				if closed := s.pools[i].CloseIdle(cfg.Limits.IdleTimeout, most); closed > 0 {
+					s.idle.Log(zapcore.WarnLevel, "idle connections closed, the connection limit is reached",
+						zap.String("protocol", s.name), zap.Int("connections", closed))
+				}
+			}))
 		}
 	}
 }
@@ -346,7 +352,7 @@ func (n *node) open(s *server, newSession func(*connpool.Conn) connpool.Session,
 	if s.listener == nil {
 		return
 	}
-	reaped := logging.NewLimited(n.log, reapedPeriod)
+	reaped := logging.NewLimited(n.log, closedPeriod)
 	for _, loop := range n.loops.Loops() {
 		s.pools = append(s.pools, connpool.NewPool(loop, connpool.Options{
 			NewSession: newSession,
@@ -361,8 +367,9 @@ func (n *node) open(s *server, newSession func(*connpool.Conn) connpool.Session,
 	}
 }
 
-// reapedPeriod is the shortest time between two messages about unfinished requests.
-const reapedPeriod = 10 * time.Second
+// closedPeriod is the shortest time between two messages about connections that were closed
+// because others wait for what they hold.
+const closedPeriod = 10 * time.Second
 
 // serve starts accepting clients.
 func (n *node) serve() error {

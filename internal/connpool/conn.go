@@ -66,6 +66,8 @@ const (
 	pausedInput = 64 << 10
 	// copyLimit is the most that is copied to a buffer rather than sent from its place.
 	copyLimit = 4 << 10
+	// minSend is how many bytes are sent even when a turn is over.
+	minSend = 32 << 10
 	// smallInput is the most unused input that is moved to the shared buffer for the
 	// next read; behind more than that the next read goes in place.
 	smallInput = 16 << 10
@@ -181,8 +183,9 @@ func (c *Conn) Flush() bool {
 	if c.fd < 0 {
 		return false
 	}
-	n, err := c.out.send(c.fd, &c.pool.buffers)
+	n, err := c.out.send(c.fd, max(c.turn*Unit, minSend), &c.pool.buffers)
 	c.pool.sent.Add(uint64(n))
+	c.Work(n / Unit)
 	if err != nil {
 		c.drop()
 		return false
@@ -442,18 +445,29 @@ func (c *Conn) sendFIN() {
 	c.timer = c.Loop().After(lingerTimeout, listener.TaskFunc(c.drop))
 }
 
+// inputWanted tells that it is time to read.
+func (c *Conn) inputWanted() bool {
+	switch {
+	case c.ended, c.waiting:
+		return false
+	case c.closing, c.swallow > 0:
+		return true
+	case c.stalled:
+		return false
+	case c.paused:
+		return len(c.in) < pausedInput
+	}
+	return !c.OutputFull()
+}
+
 // watch makes the loop watch the socket for what is of interest.
 func (c *Conn) watch() {
 	var events listener.Events
 	switch {
-	case c.ended, c.waiting:
-	case c.closing || c.swallow > 0:
+	case c.inputWanted():
 		events = unix.EPOLLIN
-	case c.stalled:
-	case c.paused && len(c.in) >= pausedInput:
+	case c.paused && !c.ended && !c.waiting && !c.stalled:
 		events = unix.EPOLLRDHUP
-	case c.paused || !c.OutputFull():
-		events = unix.EPOLLIN
 	}
 	if c.out.unsent > 0 {
 		events |= unix.EPOLLOUT

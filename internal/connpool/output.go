@@ -23,9 +23,6 @@ type segment struct {
 	owned []byte // the pooled buffer they lie in; nil for a span
 }
 
-// maxSend is about how many bytes are sent in one go, before others have their turn.
-const maxSend = 512 << 10
-
 // maxVector is how many segments are sent with one system call.
 const maxVector = 64
 
@@ -70,11 +67,11 @@ func (o *output) add(s segment) {
 	o.segments = append(o.segments, s)
 }
 
-// send hands bytes to the kernel until everything is sent, the socket is full, or it was much. It
+// send hands bytes to the kernel until everything is sent, the socket is full, or it was that many. It
 // reports the number of bytes sent; an error means that the connection is broken.
-func (o *output) send(fd int, pool *buffers) (n int, err error) {
-	for o.unsent > 0 && n < maxSend {
-		k, errno := o.write(fd)
+func (o *output) send(fd, most int, pool *buffers) (n int, err error) {
+	for o.unsent > 0 && n < most {
+		k, errno := o.write(fd, most-n)
 		switch errno {
 		case 0:
 			n += k
@@ -89,11 +86,11 @@ func (o *output) send(fd int, pool *buffers) (n int, err error) {
 	return n, nil
 }
 
-// write sends what one system call takes. The socket never blocks, so the call goes
+// write sends what one system call takes, at most that many bytes. The socket never blocks, so the call goes
 // around the scheduler's bookkeeping.
-func (o *output) write(fd int) (n int, errno syscall.Errno) {
+func (o *output) write(fd, most int) (n int, errno syscall.Errno) {
 	var vector [maxVector]unix.Iovec
-	count, left := 0, maxSend
+	count, left := 0, most
 	for _, s := range o.segments[o.first:] {
 		if len(s.bytes) == 0 {
 			continue

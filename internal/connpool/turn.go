@@ -53,13 +53,8 @@ func (c *Conn) Run() {
 	c.waiting = false
 	c.startTurn(greedyTurn)
 	c.receiveWaiting()
-	if c.greedy && c.readable() {
+	if c.fd >= 0 && c.greedy && c.inputWanted() {
 		c.read()
 	}
 	c.settle()
-}
-
-// readable tells that input is of interest.
-func (c *Conn) readable() bool {
-	return c.fd >= 0 && !c.waiting && !c.ended && !c.stalled && (c.closing || c.swallow > 0 || !c.inputBlocked())
 }

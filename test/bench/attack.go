@@ -25,7 +25,9 @@ type attack struct {
 	name        string
 	about       string
 	connections int
-	shot        func() []byte // what a connection sends, again and again
+	silent      int // connections that only send this hello, and read nothing
+	hello       func() []byte
+	shot        func() []byte // what the others send, again and again
 	reply       int           // bytes that come back for it
 	reconnect   bool          // each shot has a connection of its own
 }
@@ -34,12 +36,22 @@ type attack struct {
 const attackChannel = "bench-attack"
 
 var attacks = []attack{
-	{"attack-swallow", "Arrays of 2^63 bytes announced, 1.3 MB sent, closed, 1 connection", 1, swallowShot, 0, true},
-	{"attack-names", "Names without end, 100 connections", 100, namesShot, 0, true},
-	{"attack-requests", "64 Ki requests pipelined, 8 connections", 8, requestsShot, statusLen * pipelined, false},
-	{"attack-large", "Push and Pop of 10 MB, 4 connections", 4, largeShot, 2*statusLen + lengthLen + largeSize, false},
-	{"attack-multi", "PushMulti of 8 KB to one channel 4096 times, 1 connection", 1, multiShot, 2 * statusLen, false},
-	{"attack-churn", "Channels made and removed, 1 connection", 1, churnShot, 2 * churns * statusLen, false},
+	{name: "attack-swallow", about: "Arrays of 2^63 bytes announced, 1.3 MB sent, closed, 1 connection",
+		connections: 1, shot: swallowShot, reconnect: true},
+	{name: "attack-names", about: "Names without end, 100 connections",
+		connections: 100, shot: namesShot, reconnect: true},
+	{name: "attack-unfinished", about: "Pushes of 10 MB without the last byte, 50 connections",
+		connections: 50, shot: unfinishedShot, reply: 1},
+	{name: "attack-requests", about: "64 Ki requests pipelined, 8 connections",
+		connections: 8, shot: requestsShot, reply: statusLen * pipelined},
+	{name: "attack-large", about: "Push and Pop of 10 MB, 4 connections",
+		connections: 4, shot: largeShot, reply: 2*statusLen + lengthLen + largeSize},
+	{name: "attack-unread", about: "50 consumers that do not read, and 2 producers",
+		connections: 52, hello: consumeHello, silent: 50, shot: unreadShot, reply: unread * statusLen},
+	{name: "attack-multi", about: "PushMulti of 8 KB to one channel 4096 times, 1 connection",
+		connections: 1, shot: multiShot, reply: 2 * statusLen},
+	{name: "attack-churn", about: "Channels made and removed, 1 connection",
+		connections: 1, shot: churnShot, reply: 2 * churns * statusLen},
 }
 
 const (
@@ -50,6 +62,7 @@ const (
 	pipelined = 64 << 10
 	largeSize = 10_000_000
 	copies    = 4096
+	unread    = 16
 	churns    = 8
 )
 
@@ -77,6 +90,17 @@ func requestsShot() []byte {
 func largeShot() []byte {
 	push := request(codePush, []byte(attackChannel), make([]byte, largeSize))
 	return append(push, request(codePop, []byte(attackChannel))...)
+}
+
+func unfinishedShot() []byte {
+	push := request(codePush, []byte(attackChannel), make([]byte, largeSize))
+	return push[:len(push)-1]
+}
+
+func consumeHello() []byte { return request(codeConsume, []byte(attackChannel)) }
+
+func unreadShot() []byte {
+	return bytes.Repeat(request(codePush, []byte(attackChannel), make([]byte, 1000)), unread)
 }
 
 func multiShot() []byte {
@@ -180,8 +204,8 @@ func runAttack(name string, port int) error {
 		return fmt.Errorf("nice: %w", err)
 	}
 	var running sync.WaitGroup
-	for range a.connections {
-		running.Go(func() { a.run(fmt.Sprintf("127.0.0.1:%d", port), shot) })
+	for i := range a.connections {
+		running.Go(func() { a.run(fmt.Sprintf("127.0.0.1:%d", port), shot, i < a.silent) })
 	}
 	fmt.Println("attacking")
 	running.Wait()
@@ -189,11 +213,15 @@ func runAttack(name string, port int) error {
 }
 
 // run attacks as long as the target lets it connect. Whatever else the target does is fine.
-func (a attack) run(address string, shot []byte) {
+func (a attack) run(address string, shot []byte, silent bool) {
 	for {
 		c, err := net.Dial("tcp4", address)
 		if err != nil {
 			return
+		}
+		if silent {
+			c.Write(a.hello()) // if that fails, it is one less
+			select {}
 		}
 		for first := true; err == nil && (first || !a.reconnect); first = false {
 			err = a.shoot(c, shot)

@@ -85,7 +85,7 @@ func (s *Session) serve() {
 		}
 		for _, run := range runs {
 			s.conn.Write(run.Bytes())
-			s.conn.Work(1 + len(run.Bytes())/connpool.Unit)
+			s.conn.Work(1)
 		}
 		if !s.conn.Flush() {
 			return
