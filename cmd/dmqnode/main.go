@@ -18,7 +18,6 @@ import (
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/console"
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/instance"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/pidlock"
@@ -54,16 +53,12 @@ func run(cfg *config.Config, warnings []string, signals <-chan os.Signal) (exit 
 	defer display.Close()
 	stderr := output.Err
 
-	// Before log files are made, which are a sign of an earlier run.
-	dataDir, err := instance.CheckDataDir(cfg.Server.DataDir, earlierLogs(cfg)...)
+	more, err := checkDataDir(cfg)
 	if err != nil {
 		printFailure(stderr, err)
 		return exitFailure
 	}
-	if dataDir != "" {
-		fmt.Fprintln(stderr, "#### WARNING:", dataDir)
-		warnings = append(warnings, dataDir)
-	}
+	warnings = append(warnings, more...)
 	logs, err := logging.New(cfg.Log, cfg.Version, output)
 	if err != nil {
 		printFailure(stderr, err)
@@ -136,17 +131,6 @@ func run(cfg *config.Config, warnings []string, signals <-chan os.Signal) (exit 
 		return fail("the node did not shut down cleanly", err)
 	}
 	return exitOK
-}
-
-// earlierLogs are the files in which a node has left lines if it has run here before.
-func earlierLogs(cfg *config.Config) []string {
-	files := []string{cfg.Stats.FileName}
-	for _, l := range cfg.Log.Loggers {
-		if l.File != "" {
-			files = append(files, l.File)
-		}
-	}
-	return files
 }
 
 // printFailure prints an error, in red on a terminal, and what to do about it.

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/instance"
+)
+
+// checkDataDir looks at the data directory before log files are made, which are the sign of an
+// earlier run. It prints the warning that it returns, if there is one.
+func checkDataDir(cfg *config.Config) (warnings []string, err error) {
+	warning, err := instance.CheckDataDir(cfg.Server.DataDir, earlierLogs(cfg)...)
+	if warning == "" {
+		return nil, err
+	}
+	fmt.Fprintln(os.Stderr, "#### WARNING:", warning)
+	return []string{warning}, nil
+}
+
+// earlierLogs are the files in which a node has left lines if it has run here before.
+func earlierLogs(cfg *config.Config) []string {
+	files := []string{cfg.Stats.FileName}
+	for _, l := range cfg.Log.Loggers {
+		if l.File != "" {
+			files = append(files, l.File)
+		}
+	}
+	return files
+}
