@@ -2,7 +2,6 @@ package config
 
 import (
 	"math"
-	"strings"
 	"time"
 )
 
@@ -22,14 +21,12 @@ func (s section) knows(name string) bool {
 	return false
 }
 
-func (s section) names() (all []string) {
+func (s section) keyNames() (names []string) {
 	for _, k := range s.keys {
-		all = append(all, k.name)
+		names = append(names, k.name)
 	}
-	return all
+	return names
 }
-
-func (s section) keyNames() string { return strings.Join(s.names(), ", ") }
 
 // defaults is the configuration of an empty file, which lacks only the mandatory keys.
 func defaults() *Config {
