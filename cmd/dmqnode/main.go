@@ -133,6 +133,17 @@ func run(cfg *config.Config, warnings []string, signals <-chan os.Signal) (exit 
 	return exitOK
 }
 
+// earlierLogs are the files in which a node has left lines if it has run here before.
+func earlierLogs(cfg *config.Config) []string {
+	files := []string{cfg.Stats.FileName}
+	for _, l := range cfg.Log.Loggers {
+		if l.File != "" {
+			files = append(files, l.File)
+		}
+	}
+	return files
+}
+
 // printFailure prints an error, in red on a terminal, and what to do about it.
 func printFailure(stderr io.Writer, err error) {
 	printRed(stderr, err.Error())

@@ -18,14 +18,3 @@ func checkDataDir(cfg *config.Config) (warnings []string, err error) {
 	fmt.Fprintln(os.Stderr, "#### WARNING:", warning)
 	return []string{warning}, nil
 }
-
-// earlierLogs are the files in which a node has left lines if it has run here before.
-func earlierLogs(cfg *config.Config) []string {
-	files := []string{cfg.Stats.FileName}
-	for _, l := range cfg.Log.Loggers {
-		if l.File != "" {
-			files = append(files, l.File)
-		}
-	}
-	return files
-}
