@@ -19,7 +19,6 @@ import (
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/console"
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/instance"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/pidlock"
@@ -55,16 +54,12 @@ func run(cfg *config.Config, warnings []string, signals <-chan os.Signal) (exit 
 	defer display.Close()
 	stderr := output.Err
 
-	// Before log files are made, which are a sign of an earlier run.
-	dataDir, err := instance.CheckDataDir(cfg.Server.DataDir, earlierLogs(cfg)...)
+	more, err := checkDataDir(cfg)
 	if err != nil {
 		printFailure(stderr, err)
 		return exitFailure
 	}
-	if dataDir != "" {
-		fmt.Fprintln(stderr, "#### WARNING:", dataDir)
-		warnings = append(warnings, dataDir)
-	}
+	warnings = append(warnings, more...)
 	logs, err := logging.New(cfg.Log, cfg.Version, output)
 	if err != nil {
 		printFailure(stderr, err)
