@@ -44,9 +44,12 @@ instance: build
 	@test -e $(INSTANCE)/etc/config.ini || \
 		$(BUILD)/dmq new-instance $(INSTANCE) -q -O Server.address=127.0.0.1 -O LOG.Root.console=true
 
+# Most tests wait for a node more than they compute, so more of them run at once than there are CPUs.
+PARALLEL := 8
+
 test: ## run all tests
 	go vet ./...
-	go test ./...
+	go test -vet off -parallel $(PARALLEL) ./...
 
 race: ## run the tests, but for the slow ones, with the race detector
 	go test -race -short ./...

@@ -94,7 +94,8 @@ func TestInput(t *testing.T) {
 	var in input
 	in.maxBody = 16 << 20
 	large := make([]byte, 5<<20)
-	stream := wire.AppendPopped(wire.AppendPopped(nil, 1, large), 2, []byte("small"))
+	stream := append(wire.AppendPoppedPrefix(nil, 1, len(large)), large...)
+	stream = append(wire.AppendPoppedPrefix(stream, 2, 5), "small"...)
 	ids := []uint64{}
 	for len(stream) > 0 {
 		n := copy(in.space(), stream)

@@ -22,6 +22,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/pidlock"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/service"
 )
 
 func main() {
@@ -104,17 +105,24 @@ func run(cfg *config.Config, warnings []string, signals <-chan os.Signal) (exit 
 		}
 		runtime.GOMAXPROCS(1)
 	}
+	manager := service.NewManager(log)
+	manager.Status("loading records")
 	n, err := startNode(cfg, logs, statsFile)
 	if err != nil {
 		return fail("the node cannot start", err)
 	}
+	manager.Ready(n.listening())
+	manager.Watch(n.loops.Answer)
 	display.Show(n.read)
 	for s := range signals {
 		if s != syscall.SIGHUP {
 			log.Info("shutting down", zap.Stringer("signal", s))
 			break
 		}
-		if err := logs.Reopen(); err != nil {
+		manager.Reloading()
+		err := logs.Reopen()
+		manager.Ready(n.listening())
+		if err != nil {
 			// Also where it can be seen: the files may be gone.
 			printFailure(stderr, fmt.Errorf("log files could not be reopened, going on with the old ones: %w", err))
 			log.Error("log files could not be reopened, going on with the old ones", zap.Error(err))
@@ -122,6 +130,7 @@ func run(cfg *config.Config, warnings []string, signals <-chan os.Signal) (exit 
 		}
 		log.Info("log files reopened")
 	}
+	manager.Stopping("saving records")
 	display.Freeze()
 	if err := n.stop(); err != nil {
 		return fail("the node did not shut down cleanly", err)

@@ -19,6 +19,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request/legacy"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/service"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/web"
@@ -140,7 +141,23 @@ func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legac
 		Traffic:           n.traffic,
 		Logged:            logs.Counts,
 		Logs:              logs.Logger,
+		MemoryRing:        memoryRing(cfg),
 	}
+}
+
+// memoryRing is the size of a ring if rings take memory that the kernel cannot take back: all but
+// those in files on a disk.
+func memoryRing(cfg *config.Config) uint64 {
+	dir := cfg.Server.DataDir
+	if cfg.Storage.RingDir != "" {
+		dir = cfg.Storage.RingDir
+	}
+	var files unix.Statfs_t
+	onTmpfs := unix.Statfs(dir, &files) == nil && files.Type == unix.TMPFS_MAGIC
+	if cfg.Storage.Ring == config.RingMemory || onTmpfs {
+		return cfg.Server.ChannelSizeLimit
+	}
+	return 0
 }
 
 // read returns the figures of the node. Those of the process are zero if they cannot be read.
@@ -204,7 +221,7 @@ func loopCount(cfg *config.Config) int {
 	case cfg.Server.CPU >= 0:
 		return 1
 	}
-	return max(1, runtime.NumCPU()-1)
+	return max(1, runtime.GOMAXPROCS(0)-1) // which follows the CPU limit of a control group, too
 }
 
 func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, error) {
@@ -219,28 +236,44 @@ func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, er
 	})
 }
 
-// bind opens the listeners; clients wait in their backlogs.
+// bind opens the listeners, or takes over those of the service manager; clients wait in their
+// backlogs.
 func (n *node) bind(cfg *config.Config) error {
 	address, err := netip.ParseAddr(cfg.Server.Address)
 	if err != nil {
 		return fmt.Errorf("Node listener IP address invalid: [Server] address = %s", cfg.Server.Address)
 	}
+	inherited := service.Inherited()
+	defer inherited.Close()
 	for _, s := range []struct {
 		name string
 		port uint16
 	}{{"legacy", cfg.Server.Port}, {"neo", cfg.Server.NeoPort}} {
-		l, err := listener.Listen(listener.Options{
+		options := listener.Options{
 			Name:    s.name,
 			Address: netip.AddrPortFrom(address, s.port),
 			Backlog: int(cfg.Server.Backlog),
 			Limit:   cfg.Server.ConnectionLimit,
-		}, n.log)
+		}
+		l, err := n.listen(options, inherited)
 		if err != nil {
 			return err
 		}
 		n.servers = append(n.servers, &server{name: s.name, listener: l})
 	}
-	return nil
+	return inherited.Rest()
+}
+
+func (n *node) listen(o listener.Options, inherited *service.Sockets) (*listener.Listener, error) {
+	fd, bound, err := inherited.Take(o.Name, o.Address.Port())
+	switch {
+	case err != nil:
+		return nil, err
+	case fd < 0:
+		return listener.Listen(o, n.log)
+	}
+	o.Address = bound
+	return listener.Adopt(o, fd, n.log)
 }
 
 // listenForHTTP starts the status page, unless it is off. It tells that the node is starting
@@ -318,6 +351,11 @@ func (n *node) stop() error {
 		err = errors.Join(err, n.channels.Close())
 	}
 	return err
+}
+
+// listening tells in words where the node listens.
+func (n *node) listening() string {
+	return fmt.Sprintf("listening on %s (legacy) and %s (neo)", n.servers[0].listener.Addr(), n.servers[1].listener.Addr())
 }
 
 func (n *node) connections() (open int64) {

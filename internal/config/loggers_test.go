@@ -49,6 +49,8 @@ func TestLoggers(t *testing.T) {
 				change(named, func(l *Logger) { l.Name, l.Level, l.Additive = "a.b", LevelInfo, true })[0],
 				change(named, func(l *Logger) { l.Name, l.Level = "b", LevelError })[0],
 			}},
+		{"a layout that no output uses may have any name", "[LOG.x]\nconsole_layout = a\nfile_layout = b\nlevel = info",
+			change(named, func(l *Logger) { l.Level = LevelInfo })},
 		{"names are not split", "[LOG.data/overflow.dat]\nlevel = info",
 			change(named, func(l *Logger) { l.Name, l.Level = "data/overflow.dat", LevelInfo })},
 	}
@@ -102,8 +104,10 @@ func TestRejectedLoggers(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"[LOG.Root]\nlevel = loud", "Invalid log level 'loud' requested for logger ''"},
 		{"[LOG.x.y]\nlevel = warning", "Invalid log level 'warning' requested for logger 'x.y'"},
-		{"[LOG.x]\nfile_layout = xml", "Invalid layout requested : xml"},
-		{"[LOG.x]\nconsole_layout = layout", "Invalid layout requested : layout"},
+		{"[LOG.x]\nfile_layout = xml\nfile = f", "Invalid layout requested : xml"},
+		{"[LOG.x]\nconsole = true\nconsole_layout = layout",
+			"Invalid layout requested : layout"},
+		{"[LOG.Root]\nconsole_layout = layout", "Invalid layout requested : layout"},
 		{"[LOG.x]\nconsole = maybe", "Critical Error: Configuration key 'LOG.x:console' appears not to be of type 'bool'"},
 		{"[LOG.x]\nbuffer_size = big", "Critical Error: Configuration key 'LOG.x:buffer_size' appears not to be of type 'ulong'"},
 		{"[LOG.]\nlevel = info", "Invalid section [LOG.]"},

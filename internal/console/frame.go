@@ -53,7 +53,11 @@ type segment [3]string
 func (v *view) segments() []segment {
 	memory := "memory " + figures.Size(v.Process.RSS)
 	if percent := v.Process.MemoryPercent(); !math.IsNaN(percent) {
-		memory += fmt.Sprintf(" (%.1f %%)", percent)
+		memory += fmt.Sprintf(" (%.1f %%", percent)
+		if v.Process.Limited() {
+			memory += " of " + figures.Size(v.Process.Limit)
+		}
+		memory += ")"
 	}
 	connections := fmt.Sprintf("connections %s legacy, %s neo", figures.Count(uint64(v.Legacy.Open)), figures.Count(uint64(v.Neo.Open)))
 	limits := ""

@@ -16,7 +16,7 @@ import (
 func reading(second int, queues ...storage.Figures) stats.Reading {
 	return stats.Reading{
 		At:      time.Unix(int64(second), 0),
-		Process: stats.Process{RSS: 123_400_000, Machine: 8 << 30},
+		Process: stats.Process{RSS: 123_400_000, Machine: 8 << 30, Limit: 8 << 30},
 		Legacy:  stats.Connections{Open: 12, Limit: 5000},
 		Neo:     stats.Connections{Open: 3, Limit: 5000},
 		Counters: storage.Counters{

@@ -57,20 +57,38 @@ func Listen(o Options, log *zap.Logger) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s listener on %s: socket: %w", o.Name, o.Address, err)
 	}
+	return newListener(o, fd, (*Listener).listen, log)
+}
+
+// Adopt is Listen for a socket that listens already, at the Address, for somebody who keeps it open
+// when the Listener is closed. The descriptor becomes the Listener's; the backlog is as it is.
+func Adopt(o Options, fd int, log *zap.Logger) (*Listener, error) {
+	return newListener(o, fd, (*Listener).adopt, log)
+}
+
+func newListener(o Options, fd int, open func(*Listener) error, log *zap.Logger) (*Listener, error) {
 	l := &Listener{
 		options: o,
 		fd:      fd,
 		limited: logging.NewLimited(log, logPeriod),
 		failing: logging.NewLimited(log, logPeriod),
 	}
-	if err := l.listen(); err != nil {
+	if err := open(l); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("%s listener on %s: %w", o.Name, o.Address, err)
 	}
 	return l, nil
 }
 
-func (l *Listener) listen() error {
+func (l *Listener) adopt() error {
+	if err := unix.SetNonblock(l.fd, true); err != nil {
+		return fmt.Errorf("fcntl: %w", err)
+	}
+	l.addr = l.options.Address
+	return l.setOptions()
+}
+
+func (l *Listener) setOptions() error {
 	for _, option := range []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
@@ -82,6 +100,13 @@ func (l *Listener) listen() error {
 		if err := unix.SetsockoptInt(l.fd, option.level, option.name, option.value); err != nil {
 			return fmt.Errorf("setsockopt: %w", err)
 		}
+	}
+	return nil
+}
+
+func (l *Listener) listen() error {
+	if err := l.setOptions(); err != nil {
+		return err
 	}
 	address := &unix.SockaddrInet4{Addr: l.options.Address.Addr().As4(), Port: int(l.options.Address.Port())}
 	switch err := unix.Bind(l.fd, address); err {

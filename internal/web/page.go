@@ -178,8 +178,12 @@ func (s *sampler) tiles() []tile {
 		age, where = figures.Age(now.At.Sub(oldest)), "in "+where
 	}
 	memory := tile{"Memory", "–", "not known"}
-	if now.Process.Machine > 0 {
-		memory = tile{"Memory", figures.Size(now.Process.RSS), figures.Percent(now.Process.MemoryPercent()/100) + " of the machine"}
+	if p := now.Process; p.Limit > 0 {
+		of := "the machine's"
+		if p.Limited() {
+			of = "the control group's"
+		}
+		memory = tile{"Memory", figures.Size(p.RSS), figures.Percent(p.MemoryPercent()/100) + " of " + of + " " + figures.Size(p.Limit)}
 	}
 	return []tile{
 		{"Records", figures.Count(records), figures.Size(size) + " in all queues"},

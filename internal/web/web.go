@@ -9,7 +9,7 @@
 // belongs on loopback or behind a proxy.
 //
 //	stats.Sources ─▶ sampler, once a second ─▶ history ─▶ page
-//	             └─▶ collector, at each scrape ─────────▶ metrics
+//	             └─▶ collector, queues, at each scrape ─▶ metrics
 //
 // Everything here runs on goroutines of its own and reads the figures as stats.log does:
 // each channel is locked for a moment, counters are atomic, nothing is ever reset. The

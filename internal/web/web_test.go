@@ -26,7 +26,7 @@ import (
 )
 
 // patience bounds how long a test waits for what has to happen.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // newSources returns figures of channels with rings of that size, without connections.
 func newSources(ringSize uint64) *stats.Sources {
