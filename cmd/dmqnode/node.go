@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -249,13 +250,12 @@ func (n *node) bind(cfg *config.Config) error {
 		name string
 		port uint16
 	}{{"legacy", cfg.Server.Port}, {"neo", cfg.Server.NeoPort}} {
-		options := listener.Options{
+		l, err := n.listen(inherited, listener.Options{
 			Name:    s.name,
 			Address: netip.AddrPortFrom(address, s.port),
 			Backlog: int(cfg.Server.Backlog),
 			Limit:   cfg.Server.ConnectionLimit,
-		}
-		l, err := n.listen(options, inherited)
+		})
 		if err != nil {
 			return err
 		}
@@ -264,16 +264,16 @@ func (n *node) bind(cfg *config.Config) error {
 	return inherited.Rest()
 }
 
-func (n *node) listen(o listener.Options, inherited *service.Sockets) (*listener.Listener, error) {
+// listen opens a listener, on the socket that is handed over for it if there is one.
+func (n *node) listen(inherited *service.Sockets, o listener.Options) (*listener.Listener, error) {
 	fd, bound, err := inherited.Take(o.Name, o.Address.Port())
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case fd < 0:
-		return listener.Listen(o, n.log)
 	}
-	o.Address = bound
-	return listener.Adopt(o, fd, n.log)
+	if fd >= 0 {
+		o.Socket, o.Address = fd, bound
+	}
+	return listener.Listen(o, n.log)
 }
 
 // listenForHTTP starts the status page, unless it is off. It tells that the node is starting
@@ -355,7 +355,11 @@ func (n *node) stop() error {
 
 // listening tells in words where the node listens.
 func (n *node) listening() string {
-	return fmt.Sprintf("listening on %s (legacy) and %s (neo)", n.servers[0].listener.Addr(), n.servers[1].listener.Addr())
+	var ports []string
+	for _, s := range n.servers {
+		ports = append(ports, fmt.Sprintf("%s (%s)", s.listener.Addr(), s.name))
+	}
+	return "listening on " + strings.Join(ports, " and ")
 }
 
 func (n *node) connections() (open int64) {

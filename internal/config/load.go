@@ -80,7 +80,7 @@ func (l *loader) override(assignment string) error {
 		case !found:
 			return l.unknown(at, entry{o.Value, overrideOrigin}, "the sections of the node: "+strings.Join(sectionNames(), ", "))
 		case !s.knows(o.Key):
-			return l.unknown(at, entry{o.Value, overrideOrigin}, strings.Join(s.keyNames(), ", "))
+			return l.unknown(at, entry{o.Value, overrideOrigin}, s.keyNames())
 		}
 	}
 	if o.Value == "" {
@@ -176,9 +176,9 @@ func (l *loader) fill(s section) error {
 		switch {
 		case s.knows(name):
 		case !s.checked:
-			l.warn("%s: key %s.%s is not one of the node and is ignored%s", keys[name].origin, s.name, name, suggestion(name, s.keyNames()))
+			l.warn("%s: key %s.%s is not one of the node and is ignored%s", keys[name].origin, s.name, name, suggestion(name, s.names()))
 		default:
-			if err := l.unknown(at, keys[name], strings.Join(s.keyNames(), ", ")+suggestion(name, s.keyNames())); err != nil {
+			if err := l.unknown(at, keys[name], s.keyNames()+suggestion(name, s.names())); err != nil {
 				return err
 			}
 		}

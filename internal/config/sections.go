@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"strings"
 	"time"
 )
 
@@ -21,12 +22,14 @@ func (s section) knows(name string) bool {
 	return false
 }
 
-func (s section) keyNames() (names []string) {
+func (s section) names() (all []string) {
 	for _, k := range s.keys {
-		names = append(names, k.name)
+		all = append(all, k.name)
 	}
-	return names
+	return all
 }
+
+func (s section) keyNames() string { return strings.Join(s.names(), ", ") }
 
 // defaults is the configuration of an empty file, which lacks only the mandatory keys.
 func defaults() *Config {

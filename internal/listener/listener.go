@@ -17,6 +17,7 @@ import (
 type Options struct {
 	Name    string // of its protocol, for messages
 	Address netip.AddrPort
+	Socket  int // one that listens already, at the Address, for somebody who keeps it open; 0 = none
 	Backlog int
 	Limit   uint32 // open connections; 0 = no limit
 }
@@ -53,42 +54,31 @@ const (
 // options of the listening socket are inherited by the accepted ones: keep-alive that
 // finds a dead peer in about 14 s, no Nagle delay.
 func Listen(o Options, log *zap.Logger) (*Listener, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := o.socket()
 	if err != nil {
 		return nil, fmt.Errorf("%s listener on %s: socket: %w", o.Name, o.Address, err)
 	}
-	return newListener(o, fd, (*Listener).listen, log)
-}
-
-// Adopt is Listen for a socket that listens already, at the Address, for somebody who keeps it open
-// when the Listener is closed. The descriptor becomes the Listener's; the backlog is as it is.
-func Adopt(o Options, fd int, log *zap.Logger) (*Listener, error) {
-	return newListener(o, fd, (*Listener).adopt, log)
-}
-
-func newListener(o Options, fd int, open func(*Listener) error, log *zap.Logger) (*Listener, error) {
 	l := &Listener{
 		options: o,
 		fd:      fd,
 		limited: logging.NewLimited(log, logPeriod),
 		failing: logging.NewLimited(log, logPeriod),
 	}
-	if err := open(l); err != nil {
+	if err := l.listen(); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("%s listener on %s: %w", o.Name, o.Address, err)
 	}
 	return l, nil
 }
 
-func (l *Listener) adopt() error {
-	if err := unix.SetNonblock(l.fd, true); err != nil {
-		return fmt.Errorf("fcntl: %w", err)
+func (o *Options) socket() (fd int, err error) {
+	if o.Socket > 0 {
+		return o.Socket, unix.SetNonblock(o.Socket, true)
 	}
-	l.addr = l.options.Address
-	return l.setOptions()
+	return unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 }
 
-func (l *Listener) setOptions() error {
+func (l *Listener) listen() error {
 	for _, option := range []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
@@ -101,12 +91,9 @@ func (l *Listener) setOptions() error {
 			return fmt.Errorf("setsockopt: %w", err)
 		}
 	}
-	return nil
-}
-
-func (l *Listener) listen() error {
-	if err := l.setOptions(); err != nil {
-		return err
+	if l.options.Socket > 0 {
+		l.addr = l.options.Address
+		return nil
 	}
 	address := &unix.SockaddrInet4{Addr: l.options.Address.Addr().As4(), Port: int(l.options.Address.Port())}
 	switch err := unix.Bind(l.fd, address); err {
