@@ -54,6 +54,11 @@ Exit status:
 				if err := checkDataDir(args[0]); err != nil {
 					return err
 				}
+				if ringDir == "" {
+					if ringDir = configuredRings(args[0]); ringDir != "" {
+						t.say("ring files are those in %s, as [Storage] ring_dir of the instance says", ringDir)
+					}
+				}
 				report, err := datadir.Directory(args[0], ringDir)
 				if err != nil {
 					return fmt.Errorf("%w: %w", errUnchecked, err)
@@ -62,7 +67,7 @@ Exit status:
 			})
 		},
 	}
-	cmd.Flags().StringVar(&ringDir, "ring-dir", "", "`directory` of the ring files, if [Storage] ring_dir is set")
+	cmd.Flags().StringVar(&ringDir, "ring-dir", "", "`directory` of the ring files, if not as etc/config.ini beside DIR says")
 	return uses(cmd, "json", "quiet")
 }
 

@@ -90,6 +90,34 @@ func TestCheckOfAnotherDirectory(t *testing.T) {
 	check(t, outcome{got.status, "", got.stderr}, 0, "", "")
 }
 
+// Ring files are looked for where the configuration of the instance has them.
+func TestCheckFindsTheRingFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) {
+		t.Helper()
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("etc/config.ini", "[Server]\naddress = 127.0.0.1\nport = 1\nneoport = 2\nchannel_size_limit = 3\n"+
+		"unix_socket_path = s\ndata_dir = records\n[Storage]\nring_dir = rings\n[LOG.Root]\nconsole = true\n")
+	write("records/none.rq", "")
+	write("other/none.rq", "")
+	for name, want := range map[string]string{
+		"records": filepath.Join(dir, "rings"), // which is not there
+		"other":   "",
+	} {
+		got := dmq(t.Context(), nil, "check", filepath.Join(dir, name))
+		if strings.Contains(got.stderr, "ring files are those in "+want+", as") != (want != "") || (got.status == 2) != (want != "") {
+			t.Errorf("check of %s: got %+v, want ring files in %q", name, got, want)
+		}
+	}
+}
+
 func TestCheckAsJSON(t *testing.T) {
 	got := dmq(t.Context(), nil, "check", "--json", fixture("crash/stale-pushed"))
 	check(t, outcome{status: got.status, stderr: got.stderr}, 1, "", "there are faults: 1")

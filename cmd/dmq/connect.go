@@ -2,15 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/ping"
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
@@ -40,23 +35,5 @@ func (t *tool) connect(cmd *cobra.Command) (queue.Queue, error) {
 func (t *tool) connectTo(ctx context.Context, options queue.Options) (queue.Queue, error) {
 	defer t.waiting("for connections to %s", strings.Join(options.Nodes, ", "))()
 	options.Logger = t.logger()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if options.Protocol == queue.Neo {
-		defer time.AfterFunc(unusual, func() {
-			if allLegacy(ctx, options.Nodes) {
-				cancel(fmt.Errorf("%w: %s: %w", errUnreached, strings.Join(options.Nodes, ", "), ping.ErrLegacyPort))
-			}
-		}).Stop()
-	}
-	dmq, err := queue.Connect(ctx, options)
-	if errors.Is(err, context.Canceled) {
-		err = context.Cause(ctx)
-	}
-	return dmq, err
-}
-
-// allLegacy tells whether what does not answer to neo are legacy ports.
-func allLegacy(ctx context.Context, nodes []string) bool {
-	return !slices.ContainsFunc(nodes, func(node string) bool { return !ping.IsLegacy(ctx, node) })
+	return queue.Connect(ctx, options)
 }

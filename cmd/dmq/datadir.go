@@ -68,25 +68,49 @@ func likelyDataDir(dir string) string {
 
 // dataDirOf returns the arguments of check for an instance, as its configuration says.
 func dataDirOf(instance string) (check string, ok bool) {
+	data, rings, ok := directoriesOf(instance)
+	check = shellWord(data)
+	if rings != "" {
+		check += " --ring-dir " + shellWord(rings)
+	}
+	return check, ok
+}
+
+// directoriesOf returns the data directory of an instance, and that of its ring files if they
+// are elsewhere; not ok if it is no instance.
+func directoriesOf(instance string) (data, rings string, ok bool) {
 	file := filepath.Join(instance, "etc", "config.ini")
 	if _, err := os.Stat(file); err != nil {
-		return "", false
+		return "", "", false
 	}
 	in := func(dir string) string {
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(instance, dir)
+		if dir == "" || filepath.IsAbs(dir) {
+			return dir
 		}
-		return shellWord(dir)
+		return filepath.Join(instance, dir)
 	}
 	c, _, err := config.Load(file, nil, true)
 	if err != nil { // which is no reason to tell nothing
-		return in("data"), true
+		return in("data"), "", true
 	}
-	check = in(c.Server.DataDir)
-	if c.Storage.RingDir != "" {
-		check += " --ring-dir " + in(c.Storage.RingDir)
+	return in(c.Server.DataDir), in(c.Storage.RingDir), true
+}
+
+// configuredRings returns the directory of the ring files that belong to a data directory, if
+// the instance that it is in says so; "" = that itself.
+func configuredRings(dir string) string {
+	data, rings, ok := directoriesOf(filepath.Join(dir, ".."))
+	if !ok {
+		return ""
 	}
-	return check, true
+	configured, err := os.Stat(data)
+	if err != nil {
+		return ""
+	}
+	if this, err := os.Stat(dir); err != nil || !os.SameFile(this, configured) {
+		return ""
+	}
+	return rings
 }
 
 // shellWord quotes what a shell would take apart.

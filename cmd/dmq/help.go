@@ -20,7 +20,7 @@ Nodes are spoken to over the neo protocol if there are credentials, else over
 the legacy protocol; --protocol decides otherwise. A request goes to one node
 after the other until one serves it; streams have all nodes at once. A channel
 is named by 1 to 251 of the characters A-Z a-z 0-9 _ -. Pushing to a channel
-creates it. A record has 60 MiB at most over neo, 10 MiB over legacy; what is
+creates it. A record has 256 MiB at most over neo, 10 MiB over legacy; what is
 larger is refused and nothing of it is stored.
 
 Settings:

@@ -92,7 +92,7 @@ func (t *tool) mirror(ctx context.Context, from, to queue.Queue, channel, toChan
 	}
 	longer, release := t.outlasting(ctx)
 	defer release()
-	producer, err := t.producer(longer, to, toChannel)
+	producer, err := to.Produce(longer, toChannel)
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}

@@ -149,9 +149,6 @@ func (b *bench) produceAhead(ctx context.Context, q queue.Queue, received *recep
 	}
 	for !b.over(ctx) {
 		if sent.Load()-b.records.Load() > backlog {
-			if err := producer.Send(); err != nil {
-				return err
-			}
 			received.wait()
 			continue
 		}

@@ -35,8 +35,7 @@ const noRequest = 0xff
 // listener waits for more of what a neo client says first, and the client for its answer.
 const silence = time.Second
 
-// ErrLegacyPort is why a neo client gets no answer.
-var ErrLegacyPort = errors.New("this is the legacy port of a node, not its neo port")
+var errLegacyPort = errors.New("this is the legacy port of a node, not its neo port")
 
 var errClosed = fmt.Errorf("the node has closed the connection: %w", io.ErrUnexpectedEOF)
 
@@ -140,8 +139,8 @@ func (c *conn) goOnReading(reply []byte) error {
 	return err
 }
 
-// IsLegacy tells whether a legacy listener answers, and soon.
-func IsLegacy(ctx context.Context, address string) bool {
+// isLegacy tells whether a legacy listener answers, and soon.
+func isLegacy(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
 	_, err := Legacy(ctx, address, 1)
@@ -172,8 +171,8 @@ func (c *conn) handshake(credentials client.Credentials) error {
 	c.SetReadDeadline(time.Now().Add(silence))
 	err := c.ask([]byte{neo.Version}, version)
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.ctx.Err() == nil {
-		if IsLegacy(c.ctx, c.RemoteAddr().String()) {
-			return ErrLegacyPort
+		if isLegacy(c.ctx, c.RemoteAddr().String()) {
+			return errLegacyPort
 		}
 		err = c.goOnReading(version)
 	}
