@@ -64,7 +64,7 @@ func TestRequestWithTooManyChannels(t *testing.T) {
 	hostile.send(legacyclient.ListRequest(legacyclient.PushMulti, names, "value"))
 	hostile.wantEOF()
 	roundTrips(t, node, "c00000", 1)
-	if files := node.OpenFDs(); files > 400 {
+	if files := node.Sockets(); files > 400 {
 		t.Errorf("the node has %d descriptors open, want no more than 100 channels need", files)
 	}
 }
