@@ -54,7 +54,8 @@ test: ## run all tests
 race: ## run the tests, but for the slow ones, with the race detector
 	go test -race -short ./...
 
-soak: ## kill and restart the node at random moments for SOAK=10m
+soak: ## for SOAK=10m each: attack the node, kill and restart it at random moments
+	go test -race -count=1 -timeout 0 -v -run '^TestHostileTraffic$$' ./test -soak $(SOAK)
 	go test -count=1 -timeout 0 -v -run '^(TestKillUnderLoad|TestInterruptedStopsAndStarts)$$' ./test -soak $(SOAK)
 
 lint: ## check format, vet, staticcheck

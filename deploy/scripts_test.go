@@ -215,7 +215,7 @@ func TestInitScript(t *testing.T) {
 			done
 		fi
 		exec /bin/sleep 0.01`)
-	text := regexp.MustCompile(`(?m)^PATH=.*\n`).ReplaceAllString(read(t, "sysv/dmq"), "")
+	text := regexp.MustCompile(`(?m)^(PATH=|.*/lib/lsb/).*\n`).ReplaceAllString(read(t, "sysv/dmq"), "")
 	run := func(status int, args ...string) string {
 		t.Helper()
 		cmd := r.script(text, args...)

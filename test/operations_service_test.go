@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -140,4 +142,67 @@ func TestWatchdog(t *testing.T) {
 		t.Errorf("later: got %q, want the watchdog again", got)
 	}
 	dial(t, node).alive()
+}
+
+// Clients that keep connecting and pushing notice restarts at most as a connection that ends, and
+// every record that was acknowledged is there.
+func TestRestartsUnderLoad(t *testing.T) {
+	t.Parallel()
+	const clients, restarts = 4, 3
+	address, socket := handedOver(t)
+	node := nodetest.Start(t, nodetest.Inherit("legacy", socket))
+	var acknowledged [clients]atomic.Int64
+	var stop atomic.Bool
+	var done sync.WaitGroup
+	for i := range clients {
+		done.Go(func() {
+			for !stop.Load() {
+				conn, err := legacyclient.Dial(address)
+				if err != nil {
+					t.Errorf("a client is refused: %v", err)
+					return
+				}
+				for !stop.Load() {
+					record := fmt.Sprintf("%d %d", i, acknowledged[i].Load())
+					if conn.Send(legacyclient.Request(legacyclient.Push, "jobs", record)) != nil {
+						break
+					}
+					if status, err := conn.Status(); err != nil || status != legacyclient.Ok {
+						break
+					}
+					acknowledged[i].Add(1)
+				}
+				conn.Close()
+			}
+		})
+	}
+	for range restarts {
+		for i := range clients {
+			before := acknowledged[i].Load()
+			eventually(t, "every client to be served", func() bool { return acknowledged[i].Load() > before })
+		}
+		if status := node.Stop(); status != 0 {
+			t.Errorf("got exit status %d, want 0", status)
+		}
+		node.Restart()
+	}
+	stop.Store(true)
+	done.Wait()
+	stored := map[string]bool{}
+	consumer := dial(t, node)
+	for {
+		consumer.do(legacyclient.Request(legacyclient.Pop, "jobs"), legacyclient.Ok)
+		record := consumer.array()
+		if record == "" {
+			break
+		}
+		stored[record] = true
+	}
+	for i := range acknowledged {
+		for number := range acknowledged[i].Load() {
+			if record := fmt.Sprintf("%d %d", i, number); !stored[record] {
+				t.Errorf("record %q was acknowledged and is gone", record)
+			}
+		}
+	}
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -9,6 +11,7 @@ import (
 	"testing"
 
 	datadir "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/check"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/storagetest"
 )
 
 func fixture(name string) string {
@@ -146,4 +149,45 @@ func TestInterruptedCheckDoesNotWait(t *testing.T) {
 	if got := exitStatus(err); got != exitInterrupted {
 		t.Errorf("exit status: got %d, want %d", got, exitInterrupted)
 	}
+}
+
+// A killed node's directory becomes one that the original loads, and says with which limit.
+func TestExport(t *testing.T) {
+	options := storagetest.Options(t, 100)
+	options.RingInFile = true
+	channels := storagetest.Start(t, options)
+	check(t, dmq(t.Context(), nil, "export", options.Dir), 1, "", "is in use by")
+	c, err := channels.Open([]byte("jobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second one spills
+		if err := c.Push(make([]byte, 60)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Commit()
+	left := t.TempDir()
+	files, err := filepath.Glob(filepath.Join(options.Dir, "*.dat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files { // as they are when the node is killed
+		b, err := os.ReadFile(name)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(left, filepath.Base(name)), b, 0o600)
+		}
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	got := dmq(t.Context(), nil, "export", left)
+	check(t, got, 0, "", "exported 2 records of 120 bytes; an original node needs a channel_size_limit of at least 68")
+	got = dmq(t.Context(), nil, "check", left)
+	if !strings.Contains(got.stdout, ": stopped cleanly.\n") || !strings.Contains(got.stdout, "jobs      plain        1     60          1     60        2    120") {
+		t.Errorf("dmq check says\n%s", got.stdout)
+	}
+	check(t, dmq(t.Context(), nil, "export", left), 0, "", "nothing is to be exported")
+	check(t, dmq(t.Context(), nil, "export"), 2, "", "needs exactly a DIR")
+	check(t, dmq(t.Context(), nil, "export", fixture("none")), 2, "", "no such file or directory")
 }

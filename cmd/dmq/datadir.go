@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,8 @@ var dataFiles = []string{
 	"*.rq", "*.rq-aside*", "overflow*.dat", "ofchannels*.csv",
 	"catalogue*.dat", "ring-*.dat", "spill-*.dat", "storages.dat",
 }
+
+var errUnchecked = errors.New("not everything could be checked")
 
 var errNoDataDir = errors.New("this is not the data directory of a node: it has none of its files")
 
@@ -92,4 +95,17 @@ func shellWord(word string) string {
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
 	return word
+}
+
+// untilInterrupted does something that only reads files, and does not wait for its end if
+// ctx ends before.
+func untilInterrupted(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -31,7 +31,8 @@ func newTop(t *tool) *cobra.Command {
 		Long: `Top shows every queue of the nodes, summed up over all of them: the records in
 it and how many of those are on disk, their size, how full the memory of the
 fullest node is, how many records go in and out a second, how old the oldest
-one is, and the consumers. A queue is named as in the log of a node,
+one is, how many clients have got and not confirmed (and for how long, if there
+is room), and the consumers. A queue is named as in the log of a node,
 SUBSCRIBER@CHANNEL, or CHANNEL.
 
 The figures come from /metrics of the nodes' HTTP pages, which --http names;

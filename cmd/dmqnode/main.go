@@ -13,12 +13,12 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/console"
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/instance"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/pidlock"
@@ -54,16 +54,12 @@ func run(cfg *config.Config, warnings []string, signals <-chan os.Signal) (exit 
 	defer display.Close()
 	stderr := output.Err
 
-	// Before log files are made, which are a sign of an earlier run.
-	dataDir, err := instance.CheckDataDir(cfg.Server.DataDir, earlierLogs(cfg)...)
+	more, err := checkDataDir(cfg)
 	if err != nil {
 		printFailure(stderr, err)
 		return exitFailure
 	}
-	if dataDir != "" {
-		fmt.Fprintln(stderr, "#### WARNING:", dataDir)
-		warnings = append(warnings, dataDir)
-	}
+	warnings = append(warnings, more...)
 	logs, err := logging.New(cfg.Log, cfg.Version, output)
 	if err != nil {
 		printFailure(stderr, err)
@@ -149,11 +145,20 @@ func earlierLogs(cfg *config.Config) []string {
 	return files
 }
 
-// printFailure prints an error, in red on a terminal, and what to do about it.
+// printFailure prints an error, in red on a terminal, and what to do about it. Whoever reads that may stand still: the
+// node does not wait long for him.
 func printFailure(stderr io.Writer, err error) {
-	printRed(stderr, err.Error())
-	if a := advice(err); a != "" {
-		fmt.Fprintf(stderr, "  (%s)\n", a)
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		printRed(stderr, err.Error())
+		if a := advice(err); a != "" {
+			fmt.Fprintf(stderr, "  (%s)\n", a)
+		}
+	}()
+	select {
+	case <-printed:
+	case <-time.After(time.Second):
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -61,8 +62,11 @@ func TestDefaults(t *testing.T) {
 		Version:     Version{DefaultVersionLog: true},
 		Consume:     Consume{Redeliver: true},
 		Storage:     Storage{MinFree: 16 << 20},
-		Limits:      Limits{OutputBuffer: 1048576, NeoFrame: 268435456, NeoRequests: 5000, HandshakeTimeout: 30 * time.Second},
-		HTTP:        HTTP{Address: "127.0.0.1", Port: -1},
+		Limits: Limits{OutputBuffer: 1048576, NeoFrame: 268435456, NeoRequests: 5000, HandshakeTimeout: 30 * time.Second,
+			RequestBytes: 268435456, Unconfirmed: 67108864, RequestTimeout: 10 * time.Second, IdleTimeout: time.Minute, PeerConnections: -1},
+		HTTP:   HTTP{Address: "127.0.0.1", Port: -1},
+		Legacy: Protocol{Enabled: true, Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
+		Neo:    Protocol{Enabled: true, Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
@@ -117,6 +121,19 @@ func TestEveryKey(t *testing.T) {
 		{"[Limits]\nneo_frame = 65536", func(c *Config) { c.Limits.NeoFrame = 65536 }},
 		{"[Limits]\nneo_requests = 1", func(c *Config) { c.Limits.NeoRequests = 1 }},
 		{"[Limits]\nhandshake_timeout_ms = 1", func(c *Config) { c.Limits.HandshakeTimeout = time.Millisecond }},
+		{"[Limits]\nchannels = 7", func(c *Config) { c.Limits.Channels = 7 }},
+		{"[Limits]\nrequest_bytes = 10485760", func(c *Config) { c.Limits.RequestBytes = 10485760 }},
+		{"[Limits]\ninput_memory = 1", func(c *Config) { c.Limits.InputMemory = 1 }},
+		{"[Limits]\noutput_memory = 1", func(c *Config) { c.Limits.OutputMemory = 1 }},
+		{"[Limits]\nunconfirmed = 65536", func(c *Config) { c.Limits.Unconfirmed = 65536 }},
+		{"[Limits]\nrequest_timeout_ms = 1", func(c *Config) { c.Limits.RequestTimeout = time.Millisecond }},
+		{"[Limits]\nidle_timeout_ms = 1", func(c *Config) { c.Limits.IdleTimeout = time.Millisecond }},
+		{"[Limits]\npeer_connections = 0", func(c *Config) { c.Limits.PeerConnections = 0 }},
+		{"[Http]\nhosts = a.example, b", func(c *Config) { c.HTTP.Hosts = []string{"a.example", "b"} }},
+		{"[Legacy]\nenabled = false", func(c *Config) { c.Legacy.Enabled = false }},
+		{"[Neo]\nallow = 10.1.2.3/8, 192.168.1.7", func(c *Config) {
+			c.Neo.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32")}
+		}},
 		{"[Http]\naddress = 0.0.0.0\nport = -1", func(c *Config) { c.HTTP.Address = "0.0.0.0" }},
 		{"[Http]\nport = 8080", func(c *Config) { c.HTTP.Port = 8080 }},
 		{"[Http]\nport = 0", func(c *Config) { c.HTTP.Port = 0 }},
@@ -222,6 +239,10 @@ func TestRejected(t *testing.T) {
 		{"[Limits]\noutput_buffer = 4095", "Configuration key Limits.output_buffer is smaller than allowed minimum of 4096", nil},
 		{"[Limits]\nneo_frame = 65535", "Configuration key Limits.neo_frame is smaller than allowed minimum of 65536", nil},
 		{"[Limits]\nneo_requests = 0", "Configuration key Limits.neo_requests is smaller than allowed minimum of 1", nil},
+		{"[Limits]\nrequest_bytes = 10485759", "Configuration key Limits.request_bytes is smaller than allowed minimum of 10485760", nil},
+		{"[Limits]\npeer_connections = -2", "Configuration key Limits.peer_connections is smaller than allowed minimum of -1", nil},
+		{"[Legacy]\nallow = localhost", "Configuration key Legacy.allow has something else than IPv4 addresses and networks", nil},
+		{"[Neo]\nallow = ::/0", "Configuration key Neo.allow has something else than IPv4 addresses and networks", nil},
 		{"[Limits]\nhandshake_timeout_ms = 0", "Configuration key Limits.handshake_timeout_ms is smaller than allowed minimum of 1", nil},
 		{"[Http]\naddress = 0.0.0.0", "Mandatory variable Http.port not set.", []string{"add 'port = VALUE'"}},
 		{"[Http]\naddress = localhost", "Node listener IP address invalid", []string{"[Http]"}},

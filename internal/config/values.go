@@ -185,6 +185,42 @@ func address(name string, to *string) key {
 	}}
 }
 
+// words takes a list, separated by commas.
+func words(name string, to *[]string) key {
+	return key{name: name, allowed: "names, separated by commas", set: func(_ place, value string) error {
+		*to = split(value)
+		return nil
+	}}
+}
+
+// networks takes a list of IPv4 addresses and networks.
+func networks(name string, to *[]netip.Prefix) key {
+	return key{name: name, allowed: "IPv4 addresses and networks, separated by commas, for example 10.0.0.0/8, 192.168.1.7", set: func(at place, value string) error {
+		*to = nil
+		for _, word := range split(value) {
+			if !strings.Contains(word, "/") {
+				word += "/32"
+			}
+			network, err := netip.ParsePrefix(word)
+			if err != nil || !network.Addr().Is4() {
+				return fmt.Errorf("Configuration key %s.%s has something else than IPv4 addresses and networks", at.section, at.key)
+			}
+			*to = append(*to, network.Masked())
+		}
+		return nil
+	}}
+}
+
+// split cuts a list at its commas. Empty elements are dropped.
+func split(list string) (elements []string) {
+	for element := range strings.SplitSeq(list, ",") {
+		if element = strings.TrimSpace(element); element != "" {
+			elements = append(elements, element)
+		}
+	}
+	return elements
+}
+
 // maxSocketPath is the longest path that fits into a UNIX socket address, in bytes.
 const maxSocketPath = 107
 

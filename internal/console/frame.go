@@ -136,6 +136,15 @@ var columns = []column{
 	{"IN/S      OUT/S", 20, func(q *queue) string {
 		return fmt.Sprintf("%9s  %9s", figures.RateIn(q.in, 9), figures.RateIn(q.out, 9))
 	}},
+	{"UNCONFIRMED", 13, func(q *queue) string {
+		switch {
+		case q.Unsettled.Records == 0:
+			return "-"
+		case q.unconfirmed == 0:
+			return figures.CountIn(q.Unsettled.Records, 13)
+		}
+		return figures.ShortCount(q.Unsettled.Records) + ", " + figures.ShortAge(q.unconfirmed)
+	}},
 }
 
 const (

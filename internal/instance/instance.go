@@ -64,10 +64,11 @@ func escaped(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// CheckSecret tells whether others than the node's user and group can read a file of keys.
+// CheckSecret tells whether others than the node's user and group can read a file of keys. One that
+// has none is no secret.
 func CheckSecret(file string) (warning string) {
 	info, err := os.Stat(file)
-	if err != nil || info.Mode().Perm()&0o004 == 0 {
+	if err != nil || info.Mode().Perm()&0o004 == 0 || info.Size() == 0 {
 		return ""
 	}
 	return fmt.Sprintf("everybody on this machine can read the keys of clients in %s, mode %04o: chmod o= %s",

@@ -57,9 +57,13 @@ func TestSecret(t *testing.T) {
 		0o600: "", 0o640: "",
 		0o644: "everybody on this machine can read the keys of clients in credentials, mode 0644: chmod o= credentials",
 	} {
-		write(t, "credentials", "", mode)
+		write(t, "credentials", "name:key\n", mode)
 		if got := CheckSecret("credentials"); got != want {
 			t.Errorf("mode %o: got %q, want %q", mode, got, want)
+		}
+		write(t, "credentials", "", mode)
+		if got := CheckSecret("credentials"); got != "" {
+			t.Errorf("no keys, mode %o: got %q, want no warning", mode, got)
 		}
 	}
 	if got := CheckSecret("missing"); got != "" {

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
@@ -32,22 +33,23 @@ const (
 func (p *pool) take() (*ring.Spare, error) {
 	p.mu.Lock()
 	var spare *ring.Spare
-	if n := len(p.spares); n > 0 {
-		spare = p.spares[n-1]
-		p.spares = p.spares[:n-1]
+	if len(p.spares) > 0 {
+		spare = p.spares[0]
+		p.spares = slices.Delete(p.spares, 0, 1) // the oldest, so that numbers tell in which order files were used
 	} else {
 		p.want = min(max(firstSpares, 2*p.want), mostSpares)
 	}
 	fill := !p.filling && 2*len(p.spares) < p.want
 	p.filling = p.filling || fill
 	p.mu.Unlock()
+	var err error
+	if spare == nil {
+		spare, err = p.make()
+	}
 	if fill {
 		p.store.preparer.do(p.fill)
 	}
-	if spare != nil {
-		return spare, nil
-	}
-	return p.make()
+	return spare, err
 }
 
 func (p *pool) make() (*ring.Spare, error) {

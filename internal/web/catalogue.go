@@ -1,8 +1,6 @@
 package web
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
@@ -82,7 +80,7 @@ var (
 // storageReading is the figures of a queue at a moment.
 type storageReading struct {
 	*storage.Figures
-	at time.Time
+	of *stats.Reading
 }
 
 // age is that of the oldest record in seconds, 0 if there is none.
@@ -90,7 +88,7 @@ func (s *storageReading) age() float64 {
 	if s.Oldest.IsZero() {
 		return 0
 	}
-	return max(0, s.at.Sub(s.Oldest).Seconds())
+	return max(0, s.of.At.Sub(s.Oldest).Seconds())
 }
 
 // queueMetrics are those of each queue.
@@ -121,6 +119,12 @@ var queueMetrics = []queueMetric{
 		func(s *storageReading) float64 { return float64(s.Overflowed.Records) }},
 	{"queue_oldest_record_age_seconds", "Age of the oldest record, at the earliest since the start of the node; 0 if there is none.", "", false,
 		(*storageReading).age},
+	{"queue_unconfirmed_records", "Records of the queue that clients have got, or are getting, and have not confirmed.", "", false,
+		func(s *storageReading) float64 { return float64(s.Unsettled.Records) }},
+	{"queue_unconfirmed_bytes", "Size of the records that are not confirmed.", "", false,
+		func(s *storageReading) float64 { return float64(s.Unsettled.Bytes) }},
+	{"queue_unconfirmed_age_seconds", "How long ago the oldest record that is not confirmed was handed out; 0 if there is none.", "", false,
+		func(s *storageReading) float64 { return s.of.UnconfirmedAge(s.Figures).Seconds() }},
 	{"queue_consumers", "Consumers of the queue.", "", false,
 		func(s *storageReading) float64 { return float64(s.Consumers) }},
 	{"queue_consumers_waiting", "Consumers that wait for a record.", "", false,

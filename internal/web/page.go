@@ -92,6 +92,8 @@ type queueView struct {
 	Records             string
 	Bytes               string // "" for none
 	Overflow            string // records; "" for none
+	Unconfirmed         string // records; "" for none
+	UnconfirmedAge      string // "" if it is not known
 	In, Out             string // a second
 	Oldest              string // age; "" if there is none
 	Waiting, Consumers  int
@@ -243,6 +245,12 @@ func (s *sampler) viewQueue(f *storage.Figures) queueView {
 		q.Level, q.Overflow = "full", figures.Count(f.OverflowRecords)
 	case q.Percent >= 75:
 		q.Level = "high"
+	}
+	if f.Unsettled.Records > 0 {
+		q.Unconfirmed = figures.Count(f.Unsettled.Records)
+		if !f.UnsettledSince.IsZero() {
+			q.UnconfirmedAge = figures.Age(s.now.UnconfirmedAge(f))
+		}
 	}
 	if !f.Oldest.IsZero() {
 		q.Oldest = figures.Age(s.now.At.Sub(f.Oldest))

@@ -51,7 +51,7 @@ func (m *queueMetric) metrics(r *stats.Reading, labels [][]*dto.LabelPair) []*dt
 	all, metrics, values := make([]*dto.Metric, n), make([]dto.Metric, n), make([]float64, n)
 	counters, gauges := make([]dto.Counter, 0, n), make([]dto.Gauge, 0, n)
 	for i := range r.Storages {
-		values[i] = m.value(&storageReading{&r.Storages[i], r.At})
+		values[i] = m.value(&storageReading{&r.Storages[i], r})
 		metrics[i].Label = labels[i]
 		if m.counts {
 			counters = counters[:i+1]

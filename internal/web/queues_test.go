@@ -9,7 +9,7 @@ import (
 
 // The metrics of queues, which no registry has checked, are what Prometheus wants.
 func TestMetricsOfQueues(t *testing.T) {
-	sources := newSources(50)
+	sources := newSources(t, 50)
 	push(t, sources, "orders", "a record", "another record", strings.Repeat("x", 40)) // the last one goes to the overflow
 	push(t, sources, "clicks")
 	handler := newMetrics(sources, Build{"v1", "go1"}, nil)
@@ -47,14 +47,14 @@ func TestMetricsOfQueues(t *testing.T) {
 // Without queues there is no family without metrics, which would be an error.
 func TestMetricsWithoutQueues(t *testing.T) {
 	answer := httptest.NewRecorder()
-	newMetrics(newSources(50), Build{}, nil).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	newMetrics(newSources(t, 50), Build{}, nil).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	if text := answer.Body.String(); answer.Code != 200 || strings.Contains(text, "dmqnode_queue_") || !strings.Contains(text, "dmqnode_channels 0\n") {
 		t.Errorf("got status %d,\n%s", answer.Code, text)
 	}
 }
 
 func BenchmarkScrape(b *testing.B) {
-	sources := newSources(50)
+	sources := newSources(b, 50)
 	for i := range 12_000 {
 		push(b, sources, fmt.Sprintf("channel%d", i), "a record")
 	}

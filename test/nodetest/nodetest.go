@@ -57,6 +57,15 @@ func Set(key, value string) Option {
 	}
 }
 
+// All is several options.
+func All(options ...Option) Option {
+	return func(s *setup) {
+		for _, option := range options {
+			option(s)
+		}
+	}
+}
+
 // EditConfig changes the text of the configuration file, of which Set knows only sections and
 // keys.
 func EditConfig(edit func(text string) string) Option {

@@ -16,15 +16,13 @@ import (
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/storagetest"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
 )
 
 // patience is how long a test waits for what must happen. It only decides how fast a failure is
 // reported.
 const patience = time.Minute
-
-// Channels of these names have no ring, because there is no memory for one.
-const noRing = "no-ring"
 
 // node is neo sessions on a loop, with a real storage.
 type node struct {
@@ -44,25 +42,14 @@ func (k *keys) Key(name []byte) (*wire.Key, bool) {
 // start starts a node with the options of production but for what change does.
 func start(t *testing.T, change func(*Options)) *node {
 	t.Helper()
+	return startWith(t, storagetest.Start(t, storagetest.Options(t, 1<<20)), change)
+}
+
+func startWith(t *testing.T, channels *storage.Channels, change func(*Options)) *node {
+	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
 	log := zap.New(core)
-	n := &node{t: t, logs: logs}
-	var err error
-	n.channels, err = storage.Load(storage.StoreOptions{
-		Dir: t.TempDir(),
-		RingSize: func(channel string) uint64 {
-			if channel == noRing {
-				return 1 << 62
-			}
-			return 1 << 20
-		},
-		WriteIndex: time.Hour,
-		Logs:       func(string) *zap.Logger { return zap.NewNop() },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.channels.Commit()
+	n := &node{t: t, logs: logs, channels: channels}
 	loops, err := listener.NewGroup(1)
 	if err != nil {
 		t.Fatal(err)
@@ -95,9 +82,6 @@ func start(t *testing.T, change func(*Options)) *node {
 			pool.Drop()
 		})
 		if err := loops.Stop(); err != nil {
-			t.Error(err)
-		}
-		if err := n.channels.Close(); err != nil {
 			t.Error(err)
 		}
 	})

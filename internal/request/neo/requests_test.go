@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/storagetest"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
 )
 
@@ -40,21 +41,58 @@ func (n *node) handled(name string) uint64 {
 	return 0
 }
 
-// A name that is not valid, or a channel that cannot be opened, leaves nothing stored.
+// A name that is not valid leaves nothing stored.
 func TestPushIsAllOrNothing(t *testing.T) {
 	n := start(t, nil)
 	c := n.connect()
-	for _, bad := range []string{"", "a@b", "bl ank", strings.Repeat("x", 300), noRing} {
+	for _, bad := range []string{"", "a@b", "bl ank", strings.Repeat("x", 300)} {
 		c.wantPush(2, "record", "good", bad)
 		c.wantPop(bad, 3, "")
 	}
 	if got := n.stored("good"); got != 0 {
 		t.Errorf("%d records are stored, want none", got)
 	}
+	c.push("record", "good")
+}
+
+// A channel in which there is no room for the record keeps it from the others, too.
+func TestPushReachesAllChannelsOrNone(t *testing.T) {
+	options := storagetest.Options(t, 0)
+	options.RingSize = func(channel string) uint64 {
+		if channel == "no-room" {
+			return 1 << 62
+		}
+		return 1 << 20
+	}
+	n := startWith(t, storagetest.Start(t, options), nil)
+	c := n.connect()
+	for range 2 {
+		c.wantPush(2, "record", "good", "no-room", "other")
+	}
+	if got := n.stored("good") + n.stored("other"); got != 0 {
+		t.Errorf("%d records are stored, want none", got)
+	}
+	c.push("record", "good", "other")
+}
+
+// On a full disk a channel that can't be created leaves nothing stored.
+func TestNoChannelCanBeCreated(t *testing.T) {
+	n := startWith(t, storagetest.StartFull(t), nil)
+	c := n.connect()
+	before := n.stored("1")
+	c.wantPush(2, "record", "1", "c") // the first of them is there
+	c.wantPop("c", 3, "")
+	id := c.NextID()
+	c.must(c.Start(id, neoclient.ConsumePayload("c", "")))
+	if status, err := c.ReadByteFor(id); err != nil || status != 2 {
+		t.Errorf("Consume: got status %d, error %v, want 2", status, err)
+	}
+	if got := n.stored("1"); got != before {
+		t.Errorf("%d records are stored, want %d", got, before)
+	}
 	if n.logs.FilterMessage("request failed").Len() == 0 {
 		t.Error("no failure is logged")
 	}
-	c.push("record", "good")
 }
 
 func TestPopFromASubscribedChannel(t *testing.T) {

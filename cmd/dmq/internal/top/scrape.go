@@ -54,6 +54,8 @@ type Figures struct {
 	Fullness          float64 // of the memory, 0 to 1
 	Pushed, Delivered float64 // records since the node has started
 	Age               float64 // of the oldest record, seconds
+	Unconfirmed       float64 // of the records those that clients have and have not confirmed
+	UnconfirmedAge    float64 // of the oldest delivery of these, seconds
 	Consumers         float64
 }
 
@@ -143,7 +145,9 @@ func (s *Sample) read(families map[string]*dto.MetricFamily) {
 		"oldest_record_age_seconds": func(f *Figures, _ string, value float64) {
 			f.Age = value
 		},
-		"consumers": func(f *Figures, _ string, value float64) { f.Consumers = value },
+		"unconfirmed_records":     func(f *Figures, _ string, value float64) { f.Unconfirmed = value },
+		"unconfirmed_age_seconds": func(f *Figures, _ string, value float64) { f.UnconfirmedAge = value },
+		"consumers":               func(f *Figures, _ string, value float64) { f.Consumers = value },
 	} {
 		for _, m := range families["dmqnode_queue_"+metric].GetMetric() {
 			name := Name{label(m, "channel"), label(m, "subscriber")}

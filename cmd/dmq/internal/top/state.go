@@ -25,7 +25,7 @@ type Node struct {
 	Out         *float64 `json:"out_per_second,omitempty"` // records
 }
 
-// Queue is a queue in a State, the sum over all nodes, but the largest fullness and age.
+// Queue is a queue in a State, the sum over all nodes, but the largest fullness and ages.
 type Queue struct {
 	Channel    string   `json:"channel"`
 	Subscriber string   `json:"subscriber"`
@@ -37,6 +37,9 @@ type Queue struct {
 	Out        *float64 `json:"out_per_second,omitempty"`
 	Age        float64  `json:"oldest_record_age_seconds"`
 	Consumers  float64  `json:"consumers"`
+	// Unconfirmed is of the records those that clients have and have not confirmed.
+	Unconfirmed    float64 `json:"unconfirmed_records"`
+	UnconfirmedAge float64 `json:"unconfirmed_age_seconds"`
 }
 
 func (q *Queue) name() string { return Name{q.Channel, q.Subscriber}.String() }
@@ -83,6 +86,8 @@ func (q *Queue) add(f Figures) {
 	q.Fullness = max(q.Fullness, f.Fullness)
 	q.Age = max(q.Age, f.Age)
 	q.Consumers += f.Consumers
+	q.Unconfirmed += f.Unconfirmed
+	q.UnconfirmedAge = max(q.UnconfirmedAge, f.UnconfirmedAge)
 }
 
 // rates returns the records a second that went in and out between two samples.
@@ -107,7 +112,8 @@ func plus(sum *float64, more float64) *float64 {
 func (s *State) Total() (total Queue) {
 	for i := range s.Queues {
 		q := &s.Queues[i]
-		total.add(Figures{Records: q.Records, Overflow: q.Overflow, Bytes: q.Bytes, Fullness: q.Fullness, Age: q.Age, Consumers: q.Consumers})
+		total.add(Figures{Records: q.Records, Overflow: q.Overflow, Bytes: q.Bytes, Fullness: q.Fullness, Age: q.Age,
+			Unconfirmed: q.Unconfirmed, UnconfirmedAge: q.UnconfirmedAge, Consumers: q.Consumers})
 		if q.In != nil && q.Out != nil {
 			total.In, total.Out = plus(total.In, *q.In), plus(total.Out, *q.Out)
 		}

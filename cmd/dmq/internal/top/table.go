@@ -25,6 +25,7 @@ type layout struct {
 // A narrow screen has fewer columns, so that no figure is cut.
 var (
 	queueLayouts = []layout{
+		{96, []column{{"QUEUE", 0}, {"RECORDS", 10}, {"DISK", 8}, {"BYTES", 9}, {"FULL", 6}, {"IN/S", 8}, {"OUT/S", 8}, {"AGE", 5}, {"UNCONF", 9}, {"FOR", 5}, {"CONS", 6}}},
 		{76, []column{{"QUEUE", 0}, {"RECORDS", 10}, {"DISK", 8}, {"BYTES", 9}, {"FULL", 6}, {"IN/S", 8}, {"OUT/S", 8}, {"AGE", 5}, {"CONS", 6}}},
 		{50, []column{{"QUEUE", 0}, {"RECORDS", 10}, {"FULL", 6}, {"IN/S", 8}, {"OUT/S", 8}}},
 		{28, []column{{"QUEUE", 0}, {"RECORDS", 10}, {"FULL", 6}}},
@@ -109,6 +110,10 @@ func (q *Queue) rowAs(name string, width int) string {
 			return rate(q.Out, room)
 		case "AGE":
 			return q.age()
+		case "UNCONF":
+			return count(q.Unconfirmed, room)
+		case "FOR":
+			return q.unconfirmedAge()
 		case "CONS":
 			return count(q.Consumers, room)
 		}
@@ -122,6 +127,14 @@ func (q *Queue) age() string {
 		return "-"
 	}
 	return figures.ShortAge(time.Duration(q.Age * float64(time.Second)))
+}
+
+// unconfirmedAge is that of the oldest record that is not confirmed, if there is one.
+func (q *Queue) unconfirmedAge() string {
+	if q.Unconfirmed == 0 {
+		return "-"
+	}
+	return figures.ShortAge(time.Duration(q.UnconfirmedAge * float64(time.Second)))
 }
 
 // row is the line of a node.

@@ -34,6 +34,10 @@ dmqnode_queue_pushed_records_total{channel="hits",subscriber="audit"} 100
 dmqnode_queue_delivered_records_total{channel="hits",subscriber="audit"} 75
 # TYPE dmqnode_queue_oldest_record_age_seconds gauge
 dmqnode_queue_oldest_record_age_seconds{channel="hits",subscriber="audit"} 90
+# TYPE dmqnode_queue_unconfirmed_records gauge
+dmqnode_queue_unconfirmed_records{channel="hits",subscriber="audit"} 8
+# TYPE dmqnode_queue_unconfirmed_age_seconds gauge
+dmqnode_queue_unconfirmed_age_seconds{channel="hits",subscriber="audit"} 61
 # TYPE dmqnode_queue_consumers gauge
 dmqnode_queue_consumers{channel="hits",subscriber="audit"} 2
 `
@@ -57,7 +61,7 @@ func TestScrape(t *testing.T) {
 	if s := samples[0]; s.Err != nil || s.Connections != 7 || len(s.Queues) != 2 {
 		t.Errorf("got %+v, want 7 connections and 2 queues", s)
 	}
-	want := Figures{Records: 25, Overflow: 15, Bytes: 5000, Fullness: 0.5, Pushed: 100, Delivered: 75, Age: 90, Consumers: 2}
+	want := Figures{Records: 25, Overflow: 15, Bytes: 5000, Fullness: 0.5, Pushed: 100, Delivered: 75, Age: 90, Unconfirmed: 8, UnconfirmedAge: 61, Consumers: 2}
 	if got := samples[0].Queues[Name{"hits", "audit"}]; got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
