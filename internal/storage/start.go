@@ -467,16 +467,17 @@ func (s *Storage) relink() error {
 	return nil
 }
 
-// undo closes everything and leaves what was there before the start.
+// undo closes everything and leaves what was there before the start. What is taken over for good
+// stays.
 func (l *start) undo() (err error) {
 	st := l.st
-	made := make(map[uint64]bool)
-	for _, q := range l.Catalogue.Queues {
-		made[q.Number] = true
+	known := l.Catalogue.Queues
+	if st.catalogue != nil {
+		known = st.catalogue.Content().Queues
 	}
 	for _, s := range l.storages() {
 		for _, p := range s.parts {
-			if p.InFile() && !made[p.number] {
+			if _, ok := known[p.number]; p.InFile() && !ok {
 				err = errors.Join(err, p.Remove())
 			} else {
 				err = errors.Join(err, p.Close())
@@ -486,8 +487,9 @@ func (l *start) undo() (err error) {
 	err = errors.Join(err, st.ringFiles.close(), st.spillFiles.close(), l.Original.Close())
 	if st.catalogue != nil {
 		err = errors.Join(err, st.catalogue.Close())
-		if l.Fresh && l.Catalogue.Damage == nil && l.Phase == catalogue.Serving && len(l.Queues) == 0 {
-			err = errors.Join(err, st.dir.Remove(catalogue.FileName))
+		// It goes last: without it, a file that is left would be held to have lost its catalogue.
+		if l.Fresh && l.Catalogue.Damage == nil && l.Phase == catalogue.Serving && len(known) == 0 && err == nil {
+			err = st.dir.Remove(catalogue.FileName)
 		}
 	}
 	return errors.Join(err, st.lock.Close())
