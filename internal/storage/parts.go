@@ -75,14 +75,14 @@ func (s *Storage) extend(need int) (*part, error) {
 		p, err = s.newSpill(need)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("storage %s: %w", s.name, err)
+		return nil, err
 	}
 	if s.dirty {
 		s.commit()
 	}
 	if err := s.link(p); err != nil {
 		st.remove(p.Ring)
-		return nil, fmt.Errorf("storage %s: %w", s.name, err)
+		return nil, err
 	}
 	return p, nil
 }

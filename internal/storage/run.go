@@ -93,14 +93,16 @@ func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
 			}
 		}
 		bytes, n, err := p.Take(enough, maxRecords)
-		switch damage := (*ring.DamageError)(nil); {
-		case n > 0:
+		if n > 0 {
 			return s.handOut(Run{part: p, bytes: bytes, size: len(bytes), records: n}), nil
-		case errors.As(err, &damage):
+		}
+		if err != nil {
+			var damage *ring.DamageError
+			if !errors.As(err, &damage) {
+				return nil, err
+			}
 			s.lose(p, err)
 			continue
-		case err != nil:
-			return nil, err
 		}
 		bytes, n = p.TakeMarked()
 		s.deliver(s.handOut(Run{part: p, bytes: bytes, size: len(bytes), records: n, marked: true}))
