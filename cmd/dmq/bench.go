@@ -195,16 +195,14 @@ func (t *tool) benchTable(results []bench.Result, o bench.Options) error {
 
 // benchBar shows a person how a mode does.
 type benchBar struct {
+	tool     *tool
 	bar      *progressbar.ProgressBar // nil: nobody to show it to
 	duration time.Duration
 }
 
 func (t *tool) newBenchBar(duration time.Duration) *benchBar {
-	if t.quiet || t.json || !isTerminal(t.stderr) {
-		return &benchBar{}
-	}
-	bar := newBar(t.stderr, int64(duration/time.Millisecond), progressbar.OptionSetPredictTime(false))
-	return &benchBar{duration: duration, bar: bar}
+	bar := t.newBar(int64(duration/time.Millisecond), progressbar.OptionSetPredictTime(false))
+	return &benchBar{tool: t, bar: bar, duration: duration}
 }
 
 func (b *benchBar) show(p bench.Progress) {
@@ -216,13 +214,10 @@ func (b *benchBar) show(p bench.Progress) {
 		what = fmt.Sprintf("%s, storing %d", p.Mode, p.Records)
 		p.Elapsed = 0
 	}
+	b.tool.telling.Lock()
+	defer b.tool.telling.Unlock()
 	b.bar.Describe(what)
 	b.bar.Set64(int64(min(p.Elapsed, b.duration-time.Millisecond) / time.Millisecond))
 }
 
-func (b *benchBar) end() {
-	if b.bar != nil {
-		b.bar.Clear()
-		b.bar.Exit()
-	}
-}
+func (b *benchBar) end() { b.tool.endBar() }

@@ -30,13 +30,17 @@ start, and what to do. It says whether the node was stopped cleanly, was
 killed, or is running. Bytes are those of payloads; "memory" is what is in
 dumps and ring files.
 
+An empty directory is that of a node without records; one that has other files
+than those of a node is an error that names the likely one.
+
 Of a running node of this version the numbers are a snapshot, and the files it
 is writing are not verified. An original node must not be running.
 
 Exit status:
     0  all is well
     1  there are faults
-    2  wrong usage, or DIR or a file in it could not be read
+    2  wrong usage, also a DIR that is no data directory; or DIR or a file in it
+       could not be read
   130  interrupted (Ctrl-C, SIGTERM)`,
 		Example: `  dmq check /srv/dmqnode/dmqnode-1/data
   dmq check data --json | jq .totals.total.records`,
@@ -48,6 +52,10 @@ Exit status:
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return untilInterrupted(cmd.Context(), func() error {
+				defer t.waiting("for the disk: reading %s", args[0])()
+				if err := checkDataDir(args[0]); err != nil {
+					return err
+				}
 				report, err := datadir.Directory(args[0], ringDir)
 				if err != nil {
 					return fmt.Errorf("%w: %w", errUnchecked, err)
@@ -57,7 +65,7 @@ Exit status:
 		},
 	}
 	cmd.Flags().StringVar(&ringDir, "ring-dir", "", "`directory` of the ring files, if [Storage] ring_dir is set")
-	return cmd
+	return uses(cmd, "json", "quiet")
 }
 
 func printReport(report *datadir.Report, asJSON bool, stdout io.Writer) error {

@@ -12,7 +12,7 @@ import (
 )
 
 func fixture(name string) string {
-	return filepath.Join("..", "..", "internal", "storage", "overflow", "testdata", name)
+	return filepath.Join("..", "..", "docs", "spec", "fixtures", name)
 }
 
 func TestCheck(t *testing.T) {
@@ -45,6 +45,46 @@ func TestCheck(t *testing.T) {
 			check(t, got, tc.status, "", tc.stderr)
 		})
 	}
+}
+
+// A directory that is no data directory is not said to be without faults: the likely one is
+// named.
+func TestCheckOfAnotherDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, content := range map[string]string{
+		"srv/one/etc/config.ini": "[Server]\naddress = 127.0.0.1\nport = 1\nneoport = 2\nchannel_size_limit = 3\n" +
+			"unix_socket_path = s\ndata_dir = the records\n[Storage]\nring_dir = /rings\n[LOG.Root]\nconsole = true\n",
+		"srv/one/log/root.log":   "",
+		"srv/one/data/notes":     "",
+		"srv/two/etc/config.ini": "damaged",
+		"elsewhere/notes":        "",
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const one, two = "dmq check 'srv/one/the records' --ring-dir /rings", "dmq check srv/two/data"
+	for dir, hint := range map[string]string{
+		"srv/one":      one,
+		"srv/one/log":  one,
+		"srv/one/data": one,
+		"srv/one/etc":  one,
+		"srv/two":      two,
+		"srv":          one + "; " + two,
+		"elsewhere":    "[Server] data_dir",
+	} {
+		got := dmq(t.Context(), nil, "check", dir)
+		check(t, got, 2, "", hint)
+		check(t, got, 2, "", dir+": this is not the data directory of a node")
+	}
+	if err := os.Mkdir("empty", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	got := dmq(t.Context(), nil, "check", "empty")
+	check(t, outcome{got.status, "", got.stderr}, 0, "", "")
 }
 
 func TestCheckAsJSON(t *testing.T) {

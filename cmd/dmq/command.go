@@ -7,56 +7,25 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
-
-const rootHelp = `dmq is the client tool of a DMQ, a queue made of many nodes: it pushes and pops
-records, produces and consumes streams, moves channels into files and to other
-DMQs, looks after nodes, and measures them. It also verifies the data directory
-of a node.
-
-Records and reports go to standard output, everything else to standard error.
-
-Nodes are spoken to over the neo protocol if there are credentials, else over
-the legacy protocol; --protocol decides otherwise. A request goes to one node
-after the other until one serves it; streams have all nodes at once. A channel
-is named by 1 to 251 of the characters A-Z a-z 0-9 _ -. Pushing to a channel
-creates it.
-
-Settings:
-  The options protocol, address, nodes, credentials, legacy-address, http and
-  timeout can also be set by the environment, in DMQ_PROTOCOL, DMQ_ADDRESS, …,
-  DMQ_LEGACY_ADDRESS, and by the configuration file, a line each:
-
-    credentials = credentials          # a file, beside this one
-    address     = queue-1:10001, queue-2:10001
-
-    [test]                             # with --profile test, first of all
-    address     = test-1:10001
-
-  The command line goes before the environment, and that before the file. The
-  file is ` + defaultConfigText + `, or named by --config or DMQ_CONFIG;
-  DMQ_PROFILE is --profile.
-
-Exit status:
-    0  everything asked for was done
-    1  an error; what to do is said on standard error
-    2  wrong usage or settings; of check also: not everything was checked
-    3  there was no record, or there were fewer than asked for
-    4  no node could be reached, or none accepts the credentials
-    5  uncertain: a node may have done it, but its answer did not come
-  130  interrupted (Ctrl-C, SIGTERM) before the work was done`
 
 // tool is what all commands have: their settings, and where they print.
 type tool struct {
 	settings
 	stdin          io.Reader
 	stdout, stderr io.Writer
+
+	telling sync.Mutex // guards stderr and bar
+	bar     *progressbar.ProgressBar
 }
 
 // run executes one command line and returns its exit status. The end of ctx interrupts
@@ -66,7 +35,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	t := &tool{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := newRoot(t)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		err := cmd.ValidateFlagGroups()
+		err := errors.Join(cmd.ValidateFlagGroups(), checkInherited(cmd))
 		started = err == nil
 		return err
 	}
@@ -74,14 +43,24 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	addHelp(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !started {
 		err = &usageError{cmd.CommandPath(), err}
+		t.json = t.json || wantsJSON(args) // what follows a wrong option was not looked at
 	}
 	if err != nil {
 		t.complain(err)
 	}
 	return exitStatus(err)
+}
+
+// wantsJSON tells whether --json is among the options of a command line.
+func wantsJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json")
 }
 
 // Groups of commands in the help.
@@ -106,8 +85,6 @@ func newRoot(t *tool) *cobra.Command {
 	}
 	t.addFlags(root.PersistentFlags())
 	completeSettings(root)
-	cobra.AddTemplateFunc("withoutTrueFalse", withoutTrueFalse)
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 | withoutTrueFalse "))
 	root.AddGroup(
 		&cobra.Group{ID: groupRecords, Title: "Single records and channels:"},
 		&cobra.Group{ID: groupStreams, Title: "Streams of records:"},
@@ -120,15 +97,9 @@ func newRoot(t *tool) *cobra.Command {
 	}
 	add(groupRecords, newPush(t), newPop(t), newRemove(t))
 	add(groupStreams, newProduce(t), newConsume(t), newDrain(t), newLoad(t), newMirror(t))
-	add(groupNodes, newPing(t), newTop(t), newBench(t), newGenCredentials(t), newCheck(t), newExtract())
+	add(groupNodes, newPing(t), newTop(t), newBench(t), newGenCredentials(t), newCheck(t), newExtract(t))
 	root.AddCommand(newMan())
 	return root
-}
-
-// withoutTrueFalse removes from the help of options what it says of every switch.
-func withoutTrueFalse(usages string) string {
-	const noise = "[=true|false]"
-	return strings.ReplaceAll(usages, noise, strings.Repeat(" ", len(noise)))
 }
 
 // connected makes a command of one that needs the DMQ.
@@ -151,15 +122,38 @@ func (t *tool) connect(cmd *cobra.Command) (queue.Queue, error) {
 	if err != nil {
 		return nil, &usageError{cmd.CommandPath(), err}
 	}
-	options.Logger = t.logger()
-	return queue.Connect(cmd.Context(), options)
+	return t.connectTo(cmd.Context(), options)
 }
 
-// say tells a person something.
+func (t *tool) connectTo(ctx context.Context, options queue.Options) (queue.Queue, error) {
+	defer t.waiting("for connections to %s", strings.Join(options.Nodes, ", "))()
+	options.Logger = t.logger()
+	return queue.Connect(ctx, options)
+}
+
+// say tells a person something, or with --json whoever reads standard error, where all is
+// JSON then.
 func (t *tool) say(format string, args ...any) {
 	if !t.quiet {
-		fmt.Fprintf(t.stderr, "dmq: "+format+"\n", args...)
+		t.tell(fmt.Sprintf(format, args...))
 	}
+}
+
+func (t *tool) tell(text string) error {
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	if t.bar != nil {
+		eraseLine(t.stderr)
+	}
+	if !t.json {
+		_, err := fmt.Fprintf(t.stderr, "dmq: %s\n", text)
+		return err
+	}
+	out := json.NewEncoder(t.stderr)
+	out.SetEscapeHTML(false)
+	return out.Encode(struct {
+		Message string `json:"message"`
+	}{text})
 }
 
 // report prints a result: as JSON to standard output, or in words to standard error.
@@ -182,16 +176,21 @@ func (t *tool) printJSON(result any) error {
 
 // complain tells why the command ends.
 func (t *tool) complain(err error) {
+	text, hint := explain(err)
 	if t.json {
 		out := json.NewEncoder(t.stderr)
 		out.SetEscapeHTML(false)
 		out.Encode(struct {
 			Error  string `json:"error"`
+			Hint   string `json:"hint,omitempty"`
 			Status int    `json:"status"`
-		}{describe(err), exitStatus(err)})
+		}{text, hint, exitStatus(err)})
 		return
 	}
-	fmt.Fprintf(t.stderr, "dmq: %s\n", describe(err))
+	if hint != "" {
+		text += "\n" + hint
+	}
+	fmt.Fprintf(t.stderr, "dmq: %s\n", strings.ReplaceAll(text, "\n", "\n     "))
 }
 
 // logger tells what the clients log: warnings, or with --verbose all.
@@ -217,7 +216,7 @@ func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool { return 
 
 func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "dmq: %s", r.Message)
+	text.WriteString(r.Message)
 	add := func(a slog.Attr) bool {
 		fmt.Fprintf(&text, ", %s %v", a.Key, a.Value)
 		return true
@@ -226,8 +225,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		add(a)
 	}
 	r.Attrs(add)
-	_, err := fmt.Fprintln(h.t.stderr, text.String())
-	return err
+	return h.t.tell(text.String())
 }
 
 func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
@@ -254,6 +252,7 @@ func channelList(argument string) []string { return strings.Split(argument, ",")
 func (t *tool) outlasting(ctx context.Context) (longer context.Context, release context.CancelFunc) {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
+		defer t.waiting("up to %v for the answers to what was sent; another Ctrl-C ends without them", t.timeout)()
 		select {
 		case <-longer.Done():
 		case <-time.After(t.timeout):

@@ -100,6 +100,10 @@ func addSubscriberFlag(cmd *cobra.Command, subscriber *string, fallback string) 
 }
 
 func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opts consumption) error {
+	surviveBrokenPipe()
+	if err := checkOutput(t.stdout); err != nil {
+		return err
+	}
 	consumer, err := dmq.Consume(context.WithoutCancel(ctx), channel, opts.subscriber)
 	if err != nil {
 		return err
@@ -115,10 +119,13 @@ func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opt
 		printed++
 		again++
 		if record.Last {
-			again, err = 0, out.flush()
+			if err := out.flush(); err != nil {
+				return false, err
+			}
+			again = 0
 		}
-		if err != nil || printed != opts.count {
-			return true, err
+		if printed != opts.count {
+			return true, nil
 		}
 		if again > 0 || len(dmq.Nodes()) > 1 {
 			return false, nil
@@ -127,10 +134,16 @@ func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opt
 		return true, nil
 	})
 	if err := out.flush(); err != nil {
-		return err
+		if t.protocol == string(queue.Neo) {
+			return fmt.Errorf("%w; the last %s again", err, counted(again, "record comes", "records come"))
+		}
+		return fmt.Errorf("%w; of the last %s what is not printed is lost, and so is what was on its way", err, counted(again, "record", "records"))
 	}
 	if again > 0 && t.protocol == string(queue.Neo) {
 		t.say("of the records printed, the last %d come again: their batch has more", again)
+	}
+	if errors.Is(err, context.Canceled) && printed < opts.count {
+		t.say("records printed: %d", printed)
 	}
 	switch {
 	case err != nil && (printed == 0 || printed < opts.count || !errors.Is(err, context.Canceled)):
@@ -149,7 +162,9 @@ func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opt
 // all but the first case everything that was received is handled and acknowledged.
 func (t *tool) each(ctx context.Context, consumer queue.Consumer, end ending, handle func(queue.Record) (more bool, err error)) error {
 	defer context.AfterFunc(ctx, consumer.Stop)()
+	over := t.waiting("until the nodes begin to send")
 	consumer.Await(ctx)
+	over()
 	patience := end.idle
 	if end.follow {
 		patience = math.MaxInt64

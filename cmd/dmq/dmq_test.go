@@ -89,7 +89,8 @@ func TestCommands(t *testing.T) {
 		{"pop", "pop test", "", popTest + "1< c8000000 0300000000000000 616263", 0, "abc\n", ""},
 		{"pop raw", "pop test --raw", "", popTest + "1< c8000000 0300000000000000 616263", 0, "abc", ""},
 		{"pop from an empty channel", "pop test", "", popTest + "1< c8000000 0000000000000000", 3, "", "the channel is empty"},
-		{"pop from an unknown channel", "pop test", "", popTest + "1< f4010000", 1, "", "dmq consume"},
+		{"pop from an unknown channel", "pop test", "", popTest + "1< f4010000", 3, "", "dmq consume"},
+		{"pop all of an unknown channel", "pop test -n 0", "", popTest + "1< f4010000", 0, "", "dmq consume"},
 		{"pop a number", "pop test -n 2", "",
 			popTest + "1< c8000000 0100000000000000 61" + popTest + "1< c8000000 0100000000000000 62", 0, "a\nb\n", ""},
 		{"pop more than there is", "pop test -n 2", "",
@@ -140,6 +141,7 @@ func TestUsageErrors(t *testing.T) {
 		"foo":                         `unknown command "foo"`,
 		"push":                        "push needs a CHANNEL",
 		"push a - b -":                "more than once",
+		"push a b EMPTY":              "empty VALUE: the legacy protocol can't do this",
 		"pop":                         "pop needs exactly a CHANNEL",
 		"pop a b":                     "2 arguments",
 		"pop a --count x":             "--count",
@@ -151,10 +153,51 @@ func TestUsageErrors(t *testing.T) {
 		"consume a -f --idle 1s":      "none of the others can be",
 		"remove a --timeout 0s":       "--timeout 0s: want more than 0",
 		"produce":                     "produce needs a CHANNEL",
+		"completion foo":              `shell "foo": want bash`,
+		"help foo":                    `unknown command "foo"`,
 	} {
-		got := dmq(t.Context(), strings.NewReader(""), strings.Fields(args)...)
+		words := strings.Fields(args)
+		for i := range words {
+			words[i] = strings.TrimPrefix(words[i], "EMPTY")
+		}
+		got := dmq(t.Context(), strings.NewReader(""), words...)
 		if got.status != exitUsage || !strings.Contains(got.stderr, stderr) || !strings.Contains(got.stderr, "--help' for help") {
 			t.Errorf("dmq %s: got %+v, want status 2 and a message with %q", args, got, stderr)
+		}
+	}
+}
+
+// Who asks for JSON gets it of whatever is wrong, with what to do about it apart.
+func TestErrorsAsJSON(t *testing.T) {
+	for args, want := range map[string]string{
+		"pop --foo --json": `{"error":"unknown flag: --foo","hint":"Type 'dmq pop --help' for help.","status":2}`,
+		"pop --json":       `{"error":"pop needs exactly a CHANNEL, but has 0 arguments","hint":"Type 'dmq pop --help' for help.","status":2}`,
+		"pop a --json -a 127.0.0.1:1": `{"error":"no node is connected: 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused",` +
+			`"hint":"nothing listens there; start the node, or name others with --address or DMQ_ADDRESS","status":4}`,
+		"pop --foo -- --json": "dmq: unknown flag: --foo\n     Type 'dmq pop --help' for help.",
+	} {
+		if got := dmq(t.Context(), nil, strings.Fields(args)...); got.stderr != want+"\n" {
+			t.Errorf("dmq %s: got %s, want %s", args, got.stderr, want)
+		}
+	}
+}
+
+// What goes to standard error besides errors is JSON, too.
+func TestMessagesAsJSON(t *testing.T) {
+	node := playNode(t, "1> 02000000 0400000000000000 74657374\n1< c8000000 0300000000000000 616263")
+	got := dmq(t.Context(), nil, "pop", "test", "--json", "-a", node.Addr, "-a", "127.0.0.1:1")
+	check(t, got, 0, "{\"value\":\"abc\"}\n", `{"message":"not connected to 127.0.0.1:1: `)
+}
+
+// A command has those options in common that it uses, in its help and on its command line.
+func TestOptionsThatACommandUses(t *testing.T) {
+	for command, uses := range map[string]bool{"check .": false, "completion bash": false, "gen-credentials x": false, "extract x": false, "help pop": false, "pop x": true} {
+		help := dmq(t.Context(), nil, strings.Fields(command+" --help")...)
+		if got := strings.Contains(help.stdout, "--address"); got != uses {
+			t.Errorf("dmq %s --help: has --address %v, want %v", command, got, uses)
+		}
+		if !uses {
+			check(t, dmq(t.Context(), nil, strings.Fields(command+" -a x:1")...), 2, "", "has no option --address")
 		}
 	}
 }

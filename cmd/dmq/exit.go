@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -25,9 +26,22 @@ const (
 )
 
 var (
-	errTooFew    = errors.New("no more records")
-	errUnreached = errors.New("not all nodes could be reached")
+	errTooFew      = errors.New("no more records")
+	errUnreached   = errors.New("no node could be reached")
+	errSomeMissing = errors.New("not all nodes could be reached")
 )
+
+// unreached returns the error of something that was asked of so many nodes, of which some
+// failed; cause is why one of them did.
+func unreached(failed, nodes int, cause error) error {
+	switch failed {
+	case 0:
+		return nil
+	case nodes:
+		return fmt.Errorf("%w: %w", errUnreached, cause)
+	}
+	return fmt.Errorf("%w: %d of %d failed, %w", errSomeMissing, failed, nodes, cause)
+}
 
 // usageError is a command line, or settings, that can't be meant.
 type usageError struct {
@@ -36,7 +50,7 @@ type usageError struct {
 }
 
 func (e *usageError) Error() string {
-	return fmt.Sprintf("%v\nType '%s --help' for help.", e.err, e.command)
+	return strings.ReplaceAll(strings.TrimSpace(e.err.Error()), "\n\n", "\n")
 }
 
 func (e *usageError) Unwrap() error { return e.err }
@@ -46,21 +60,40 @@ var statuses = []struct {
 	err    error
 	status int
 }{
+	{errSomeMissing, exitError},
 	{errUnchecked, exitUsage},
+	{errNoDataDir, exitUsage},
 	{client.ErrBadName, exitUsage},
 	{legacy.ErrBadChannelName, exitUsage},
 	{queue.ErrNeedsNeo, exitUsage},
 	{client.ErrUncertain, exitUncertain},
 	{legacy.ErrUncertain, exitUncertain},
+	{errNoEnd, exitUncertain},
 	{errTooFew, exitNoRecord},
 	{client.ErrEmpty, exitNoRecord},
 	{legacy.ErrEmpty, exitNoRecord},
-	{client.ErrNotConnected, exitUnreached},
-	{legacy.ErrNotConnected, exitUnreached},
-	{queue.ErrUnreached, exitUnreached},
-	{client.ErrRejected, exitUnreached},
-	{errUnreached, exitUnreached},
-	{context.Canceled, exitInterrupted},
+	{legacy.ErrNoSuchChannelOrSubscribed, exitNoRecord}, // so an empty channel is after a restart
+}
+
+// unreachables are what an error with exitUnreached says of every node.
+var unreachables = []error{client.ErrNotConnected, legacy.ErrNotConnected, queue.ErrUnreached, client.ErrRejected, errUnreached}
+
+// nobodyReached tells whether an error says of every node that it could not be reached. An
+// error is of one node, or has those of several.
+func nobodyReached(err error) bool {
+	if slices.Contains(unreachables, err) {
+		return true
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return nobodyReached(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		causes := e.Unwrap()
+		isSentinel := func(cause error) bool { return slices.Contains(unreachables, cause) }
+		return slices.ContainsFunc(causes, isSentinel) || // and what follows tells why
+			!slices.ContainsFunc(causes, func(cause error) bool { return !nobodyReached(cause) })
+	}
+	return false
 }
 
 // partlyError is the failure of something that has been done in part, or perhaps: to do it
@@ -87,6 +120,12 @@ func exitStatus(err error) int {
 			return s.status
 		}
 	}
+	switch {
+	case nobodyReached(err):
+		return exitUnreached
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
 	return exitError
 }
 
@@ -98,15 +137,24 @@ func unlessInterrupted(err error) error {
 	return err
 }
 
+// hintedError is an error with a hint of its own.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e *hintedError) Unwrap() error { return e.error }
+
 // hints tell what to do about an error; the first that applies is used.
 var hints = []struct {
 	err  error
 	hint string
 }{
 	{legacy.ErrUncertain, "a node may have done it or not; look before doing it again"},
+	{errNoEnd, "a node may have stored what is not confirmed; look before doing it again"},
 	{client.ErrUncertain, "a node may have done it or not; look before doing it again"},
 	{client.ErrHasSubscribers, "it has or had consumers: use 'dmq consume'"},
-	{legacy.ErrNoSuchChannelOrSubscribed, "nothing was pushed to it yet, or it has consumers: then use 'dmq consume'"},
+	{legacy.ErrNoSuchChannelOrSubscribed, "it has no records, or it has consumers, then use 'dmq consume'; over neo a node tells which"},
 	{legacy.ErrOutOfMemory, "see the log of the node, and try again later"},
 	{client.ErrNodeError, "see the log of the node"},
 	{client.ErrRejected, "is the client's name:key in etc/credentials of the node, and were these reloaded? do the clocks agree?"},
@@ -115,23 +163,22 @@ var hints = []struct {
 	{io.ErrUnexpectedEOF, "the node stopped, has too many connections, or this is not the port of that protocol; see its log"},
 }
 
-// describe adds what to do to an error.
-func describe(err error) string {
+// explain returns the text of an error, and what to do about it, if there is something to
+// say.
+func explain(err error) (text, hint string) {
 	if exitStatus(err) == exitInterrupted {
-		return "interrupted"
+		return "interrupted", ""
+	}
+	if e, ok := errors.AsType[*usageError](err); ok {
+		return err.Error(), fmt.Sprintf("Type '%s --help' for help.", e.command)
+	}
+	if e, ok := errors.AsType[*hintedError](err); ok {
+		return err.Error(), e.hint
 	}
 	for _, h := range hints {
 		if errors.Is(err, h.err) {
-			return fmt.Sprintf("%s\n     %s", indented(err), h.hint)
+			return err.Error(), h.hint
 		}
 	}
-	return indented(err)
-}
-
-// indented returns the text of an error, further lines below the first.
-func indented(err error) string {
-	if _, ok := errors.AsType[*usageError](err); ok {
-		return err.Error()
-	}
-	return strings.ReplaceAll(err.Error(), "\n", "\n     ")
+	return err.Error(), ""
 }

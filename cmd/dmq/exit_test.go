@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"testing"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/client"
@@ -27,6 +28,10 @@ func TestExitStatus(t *testing.T) {
 		{context.Canceled, 130, 130},
 		{legacy.ErrEmpty, 3, 3},
 		{client.ErrBadName, 2, 2},
+		{errors.Join(fmt.Errorf("a: %w: %w", legacy.ErrNotConnected, syscall.ECONNREFUSED), legacy.ErrNotConnected), 4, 5},
+		{errors.Join(fmt.Errorf("a: %w: %w", legacy.ErrNotConnected, syscall.ECONNREFUSED), legacy.ErrOutOfMemory), 1, 1},
+		{unreached(3, 3, client.ErrRejected), 4, 5},
+		{unreached(1, 3, client.ErrRejected), 1, 1},
 	} {
 		if got := exitStatus(tc.err); got != tc.status {
 			t.Errorf("%v: got %d, want %d", tc.err, got, tc.status)

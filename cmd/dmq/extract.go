@@ -10,8 +10,8 @@ import (
 	datadir "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/check"
 )
 
-func newExtract() *cobra.Command {
-	return &cobra.Command{
+func newExtract(t *tool) *cobra.Command {
+	return uses(&cobra.Command{
 		Use:   "extract FILE [ID]",
 		Short: "Make a dump of records that a node has set aside",
 		Long: `Extract reads a FILE of a stopped node, or one that it has set aside, and
@@ -56,12 +56,12 @@ Exit status:
 				case err != nil:
 					return err
 				}
-				fmt.Fprintf(cmd.ErrOrStderr(), "dmq: %v\n", written)
+				t.say("%v", written)
 				if damage != "" {
 					return errors.New(damage)
 				}
 				return nil
 			})
 		},
-	}
+	}, "quiet")
 }

@@ -60,7 +60,7 @@ NAME is 1 to 100 visible ASCII characters without a colon.`,
 		},
 	}
 	cmd.Flags().StringVar(&file, "file", "", "`file` to write for the client, too; it must not exist")
-	return cmd
+	return uses(cmd, "json", "quiet")
 }
 
 // writeSecret makes a file that only its owner can read.

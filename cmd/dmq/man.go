@@ -12,7 +12,7 @@ import (
 
 // newMan prints the manual page, which is in the repository as deploy/man/dmq.1.
 func newMan() *cobra.Command {
-	return &cobra.Command{
+	return uses(&cobra.Command{
 		Use:    "man",
 		Short:  "Print the manual page",
 		Hidden: true,
@@ -23,5 +23,5 @@ func newMan() *cobra.Command {
 			}
 			return nil
 		},
-	}
+	})
 }

@@ -91,7 +91,7 @@ func (t *tool) mirror(ctx context.Context, from, to queue.Queue, channel, toChan
 	}
 	longer, release := t.outlasting(ctx)
 	defer release()
-	producer, err := to.Produce(longer, toChannel)
+	producer, err := t.producer(longer, to, toChannel)
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -22,7 +23,7 @@ func newPing(t *tool) *cobra.Command {
 neo, asks it --count times for something that changes nothing, and prints how
 long each took. The round trip is the shortest of all.
 
-The exit status is 4 if a node did not answer.`,
+The exit status is 1 if a node did not answer, 4 if none did.`,
 		Example: `  dmq ping -a queue-1:10000,queue-2:10000
   dmq ping -c credentials -N nodes --json | jq 'select(.error)'`,
 		Args:              cobra.NoArgs,
@@ -59,6 +60,7 @@ type pinged struct {
 func (t *tool) ping(ctx context.Context, options queue.Options, count int) error {
 	results := make([]ping.Result, len(options.Nodes))
 	errs := make([]error, len(options.Nodes))
+	over := t.waiting("for the answers of %s", strings.Join(options.Nodes, ", "))
 	var group sync.WaitGroup
 	for i, node := range options.Nodes {
 		group.Go(func() {
@@ -72,6 +74,7 @@ func (t *tool) ping(ctx context.Context, options queue.Options, count int) error
 		})
 	}
 	group.Wait()
+	over()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -84,10 +87,7 @@ func (t *tool) ping(ctx context.Context, options queue.Options, count int) error
 			failed, cause = failed+1, fmt.Errorf("%s: %w", options.Nodes[i], err)
 		}
 	}
-	if failed > 0 {
-		return fmt.Errorf("%w: %d of %d, %w", errUnreached, failed, len(errs), cause)
-	}
-	return nil
+	return unreached(failed, len(errs), cause)
 }
 
 func (t *tool) printPings(options queue.Options, results []ping.Result, errs []error) error {

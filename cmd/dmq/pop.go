@@ -23,7 +23,13 @@ With several nodes it asks one after the other, until one has a record.
 
 The exit status is 3 if the channel became empty on all nodes before --count
 records were popped. A channel with consumers, now or earlier, can't be popped
-from.
+from: over neo that is an error, status 1. A legacy node says the same of it as
+of an empty channel that it does not know, after a restart for example: status
+3, and a hint.
+
+A node forgets a record when it has sent it, so nothing is popped if standard
+output is closed, or is a full disk or a pipe that nobody reads any more. If it
+turns out only then that a record can't be printed, pop says that it is lost.
 
 On a terminal, bytes that it would not show are escaped; --raw prints them as
 they are.`,
@@ -49,22 +55,35 @@ they are.`,
 }
 
 func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count int, out *printer) error {
+	surviveBrokenPipe()
 	longer, release := t.outlasting(ctx) // the record of a Pop that is broken off would be lost
 	defer release()
 	for popped := 0; count == 0 || popped < count; popped++ {
 		if ctx.Err() != nil {
+			t.say("records popped: %d", popped)
 			return ctx.Err()
 		}
+		if err := checkOutput(t.stdout); err != nil {
+			return fmt.Errorf("%w; records popped: %d", err, popped)
+		}
+		over := t.waiting("for the answer of a node")
 		record, err := dmq.Pop(longer, channel)
+		over()
 		switch {
 		case isEmpty(err) && count == 0:
 			return nil
+		case errors.Is(err, legacy.ErrNoSuchChannelOrSubscribed) && count == 0:
+			text, hint := explain(err)
+			t.say("%s: %s", text, hint)
+			return nil
+		case err != nil && popped > 0:
+			return fmt.Errorf("%w; records popped before: %d", err, popped)
 		case err != nil:
 			return err
 		}
 		out.print(queue.Record{Value: record})
 		if err := out.flush(); err != nil {
-			return err
+			return fmt.Errorf("%w; records popped: %d, the last of which is lost: it is not printed, or not completely", err, popped+1)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
@@ -73,7 +74,7 @@ type readRecords func(ctx context.Context, in io.Reader, take func(record []byte
 func (t *tool) produce(ctx context.Context, dmq queue.Queue, channels, files []string, read readRecords) error {
 	longer, release := t.outlasting(ctx)
 	defer release()
-	producer, err := dmq.Produce(longer, channels...)
+	producer, err := t.producer(longer, dmq, channels...)
 	if err != nil {
 		return err
 	}
@@ -86,11 +87,14 @@ func (t *tool) produce(ctx context.Context, dmq queue.Queue, channels, files []s
 			break
 		}
 	}
-	if unconfirmed := producer.Close(longer); unconfirmed != nil {
+	unconfirmed := producer.Close(longer)
+	if unconfirmed != nil {
+		err = unconfirmed // with what failed before
 		if done.Stored > 0 {
-			return &partlyError{unconfirmed}
+			err = &partlyError{err}
 		}
-		return unconfirmed
+		stored := producer.State().Stored
+		done.Stored, done.Unconfirmed = stored, done.Stored-stored
 	}
 	return errors.Join(err, t.report(done, done.words("stored")))
 }
@@ -145,7 +149,7 @@ func (t *tool) maxRecord() int {
 	if t.protocol == string(queue.Legacy) {
 		return legacy.MaxValue
 	}
-	return 60 << 20 // what a producer of package client may hold, and a little less
+	return client.DefaultMaxPendingBytes - 4<<20 // a producer counts channels, too
 }
 
 func (t *tool) readWhole(ctx context.Context, in io.Reader, take func([]byte) error) error {
@@ -158,11 +162,13 @@ func (t *tool) readWhole(ctx context.Context, in io.Reader, take func([]byte) er
 
 func (t *tool) readLines(_ context.Context, in io.Reader, take func([]byte) error) error {
 	lines := lineReader{Reader: bufio.NewReader(in), max: t.maxRecord()}
-	for {
+	for number := 1; ; number++ {
 		line, err := lines.next()
 		switch {
 		case err == io.EOF:
 			return nil
+		case errors.Is(err, queue.ErrRecord):
+			return fmt.Errorf("record %d: %w", number, err)
 		case err != nil:
 			return fmt.Errorf("input: %w", err)
 		}
@@ -180,8 +186,8 @@ type lineReader struct {
 }
 
 // next returns a line without its newline, which the last one may lack, or an error:
-// io.EOF at the end. It is valid until the next call. Of a line that is too long for a
-// record it returns so much that this shows.
+// io.EOF at the end, one that wraps [queue.ErrRecord] for a line that is too long. It is
+// valid until the next call.
 func (r *lineReader) next() ([]byte, error) {
 	r.long = r.long[:0]
 	for {
@@ -190,15 +196,18 @@ func (r *lineReader) next() ([]byte, error) {
 			r.long = append(r.long, line...)
 			line = r.long
 		}
-		switch {
-		case err == nil:
-			return line[:len(line)-1], nil
-		case errors.Is(err, bufio.ErrBufferFull) && len(line) <= r.max:
-			continue
-		case errors.Is(err, bufio.ErrBufferFull), err == io.EOF && len(line) > 0:
-			return line, nil
+		ended := err == nil
+		if ended {
+			line = line[:len(line)-1]
 		}
-		return nil, err
+		switch {
+		case len(line) > r.max:
+			return nil, fmt.Errorf("%w: more than %d bytes", queue.ErrRecord, r.max)
+		case ended, err == io.EOF && len(line) > 0:
+			return line, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, err
+		}
 	}
 }
 

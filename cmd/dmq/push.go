@@ -36,6 +36,16 @@ produce', which is faster.`,
 			return nil
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
+		PreRunE: func(cmd *cobra.Command, args []string) error {
+			err := t.resolve()
+			if err == nil && t.protocol == string(queue.Legacy) && slices.Contains(args[1:], "") {
+				err = fmt.Errorf("empty VALUE: %w", queue.ErrNeedsNeo)
+			}
+			if err != nil {
+				return &usageError{cmd.CommandPath(), err}
+			}
+			return nil
+		},
 		RunE: t.connected(func(ctx context.Context, dmq queue.Queue, args []string) error {
 			channels, values := channelList(args[0]), args[1:]
 			if len(values) == 0 {
@@ -50,6 +60,10 @@ produce', which is faster.`,
 type stored struct {
 	Stored  int64 `json:"stored"`                  // records
 	Skipped int64 `json:"skipped_empty,omitempty"` // empty records and lines
+
+	// Unconfirmed is records that were sent, of which no node has said that it has stored
+	// them.
+	Unconfirmed int64 `json:"unconfirmed,omitempty"`
 }
 
 // words says the same to a person.
@@ -57,6 +71,9 @@ func (s stored) words(done string) string {
 	words := fmt.Sprintf("records %s: %d", done, s.Stored)
 	if s.Skipped > 0 {
 		words += fmt.Sprintf(", empty ones skipped: %d", s.Skipped)
+	}
+	if s.Unconfirmed > 0 {
+		words += fmt.Sprintf(", not confirmed: %d", s.Unconfirmed)
 	}
 	return words
 }
@@ -70,7 +87,9 @@ func (t *tool) push(ctx context.Context, dmq queue.Queue, channels, values []str
 				return err
 			}
 		}
+		over := t.waiting("for a node to store value %d of %d", i+1, len(values))
 		err := dmq.Push(ctx, record, channels...)
+		over()
 		switch {
 		case err != nil && i > 0:
 			return &partlyError{fmt.Errorf("value %d of %d (those before it are stored): %w", i+1, len(values), err)}

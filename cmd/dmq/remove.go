@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +41,12 @@ The neo protocol can't do this, so it is always done over the legacy one: at
 				return &usageError{cmd.CommandPath(), err}
 			}
 			options.Logger = t.logger()
-			if err := queue.Remove(cmd.Context(), options, args...); err != nil {
+			defer t.waiting("for the answers of %s", strings.Join(options.Nodes, ", "))()
+			err = queue.Remove(cmd.Context(), options, args...)
+			if err != nil && nobodyReached(err) && !errors.Is(err, queue.ErrUnreached) {
+				return fmt.Errorf("%w: %w", errSomeMissing, err) // some were connected
+			}
+			if err != nil {
 				return err
 			}
 			if t.json {

@@ -64,6 +64,5 @@ func (t *tool) connectTarget(cmd *cobra.Command, to *target) (queue.Queue, error
 	if err != nil {
 		return nil, &usageError{cmd.CommandPath(), err}
 	}
-	options.Logger = t.logger()
-	return queue.Connect(cmd.Context(), options)
+	return t.connectTo(cmd.Context(), options)
 }

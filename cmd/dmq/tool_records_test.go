@@ -42,7 +42,6 @@ func TestToolWithBothProtocols(t *testing.T) {
 				{"produce CH --length-prefixed", "\x02\x00\x00\x00\x00\x00\x00\x00z", 1, "", "record 1: the input ends within it"},
 				{"consume CH --idle 1m -n COUNT", "", 0, "x\nLINE\ny\nz\n", ""},
 				{"consume CH --idle 100ms", "", 3, "", "no more records, printed: 0"},
-				{"pop CH", "", 1, "", "consume"},
 			} {
 				line, count := "\n", "4"
 				if protocol == "legacy" { // which has no empty records
@@ -52,6 +51,40 @@ func TestToolWithBothProtocols(t *testing.T) {
 				t.Log(args)
 				check(t, runTool(t, tc.stdin, args...), tc.status, strings.ReplaceAll(tc.stdout, "LINE\n", line), tc.stderr)
 			}
+		})
+	}
+}
+
+// An empty channel is an empty channel, also when a node has forgotten it. Over legacy one with
+// consumers can't be told apart from that; over neo it is an error.
+func TestToolPopOfNothing(t *testing.T) {
+	for protocol, subscribed := range map[string]int{"legacy": 3, "neo": 1} {
+		t.Run(protocol, func(t *testing.T) {
+			node := nodetest.Start(t)
+			options := func() []string {
+				if protocol == "neo" {
+					return neoArgs(t, node)
+				}
+				return legacyArgs(node)
+			}
+			pop := func(what string, status int) {
+				t.Helper()
+				t.Log("pop of a channel", what)
+				got := runTool(t, "", with("pop jobs", options())...)
+				check(t, got, status, "", `Pop "jobs"`)
+			}
+			pop("that never was", 3)
+			mustTool(t, "", with("push jobs x", options())...)
+			mustTool(t, "", with("pop jobs", options())...)
+			pop("that is empty", 3)
+			node.Stop()
+			node.Restart()
+			pop("that was empty before a restart", 3)
+			runTool(t, "", with("consume jobs --idle 10ms", options())...)
+			pop("with consumers", subscribed)
+			node.Stop()
+			node.Restart()
+			pop("that had consumers before a restart", subscribed)
 		})
 	}
 }
@@ -146,9 +179,14 @@ func TestToolPing(t *testing.T) {
 		}
 	}
 	got := runTool(t, "", with("ping -a 127.0.0.1:1", legacyArgs(node))...)
-	if got.status != 4 || !strings.Contains(got.stdout, " ok\n") || !strings.Contains(got.stdout, "refused") {
-		t.Errorf("ping of a node and none: got %+v, want status 4, one ok and one refused", got)
+	if got.status != 1 || !strings.Contains(got.stdout, " ok\n") || !strings.Contains(got.stdout, "refused") {
+		t.Errorf("ping of a node and none: got %+v, want status 1, one ok and one refused", got)
 	}
+	got = runTool(t, "", "ping", "-c", credentialsFile(t), "-a", node.Legacy(), "--timeout", "1m")
+	if got.status != 4 || !strings.Contains(got.stdout, "this is the legacy port") {
+		t.Errorf("ping over neo of the legacy port: got %+v, want that it says so", got)
+	}
+	check(t, runTool(t, "", with("remove jobs -a 127.0.0.1:1", legacyArgs(node))...), 1, "", "not all nodes could be reached")
 }
 
 func TestToolGenCredentials(t *testing.T) {

@@ -62,7 +62,7 @@ and with --json one object, or without --once one after the other.`,
 	}
 	cmd.Flags().DurationVar(&w.interval, "interval", time.Second, "time between two looks at the nodes")
 	cmd.Flags().BoolVar(&w.once, "once", false, "print the figures once; the rates are those of one --interval")
-	return cmd
+	return uses(cmd, "http", "timeout", "config", "profile", "json", "quiet")
 }
 
 var errNoHTTP = errors.New("top needs the HTTP pages of the nodes: want --http host:port,...")
@@ -117,10 +117,14 @@ func (t *tool) printState(out io.Writer, state top.State) error {
 
 // unscraped is the error if nodes did not answer.
 func unscraped(samples []top.Sample) error {
+	failed, cause := 0, error(nil)
 	for _, s := range samples {
 		if s.Err != nil {
-			return fmt.Errorf("%w: %s: %w", errUnreached, s.Node, s.Err)
+			failed, cause = failed+1, fmt.Errorf("%s: %w", s.Node, s.Err)
 		}
+	}
+	if err := unreached(failed, len(samples), cause); err != nil {
+		return &hintedError{err, "is that the address of its HTTP page, and [Http] port set? name others with --http or DMQ_HTTP"}
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 )
 
@@ -228,7 +229,7 @@ func (c *Console) take() []string {
 	defer c.mu.Unlock()
 	lines := c.waiting
 	if c.skipped > 0 {
-		lines = append(lines, c.style.ellipsis+" "+grouped(uint64(c.skipped))+" lines are left out, the terminal did not take them")
+		lines = append(lines, c.style.ellipsis+" "+figures.Count(uint64(c.skipped))+" lines are left out, the terminal did not take them")
 	}
 	c.waiting, c.bytes, c.skipped = nil, 0, 0
 	return lines

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/terminal"
@@ -29,11 +30,11 @@ func open(t *testing.T, cols, rows int) (*Console, *terminal.Terminal) {
 	return c, term
 }
 
-// figures returns what a node with some queues reads.
-func figures(queues int) func() stats.Reading {
+// node returns what a node with some queues reads.
+func node(queues int) func() stats.Reading {
 	var all []storage.Figures
 	for i := range queues {
-		all = append(all, storage.Figures{Channel: fmt.Sprintf("channel%d", i), Capacity: 100, MemoryBytes: uint64(i)})
+		all = append(all, storage.Figures{Channel: fmt.Sprintf("channel%d", i), Capacity: 100, MemoryRecords: 1, MemoryBytes: uint64(i)})
 	}
 	return func() stats.Reading { return stats.Reading{At: time.Now(), Storages: all} }
 }
@@ -51,7 +52,7 @@ func TestDisplayAndLogLines(t *testing.T) {
 	c, term := open(t, 80, 24)
 	fmt.Fprintln(c, "before")
 	term.Wait("line before", patience, func(lines []string) bool { return slices.Equal(lines, []string{"before"}) })
-	c.Show(figures(50))
+	c.Show(node(50))
 	term.Wait("display", patience, func(lines []string) bool { return shows(lines, "channel49") && lines[0] == "before" })
 
 	for i := range 30 {
@@ -78,7 +79,7 @@ func TestDisplayAndLogLines(t *testing.T) {
 
 func TestResizing(t *testing.T) {
 	c, term := open(t, 80, 24)
-	c.Show(figures(50))
+	c.Show(node(50))
 	term.Wait("display", patience, func(lines []string) bool { return shows(lines, "channel49") })
 	fmt.Fprintln(c, "a line")
 	for _, size := range [][2]int{{40, 10}, {120, 50}, {30, 12}, {80, 24}} {
@@ -99,13 +100,13 @@ func TestSmallerDisplay(t *testing.T) {
 	var count atomic.Int64
 	count.Store(9)
 	c.Show(func() stats.Reading {
-		r := figures(int(count.Load()))()
+		r := node(int(count.Load()))()
 		r.Legacy.Open = 1_000_000_000 * count.Load()
 		return r
 	})
 	for _, n := range []int{9, 2, 0, 5} {
 		count.Store(int64(n))
-		first := fmt.Sprintf("memory 0 B  connections %s legacy, 0 neo  records/s 0 in, 0 out\n", grouped(uint64(n)*1_000_000_000))
+		first := fmt.Sprintf("memory 0 B  connections %s legacy, 0 neo  records/s 0 in, 0 out\n", figures.Count(uint64(n)*1_000_000_000))
 		term.Wait(fmt.Sprintf("display of %d channels", n), patience, func(lines []string) bool {
 			text := strings.Join(lines, "\n")
 			return strings.HasPrefix(text, first) && strings.Count(text, " %") == n &&
@@ -118,7 +119,7 @@ func TestSmallerDisplay(t *testing.T) {
 // Nobody waits for a terminal that takes nothing, and what it missed is told.
 func TestStoppedTerminal(t *testing.T) {
 	c, term := open(t, 80, 24)
-	c.Show(figures(3))
+	c.Show(node(3))
 	term.Hold()
 	line := strings.Repeat("x", 1000) + "\n"
 	for range 4 * maxWaiting / len(line) { // one batch is on its way, one waits
@@ -137,7 +138,7 @@ func TestStoppedTerminal(t *testing.T) {
 	c.Close()
 
 	c, term = open(t, 80, 24)
-	c.Show(figures(3))
+	c.Show(node(3))
 	term.Wait("display", patience, func(lines []string) bool { return len(lines) > 5 })
 	term.Hold()
 	for range 4 * maxWaiting / len(line) { // one batch is on its way, one waits
@@ -155,7 +156,7 @@ func TestEcho(t *testing.T) {
 	if !term.Echoes() {
 		t.Fatal("a new terminal does not echo")
 	}
-	c.Show(figures(3))
+	c.Show(node(3))
 	term.Wait("display", patience, func(lines []string) bool { return len(lines) > 5 && !term.Echoes() })
 	term.Type("rm -rf /\n")
 	c.Close()
@@ -169,7 +170,7 @@ func TestEcho(t *testing.T) {
 
 func TestTerminalThatIsGone(t *testing.T) {
 	c, term := open(t, 80, 24)
-	c.Show(figures(3))
+	c.Show(node(3))
 	term.Wait("display", patience, func(lines []string) bool { return len(lines) > 5 })
 	term.HangUp()
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {

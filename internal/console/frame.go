@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 )
 
 // frame lays the view out in at most height lines of at most width columns:
@@ -13,7 +15,7 @@ import (
 //
 //	CHANNEL          FULL                           RECORDS       BYTES    OVERFLOW
 //	orders           87 %  ██████████████▊··      1,234,567     118 MiB           -
-//	reports@orders    3 %  ▌················          1,234   120.5 KiB           -
+//	reports@orders    3 %  ▌················          1,234    121 KiB           -
 //	… 17 more
 func frame(v *view, s style, width, height int) (lines []string) {
 	lines = header(v.segments(), width, min(4, max(1, height/2)))
@@ -40,7 +42,7 @@ func frame(v *view, s style, width, height int) (lines []string) {
 		lines = append(lines, t.line(&shown[i], s))
 	}
 	if more := len(v.queues) - len(shown); more > 0 && room > 1 {
-		lines = append(lines, cut(fmt.Sprintf("%s %s more", s.ellipsis, grouped(uint64(more))), width))
+		lines = append(lines, cut(fmt.Sprintf("%s %s more", s.ellipsis, figures.Count(uint64(more))), width))
 	}
 	return lines
 }
@@ -49,31 +51,25 @@ func frame(v *view, s style, width, height int) (lines []string) {
 type segment [3]string
 
 func (v *view) segments() []segment {
-	memory := "memory " + size(v.Process.RSS)
+	memory := "memory " + figures.Size(v.Process.RSS)
 	if percent := v.Process.MemoryPercent(); !math.IsNaN(percent) {
 		memory += fmt.Sprintf(" (%.1f %%)", percent)
 	}
-	connections := fmt.Sprintf("connections %s legacy, %s neo", grouped(uint64(v.Legacy.Open)), grouped(uint64(v.Neo.Open)))
+	connections := fmt.Sprintf("connections %s legacy, %s neo", figures.Count(uint64(v.Legacy.Open)), figures.Count(uint64(v.Neo.Open)))
 	limits := ""
 	if limit := v.Legacy.Limit; limit > 0 {
-		limits = fmt.Sprintf(", limit %s each", grouped(uint64(limit)))
+		limits = fmt.Sprintf(", limit %s each", figures.Count(uint64(limit)))
 	}
-	rates := fmt.Sprintf("records/s %s in, %s out", grouped(rounded(v.in)), grouped(rounded(v.out)))
-	var records, bytes uint64
-	for _, q := range v.queues {
-		records += q.MemoryRecords + q.OverflowRecords
-		bytes += q.MemoryBytes + q.OverflowBytes
-	}
-	stored := fmt.Sprintf("stored %s records, %s", grouped(records), size(bytes))
+	rates := fmt.Sprintf("records/s %s in, %s out", figures.Rate(v.in), figures.Rate(v.out))
+	records, bytes := v.Stored()
+	stored := fmt.Sprintf("stored %s records, %s", figures.Count(records), figures.Size(bytes))
 	return []segment{
-		{memory, memory, shortSize(v.Process.RSS) + " rss"},
-		{connections + limits, connections, short(float64(v.Legacy.Open+v.Neo.Open)) + " conns"},
-		{rates, rates, short(v.in+v.out) + " rec/s"},
-		{stored, stored, short(float64(records)) + " recs " + shortSize(bytes)},
+		{memory, memory, figures.ShortSize(v.Process.RSS) + " rss"},
+		{connections + limits, connections, figures.ShortCount(uint64(v.Legacy.Open+v.Neo.Open)) + " conns"},
+		{rates, rates, figures.ShortRate(v.in+v.out) + " rec/s"},
+		{stored, stored, figures.ShortCount(records) + " recs " + figures.ShortSize(bytes)},
 	}
 }
-
-func rounded(f float64) uint64 { return uint64(math.Round(f)) }
 
 // header puts the segments into at most height lines, in the longest form for which that is
 // possible.
@@ -125,16 +121,16 @@ type column struct {
 
 // columns in the order in which they are left out, the last one first.
 var columns = []column{
-	{"RECORDS", 13, func(q *queue) string { return number(q.MemoryRecords+q.OverflowRecords, 13) }},
-	{"BYTES", 10, func(q *queue) string { return size(q.MemoryBytes + q.OverflowBytes) }},
+	{"RECORDS", 13, func(q *queue) string { return figures.CountIn(q.MemoryRecords+q.OverflowRecords, 13) }},
+	{"BYTES", 10, func(q *queue) string { return figures.Size(q.MemoryBytes + q.OverflowBytes) }},
 	{"OVERFLOW", 10, func(q *queue) string {
 		if q.OverflowRecords == 0 {
 			return "-"
 		}
-		return size(q.OverflowBytes)
+		return figures.Size(q.OverflowBytes)
 	}},
 	{"IN/S      OUT/S", 20, func(q *queue) string {
-		return fmt.Sprintf("%9s  %9s", number(rounded(q.in), 9), number(rounded(q.out), 9))
+		return fmt.Sprintf("%9s  %9s", figures.RateIn(q.in, 9), figures.RateIn(q.out, 9))
 	}},
 }
 
@@ -185,7 +181,7 @@ func (t *table) heading() string {
 }
 
 func (t *table) line(q *queue, s style) string {
-	percent := fmt.Sprintf("%*s", gap+fullness, fmt.Sprintf("%d %%", q.percent))
+	percent := fmt.Sprintf("%*s", gap+fullness, figures.Percent(q.fullness()))
 	if t.bar > 0 {
 		percent += strings.Repeat(" ", gap) + s.bar(q.fullness(), t.bar)
 	}

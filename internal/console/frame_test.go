@@ -29,7 +29,7 @@ func reading(second int, queues ...storage.Figures) stats.Reading {
 			{Channel: "orders", Subscriber: "reports", Subscribed: true, Capacity: 1000, MemoryRecords: 4, MemoryBytes: 432,
 				OverflowRecords: 26, OverflowBytes: 2600},
 			{Channel: "empty", Capacity: 1 << 30},
-			{Channel: "no_memory", Capacity: 0},
+			{Channel: "no_memory", Capacity: 0, MemoryRecords: 1},
 		}, queues...),
 	}
 }
@@ -48,20 +48,20 @@ func TestFrame(t *testing.T) {
 	}{
 		{119, 23, `
 memory 118 MiB (1.4 %)  connections 12 legacy, 3 neo, limit 5,000 each  records/s 12,345 in, 300 out
-stored 1,264 records, 3.8 KiB
+stored 1,265 records, 3.8 KiB
 
 CHANNEL          FULL                                             RECORDS       BYTES    OVERFLOW       IN/S      OUT/S
-no_memory       100 %  ###################################              0         0 B           -          0          0
+no_memory       100 %  ###################################              1         0 B           -          0          0
 orders           87 %  ##############################.....          1,234       870 B           -      5,000          0
 reports@orders   43 %  ###############....................             30     3.0 KiB     2.5 KiB          0          0
 empty             0 %  ...................................              0         0 B           -          0          0
 `},
 		{79, 23, `
 memory 118 MiB (1.4 %)  connections 12 legacy, 3 neo, limit 5,000 each
-records/s 12,345 in, 300 out  stored 1,264 records, 3.8 KiB
+records/s 12,345 in, 300 out  stored 1,265 records, 3.8 KiB
 
 CHANNEL          FULL                           RECORDS       BYTES    OVERFLOW
-no_memory       100 %  #################              0         0 B           -
+no_memory       100 %  #################              1         0 B           -
 orders           87 %  ###############..          1,234       870 B           -
 reports@orders   43 %  #######..........             30     3.0 KiB     2.5 KiB
 empty             0 %  .................              0         0 B           -
@@ -70,7 +70,7 @@ empty             0 %  .................              0         0 B           -
 memory 118 MiB (1.4 %)
 connections 12 legacy, 3 neo
 records/s 12,345 in, 300 out
-stored 1,264 records, 3.8 KiB
+stored 1,265 records, 3.8 KiB
 CHANNEL          FULL
 no_memory       100 %  ################
 orders           87 %  ##############..
@@ -122,8 +122,8 @@ func TestFrameFits(t *testing.T) {
 func TestFullestFirst(t *testing.T) {
 	var got []string
 	for _, q := range second(
-		storage.Figures{Channel: "b", Capacity: 1000, MemoryBytes: 870},
-		storage.Figures{Channel: "more_overflow", Capacity: 1000, MemoryBytes: 432, OverflowBytes: 2601},
+		storage.Figures{Channel: "b", Capacity: 1000, MemoryRecords: 1, MemoryBytes: 870},
+		storage.Figures{Channel: "more_overflow", Capacity: 1000, MemoryRecords: 1, MemoryBytes: 432, OverflowBytes: 2601},
 	).queues {
 		got = append(got, q.name)
 	}
@@ -163,29 +163,6 @@ func TestRates(t *testing.T) {
 	}
 }
 
-func TestNumbers(t *testing.T) {
-	for n, want := range map[uint64]string{
-		0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", 1<<64 - 1: "18,446,744,073,709,551,615",
-	} {
-		if got := grouped(n); got != want {
-			t.Errorf("grouped(%d): got %s, want %s", n, got, want)
-		}
-	}
-	for n, want := range map[uint64][2]string{
-		0: {"0 B", "0B"}, 1023: {"1023 B", "1023B"}, 1024: {"1.0 KiB", "1.0K"}, 99<<20 + 1000000: {"100 MiB", "100M"},
-		1<<30 - 1: {"1.0 GiB", "1.0G"}, 1<<64 - 1: {"16.0 EiB", "16.0E"},
-	} {
-		if got := [2]string{size(n), shortSize(n)}; got != want {
-			t.Errorf("size(%d): got %q, want %q", n, got, want)
-		}
-	}
-	for n, want := range map[float64]string{0: "0", 999.4: "999", 999.6: "1.0k", 12345: "12.3k", 123456: "123k", 2e9: "2.0G"} {
-		if got := short(n); got != want {
-			t.Errorf("short(%v): got %s, want %s", n, got, want)
-		}
-	}
-}
-
 func TestStyle(t *testing.T) {
 	environment := func(pairs ...string) func(string) string {
 		return func(name string) string {
@@ -220,7 +197,7 @@ func TestStyle(t *testing.T) {
 			t.Errorf("%v: got %q, want %q", share, got, want)
 		}
 	}
-	full := &queue{percent: 95}
+	full := &queue{Figures: storage.Figures{Capacity: 100, MemoryRecords: 1, MemoryBytes: 95}}
 	if got, want := plain.alarming("x", full), "\x1b[31mx\x1b[0m"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

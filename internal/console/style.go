@@ -59,16 +59,16 @@ func (s style) cut(name string, width int) string {
 }
 
 const (
-	warning = 70 // percent
-	alarm   = 90
+	warning = 0.7 // of the ring
+	alarm   = 0.9
 )
 
 // alarming colours a text by what it says about a queue.
 func (s style) alarming(text string, q *queue) string {
 	switch {
-	case q.OverflowRecords > 0 || q.percent >= alarm:
+	case q.OverflowRecords > 0 || q.fullness() >= alarm:
 		return s.sequence("31", text) // red
-	case q.percent >= warning:
+	case q.fullness() >= warning:
 		return s.sequence("33", text) // yellow
 	}
 	return s.sequence("32", text) // green

@@ -3,7 +3,9 @@ package console
 import (
 	"cmp"
 	"slices"
+	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
@@ -19,7 +21,6 @@ type view struct {
 // queue is a storage.
 type queue struct {
 	name    string
-	percent int     // of the ring, 0 to 100
 	in, out float64 // records per second
 	storage.Figures
 }
@@ -40,9 +41,9 @@ func (r *rates) view(now stats.Reading) *view {
 		oldest, newest := r.history[0], r.history[len(r.history)-1]
 		// A reading may miss a channel that is removed meanwhile; the next one has it.
 		v.Counters = v.AtLeast(newest.Counters)
-		seconds := now.At.Sub(oldest.At).Seconds()
-		v.in = perSecond(oldest.Pushed.Records, v.Pushed.Records, seconds)
-		v.out = perSecond(oldest.Popped.Records, v.Popped.Records, seconds)
+		took := now.At.Sub(oldest.At)
+		v.in = figures.PerSecond(oldest.Pushed.Records, v.Pushed.Records, took)
+		v.out = figures.PerSecond(oldest.Popped.Records, v.Popped.Records, took)
 	}
 	v.queues = r.queues(now)
 	r.history = append(r.history, stats.Reading{At: now.At, Counters: v.Counters})
@@ -51,22 +52,19 @@ func (r *rates) view(now stats.Reading) *view {
 }
 
 func (r *rates) queues(now stats.Reading) (all []queue) {
-	seconds := 0.0
+	var took time.Duration
 	if len(r.history) > 0 {
-		seconds = now.At.Sub(r.history[len(r.history)-1].At).Seconds()
+		took = now.At.Sub(r.history[len(r.history)-1].At)
 	}
 	known := make(map[string]storage.Figures, len(now.Storages))
 	for _, f := range now.Storages {
-		q := queue{name: f.Channel, percent: 100, Figures: f}
+		q := queue{name: f.Channel, Figures: f}
 		if f.Subscriber != "" {
 			q.name = names.Storage(f.Subscriber, f.Channel, true)
 		}
-		if f.Capacity > 0 {
-			q.percent = int(f.MemoryBytes * 100 / f.Capacity)
-		}
 		if before, found := r.before[q.name]; found {
-			q.in = perSecond(before.Pushed.Records, f.Pushed.Records, seconds)
-			q.out = perSecond(before.Popped.Records, f.Popped.Records, seconds)
+			q.in = figures.PerSecond(before.Pushed.Records, f.Pushed.Records, took)
+			q.out = figures.PerSecond(before.Popped.Records, f.Popped.Records, took)
 		}
 		known[q.name] = f
 		all = append(all, q)
@@ -82,17 +80,4 @@ func (r *rates) queues(now stats.Reading) (all []queue) {
 }
 
 // fullness is the share of the ring that is in use.
-func (q *queue) fullness() float64 {
-	if q.Capacity == 0 {
-		return 1
-	}
-	return float64(q.MemoryBytes) / float64(q.Capacity)
-}
-
-// perSecond is 0 if the counter started anew, as that of a channel of the same name does.
-func perSecond(before, now uint64, seconds float64) float64 {
-	if now < before || seconds <= 0 {
-		return 0
-	}
-	return float64(now-before) / seconds
-}
+func (q *queue) fullness() float64 { return stats.Fullness(&q.Figures) }

@@ -45,3 +45,25 @@ func (s *Sources) ReadInto(storages []storage.Figures) (Reading, error) {
 	}
 	return r, err
 }
+
+// Stored is what is in all queues.
+func (r *Reading) Stored() (records, bytes uint64) {
+	for i := range r.Storages {
+		f := &r.Storages[i]
+		records += f.MemoryRecords + f.OverflowRecords
+		bytes += f.MemoryBytes + f.OverflowBytes
+	}
+	return records, bytes
+}
+
+// Fullness is the part of a queue's room in memory that is taken, 0 to 1. One that has no room
+// there is full as soon as it holds a record.
+func Fullness(f *storage.Figures) float64 {
+	switch {
+	case f.MemoryRecords+f.OverflowRecords == 0:
+		return 0
+	case f.Capacity == 0:
+		return 1
+	}
+	return float64(f.MemoryBytes) / float64(f.Capacity)
+}

@@ -171,7 +171,7 @@ func (c *stop) dump() (keep bool, err error) {
 		return true, fmt.Errorf("dumps and overflow need %d bytes of disk space in %s, where %d are free", need, st.dir.Path(""), free)
 	}
 	if err = dformat.Write(st.dir.Dir, contents); err == nil {
-		err = st.dir.SyncAll()
+		err = dformat.Sync(st.dir.Dir)
 	}
 	if err == nil {
 		err = st.catalogue.SetPhase(catalogue.Dumping)

@@ -292,7 +292,7 @@ func TestAStopThatCannotDumpKeepsRingFiles(t *testing.T) {
 	for _, inFile := range []bool{true, false} {
 		for _, fault := range []struct{ op, name string }{
 			{"", ""}, {"create", "dump-"}, {"write", "dump-"}, {"rename", "dump-"},
-			{"write", "overflow-"}, {"rename", "overflow-"}, {"rename", "ofchannels-"}, {"sync all", ""}, {"sync map", "catalogue"},
+			{"write", "overflow-"}, {"rename", "overflow-"}, {"rename", "ofchannels-"}, {"sync", "dump-"}, {"sync map", "catalogue"},
 		} {
 			t.Run(fmt.Sprintf("%s %s, rings in files %v", fault.op, fault.name, inFile), func(t *testing.T) {
 				n := newTrial(t)

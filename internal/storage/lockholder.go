@@ -7,17 +7,17 @@ import (
 	"syscall"
 )
 
-// holder names the process that has a lock on a file, as far as the system tells.
+// holder names the process that has a lock on a file, as the end of a message, as far as the
+// system tells.
 func holder(f *os.File) string {
-	const somebody = "another process"
 	info, err := f.Stat()
 	if err != nil {
-		return somebody
+		return ""
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	locks, err := os.ReadFile("/proc/locks")
 	if !ok || err != nil {
-		return somebody
+		return ""
 	}
 	// 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
 	inode := fmt.Sprintf(":%d", stat.Ino)
@@ -27,7 +27,7 @@ func holder(f *os.File) string {
 			continue
 		}
 		name, _ := os.ReadFile("/proc/" + fields[4] + "/comm")
-		return fmt.Sprintf("process %s (%s)", fields[4], strings.TrimSpace(string(name)))
+		return fmt.Sprintf(": %s (%s)", fields[4], strings.TrimSpace(string(name)))
 	}
-	return somebody
+	return ""
 }

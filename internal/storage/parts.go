@@ -22,7 +22,8 @@ import (
 type part struct {
 	*ring.Ring
 	number    uint64 // of the queue in the catalogue that its file belongs to
-	end       int64  // number, among all records pushed to the queue, of the last one in it
+	pushed    int64  // records, those found at the start included
+	marks     marks  // when the records were first seen: see Channels.Mark
 	damaged   bool   // nothing is pushed to it any more; its file is kept
 	announced bool   // the system was asked to have it in memory
 }
@@ -84,6 +85,9 @@ func (s *Storage) extend(need int) (*part, error) {
 		st.remove(p.Ring)
 		return nil, err
 	}
+	if work := p.FillAhead(); work != nil {
+		st.fill(work)
+	}
 	return p, nil
 }
 
@@ -120,10 +124,12 @@ func (s *Storage) newSpill(need int) (*part, error) {
 		size = firstSpill << s.spills
 	}
 	p, err := s.newPart(&s.channel.store.spillFiles, uint64(max(size, need)))
-	if err == nil {
-		s.spills++
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	s.spills++
+	p.Expect(size) // whoever fills a ring goes on
+	return p, nil
 }
 
 func (s *Storage) newPart(files *pool, capacity uint64) (*part, error) {
@@ -170,7 +176,7 @@ func (s *Storage) setNext(before *part, number uint64, next ring.Link) error {
 	if err := st.catalogue.SetFirst(number, next); err != nil {
 		return err
 	}
-	st.fillCatalogue()
+	st.careForCatalogue()
 	return nil
 }
 
@@ -282,7 +288,6 @@ func (s *Storage) reserve(size int) error {
 	}
 	s.dropReserved()
 	if s.reserved, err = s.newSpill(size); err != nil {
-		s.reserved = nil
 		return fmt.Errorf("storage %s: %w", s.name, err)
 	}
 	return s.reserved.Reserve(size)
@@ -300,6 +305,7 @@ func (s *Storage) dropReserved() {
 func (s *Storage) lose(p *part, damage error) {
 	n := p.Abandon()
 	s.unread -= n
+	p.pushed -= int64(n)
 	p.damaged = true
 	p.Publish()
 	s.channel.store.log.Error("records are lost because their file is damaged: it is kept under another name",

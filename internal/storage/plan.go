@@ -27,6 +27,7 @@ type Plan struct {
 	Unneeded []File // files that nobody needs, to be deleted
 	Aside    []File // damaged ones, to be set aside
 	Findings []dformat.Finding
+	Refusals []*Refusal // why there must not be a start
 
 	lastFile uint64 // the largest number of a ring file
 	storages map[string]bool
@@ -38,6 +39,42 @@ type Chain struct {
 	catalogue.Queue
 	Files  []ring.Head
 	Relink bool // they do not tell that order themselves
+}
+
+// Refusal is why a node does not start with a directory before an operator has decided something.
+type Refusal struct {
+	Storage string
+	File    string // its path
+	Problem string
+	Remedy  string
+}
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("storage %s: %s: %s. %s", r.Storage, r.Problem, r.File, r.Remedy)
+}
+
+// Refused is why there must not be a start, or nil.
+func (p *Plan) Refused() error {
+	var all []error
+	for _, r := range p.Refusals {
+		all = append(all, r)
+	}
+	return errors.Join(all...)
+}
+
+// Space is the bytes of disk space that copies of what comes from the original need, in the data
+// directory and in that of the rings.
+func (p *Plan) Space() (dir, rings uint64) {
+	const perFile = 64 << 10
+	for _, q := range p.Original.Queues {
+		if q.Dump.Records > 0 {
+			rings += q.Dump.Bytes + perFile
+		}
+		if q.Overflow.Records > 0 {
+			dir += q.Overflow.Bytes + perFile
+		}
+	}
+	return dir, rings
 }
 
 // File is a file in one of the two directories.
@@ -61,7 +98,7 @@ type planner struct {
 }
 
 // MakePlan reads a data directory, and that of the ring files. An error says why a node could not
-// start, and what to do about it.
+// start, and what to do about it; so does Refused, but then the plan tells what else is there.
 func MakePlan(dir, rings disk.Dir) (*Plan, error) {
 	p := &planner{
 		dir: dir, rings: rings,
@@ -234,6 +271,9 @@ var errWhose = errors.New("there is no " + catalogue.FileName + ", and the ring 
 func (p *planner) rebuild() error {
 	c := p.Catalogue
 	if c.Damage == nil || c.Instance == 0 {
+		if c.Instance == 0 {
+			c.Instance = catalogue.NewInstance()
+		}
 		instances := make(map[uint64]bool)
 		for l, h := range p.heads {
 			if h.Held > 0 && (p.rings == p.dir || l.Kind == ring.Spill) {
@@ -244,6 +284,9 @@ func (p *planner) rebuild() error {
 		if len(instances) > 1 {
 			return errWhose
 		}
+	}
+	if c.Instance == 0 {
+		c.Instance = catalogue.New().Instance
 	}
 	lost := false
 	for _, h := range p.heads {
@@ -273,11 +316,7 @@ func (p *planner) chains() error {
 		if err := p.note(q.Name); err != nil {
 			return err
 		}
-		chain, err := p.chain(q, of[q.Number])
-		if err != nil {
-			return err
-		}
-		p.Queues = append(p.Queues, chain)
+		p.Queues = append(p.Queues, p.chain(q, of[q.Number]))
 	}
 	return nil
 }
@@ -296,7 +335,7 @@ func (p *planner) note(name string) error {
 	return nil
 }
 
-func (p *planner) chain(q catalogue.Queue, files []ring.Head) (Chain, error) {
+func (p *planner) chain(q catalogue.Queue, files []ring.Head) Chain {
 	c := Chain{Queue: q, Relink: p.Fresh && len(files) > 0}
 	of := make(map[ring.Link]ring.Head)
 	for _, h := range files {
@@ -316,9 +355,7 @@ func (p *planner) chain(q catalogue.Queue, files []ring.Head) (Chain, error) {
 	if !c.Relink {
 		if end := follow(q.First); end != (ring.Link{}) {
 			c.Relink = true
-			if err := p.missing(q, end); err != nil {
-				return c, err
-			}
+			p.missing(q, end)
 		}
 	}
 	for _, h := range starts(of) { // of what is not in the chain
@@ -329,7 +366,7 @@ func (p *planner) chain(q catalogue.Queue, files []ring.Head) (Chain, error) {
 		c.Relink = true
 		follow(h.Link)
 	}
-	return c, nil
+	return c
 }
 
 // starts returns the files that none of the others names as its next one, in the order in which
@@ -358,8 +395,7 @@ func starts(files map[ring.Link]ring.Head) (all []ring.Head) {
 }
 
 // missing decides what to do about a file of a queue that is not there.
-func (p *planner) missing(q catalogue.Queue, l ring.Link) error {
-	file := p.dirOf(l).Path(l.FileName())
+func (p *planner) missing(q catalogue.Queue, l ring.Link) {
 	switch {
 	case p.blank[l]:
 		p.find(dformat.Warning, q.Name, l.FileName(), "it is empty", "the records that it had are given up", "")
@@ -368,11 +404,10 @@ func (p *planner) missing(q catalogue.Queue, l ring.Link) error {
 		p.find(dformat.Warning, q.Name, l.FileName(), "it is gone, as it was in memory",
 			"the records that it had are lost, if it had any", "")
 	default:
-		return fmt.Errorf("storage %s: a file that its records are in is missing: %s. Are the data directory and [Storage] ring_dir "+
-			"what they were, and mounted? If the file is lost for good, make an empty one of that name: then the node starts without these records",
-			q.Name, file)
+		p.Refusals = append(p.Refusals, &Refusal{q.Name, p.dirOf(l).Path(l.FileName()), "a file that its records are in is missing",
+			"Are the data directory and [Storage] ring_dir what they were, and mounted? If the file is lost for good, make an empty one " +
+				"of that name: then the node starts without these records"})
 	}
-	return nil
 }
 
 // readOriginal reads what is there in the formats of the original, except for what a clean stop or
@@ -396,6 +431,10 @@ func (p *planner) readOriginal() error {
 		}
 	}
 	if p.Original, err = dformat.Read(hiding{p.dir, hidden}); err != nil {
+		if unreadable := (*fs.PathError)(nil); errors.As(err, &unreadable) {
+			return fmt.Errorf("%w. No file has been changed. Let the node read this one; "+
+				"or move it out of the directory: without its records the node can start", err)
+		}
 		return err
 	}
 	for _, q := range slices.Clone(p.Original.Queues) {

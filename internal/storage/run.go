@@ -93,20 +93,24 @@ func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
 			}
 		}
 		bytes, n, err := p.Take(enough, maxRecords)
-		if n > 0 {
+		switch {
+		case n > 0:
 			return s.handOut(Run{part: p, bytes: bytes, size: len(bytes), records: n}), nil
-		}
-		if err != nil {
-			var damage *ring.DamageError
-			if !errors.As(err, &damage) {
-				return nil, err
-			}
+		case isDamage(err):
 			s.lose(p, err)
 			continue
+		case err != nil:
+			return nil, err
 		}
 		bytes, n = p.TakeMarked()
 		s.deliver(s.handOut(Run{part: p, bytes: bytes, size: len(bytes), records: n, marked: true}))
 	}
+}
+
+// isDamage is a function of its own because errors.As makes its target a variable of the heap.
+func isDamage(err error) bool {
+	var damage *ring.DamageError
+	return errors.As(err, &damage)
 }
 
 // takeReturned hands out the oldest records of those that were given back.

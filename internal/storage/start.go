@@ -56,6 +56,9 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	if err := plan.Refused(); err != nil {
+		return nil, errors.Join(err, plan.Original.Close(), lock.Close())
+	}
 	st := &store{options: options, log: options.Logs("dmqnode.storage"), lock: lock}
 	st.dir = disk.WithFloor(dir, options.MinFree)
 	st.rings = st.dir
@@ -76,11 +79,10 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 // start applies a plan.
 type start struct {
 	*Plan
-	cs      *Channels
-	st      *store
-	queues  []catalogue.Queue // what is taken over from files of the original
-	relink  []*Storage        // whose files are to be put in order
-	dropped []*ring.Ring      // damaged ones, without records
+	cs     *Channels
+	st     *store
+	queues []catalogue.Queue // what is taken over from files of the original
+	relink []*Storage        // whose files are to be put in order
 }
 
 // apply opens what there is and makes what there will be; nothing of that counts before Serve.
@@ -116,22 +118,22 @@ func (l *start) apply() (err error) {
 
 // checkSpace makes sure that there is room for copies of what comes from the original.
 func (l *start) checkSpace() error {
-	var need, count uint64
-	for _, q := range l.Original.Queues {
-		need += q.Dump.Bytes + q.Overflow.Bytes
-		count++
+	inDir, inRings := l.Space()
+	needs := map[*disk.Floor]uint64{l.st.dir: inDir}
+	needs[l.st.rings] += inRings
+	for dir, need := range needs {
+		if need == 0 {
+			continue
+		}
+		free, err := dir.Free()
+		if err != nil || free >= need+l.st.options.MinFree {
+			continue // if it can't be told, writing will
+		}
+		return fmt.Errorf("the records of the dumps and the overflow need %d bytes of disk space for a copy in %s, "+
+			"where %d are free, of which [Storage] min_free = %d have to stay. No file has been changed",
+			need, dir.Path(""), free, l.st.options.MinFree)
 	}
-	if need == 0 {
-		return nil
-	}
-	need += count * 64 << 10
-	free, err := l.st.dir.Free()
-	if err != nil || free >= need+l.st.options.MinFree {
-		return nil // if it can't be told, writing will
-	}
-	return fmt.Errorf("the records of the overflow and the dumps need %d bytes of disk space for a copy in %s, "+
-		"where %d are free, of which [Storage] min_free = %d have to stay. No file has been changed",
-		need, l.st.dir.Path(""), free, l.st.options.MinFree)
+	return nil
 }
 
 func (l *start) openCatalogue() (err error) {
@@ -227,12 +229,10 @@ func (s *Storage) resume() error {
 // begin makes everything that a start has found count as not pushed.
 func (s *Storage) begin() {
 	s.counters, s.dirty = Counters{}, false
-	end := int64(0)
-	for i := len(s.parts) - 1; i >= 0; i-- {
-		s.parts[i].end = end
-		end -= int64(s.parts[i].Held())
+	for _, p := range s.parts {
+		p.pushed = int64(p.Held())
+		s.mayHoldEmpty = s.mayHoldEmpty || p.Held() > 0
 	}
-	s.mayHoldEmpty = end != 0
 }
 
 // takeOver makes rings of what is in files of the original.
@@ -249,7 +249,11 @@ func (l *start) takeOver() error {
 	queues := slices.Clone(l.Original.Queues)
 	slices.SortStableFunc(queues, func(a, b *dformat.Queue) int { return int(a.First - b.First) })
 	for _, q := range queues {
-		b := builder{start: l, storage: l.storage(q.Storage), number: numbers[q]}
+		s := l.storage(q.Storage)
+		if len(s.numbers) > 0 && q.Dump.Records+q.Overflow.Records == 0 {
+			continue // a subscription that is there already
+		}
+		b := builder{start: l, storage: s, number: numbers[q]}
 		if err := b.build(q); err != nil {
 			return fmt.Errorf("storage %s: %w", q.Storage, err)
 		}
@@ -413,7 +417,6 @@ func (l *start) commit() error {
 			return err
 		}
 		l.Catalogue.Sources = sources
-		l.queues = nil
 	}
 	for _, s := range l.relink {
 		if err := s.relink(); err != nil {

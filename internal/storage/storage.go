@@ -34,7 +34,6 @@ type Storage struct {
 	mayHoldEmpty bool
 
 	counters Counters
-	marks    marks // when the records were first seen: see Channels.Mark
 
 	consumers []*Consumer // all that are attached
 	waiting   waitingList // those of them that wait for a record
@@ -49,7 +48,7 @@ func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error
 	if err != nil {
 		return nil, err
 	}
-	c.store.fillCatalogue()
+	c.store.careForCatalogue()
 	s.numbers = []uint64{number}
 	return s, nil
 }
@@ -106,7 +105,7 @@ func (s *Storage) pushed(p *part, size, records int) {
 	if p.Kind() == ring.Spill {
 		s.counters.Overflowed.add(records, size-records*ring.HeaderSize)
 	}
-	p.end = int64(s.counters.Pushed.Records)
+	p.pushed += int64(records)
 }
 
 // commit stores what was pushed, so that it survives a crash.
@@ -131,7 +130,7 @@ func (s *Storage) rename(subscriber string) error {
 	if err := s.channel.store.catalogue.Rename(s.numbers, name); err != nil {
 		return err
 	}
-	s.channel.store.fillCatalogue()
+	s.channel.store.careForCatalogue()
 	s.subscriber, s.name = subscriber, name
 	for _, p := range s.parts {
 		p.setName(name) // only for somebody who has lost the catalogue

@@ -64,11 +64,17 @@ func (st *store) fill(work *ring.Work) {
 	})
 }
 
-// fillCatalogue makes sure that the catalogue finds its disk space.
-func (st *store) fillCatalogue() {
-	if st.catalogue.NeedsFill() {
-		st.preparer.do(func() { st.catalogue.FillAhead() })
+// careForCatalogue makes sure that the catalogue finds its disk space.
+func (st *store) careForCatalogue() {
+	if !st.catalogue.NeedsCare() {
+		return
 	}
+	st.preparer.do(func() {
+		var full *disk.FullError
+		if err := st.catalogue.Care(); err != nil && !errors.As(err, &full) {
+			st.log.Error("the catalogue could not be made longer, or shorter", zap.Error(err))
+		}
+	})
 }
 
 // remove deletes the ring, in a file or not, without anybody waiting for that.
@@ -135,7 +141,7 @@ func lockDir(path string) (io.Closer, error) {
 	}
 	switch {
 	case err == unix.EWOULDBLOCK:
-		err = fmt.Errorf("data directory %s is in use by %s", path, holder(f))
+		err = fmt.Errorf("data directory %s is in use by another process%s", path, holder(f))
 	case err != nil:
 		err = fmt.Errorf("data directory %s: flock: %w", path, err)
 	default:

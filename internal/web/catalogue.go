@@ -32,9 +32,9 @@ var (
 		node.gauge("channels", "Channels that exist.",
 			func(r *stats.Reading) float64 { return float64(countChannels(r.Storages)) }),
 		node.gauge("records", "Records in all queues, in memory and in the overflow.",
-			func(r *stats.Reading) float64 { records, _ := stored(r.Storages); return float64(records) }),
+			func(r *stats.Reading) float64 { records, _ := r.Stored(); return float64(records) }),
 		node.gauge("bytes", "Size of the records in all queues: in memory with 8 bytes for each, in the overflow without.",
-			func(r *stats.Reading) float64 { _, bytes := stored(r.Storages); return float64(bytes) }),
+			func(r *stats.Reading) float64 { _, bytes := r.Stored(); return float64(bytes) }),
 		node.counter("pushed_records_total", "Records put into queues; one for each queue that a record was put into.",
 			func(r *stats.Reading) float64 { return float64(r.Pushed.Records) }),
 		node.counter("pushed_bytes_total", "Size of the records put into queues.",
@@ -53,15 +53,6 @@ var (
 			func(r *stats.Reading) float64 { return float64(r.Overflowed.Records) }),
 	}
 )
-
-func stored(storages []storage.Figures) (records, bytes uint64) {
-	for i := range storages {
-		f := &storages[i]
-		records += f.MemoryRecords + f.OverflowRecords
-		bytes += f.MemoryBytes + f.OverflowBytes
-	}
-	return records, bytes
-}
 
 // countChannels counts channels; storages of a channel are neighbours.
 func countChannels(storages []storage.Figures) (n int) {
@@ -100,14 +91,6 @@ func (s *storageReading) age() float64 {
 	return max(0, s.at.Sub(s.Oldest).Seconds())
 }
 
-// fullness is the part of the ring that is taken, up to 1.
-func fullness(f *storage.Figures) float64 {
-	if f.Capacity == 0 {
-		return 1
-	}
-	return float64(f.MemoryBytes) / float64(f.Capacity)
-}
-
 var (
 	queue = maker[storageReading]{[]string{"channel", "subscriber"}}
 
@@ -126,7 +109,7 @@ var (
 		queue.gauge("queue_capacity_bytes", "Room in memory (channel_size_limit); what does not fit goes to the overflow.",
 			func(s *storageReading) float64 { return float64(s.Capacity) }),
 		queue.gauge("queue_fullness_ratio", "Part of the room in memory that is taken, 0 to 1.",
-			func(s *storageReading) float64 { return fullness(s.Figures) }),
+			func(s *storageReading) float64 { return stats.Fullness(s.Figures) }),
 		queue.counter("queue_pushed_records_total", "Records put into the queue.",
 			func(s *storageReading) float64 { return float64(s.Pushed.Records) }),
 		queue.counter("queue_pushed_bytes_total", "Size of the records put into the queue.",

@@ -1,16 +1,18 @@
 package web
 
 import (
+	"math"
 	"strconv"
 	"strings"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 )
 
 // chart is lines over the last minutes, drawn in a box of chartWidth × chartHeight that the
 // page stretches.
 type chart struct {
 	ID, Title      string
-	Unit           string // of the values
-	Suffix         string // of the values that are shown, which may have a unit of their own
+	Base           int // of the units
 	Top            float64
 	TopLabel, Half string
 	Lines          []chartLine
@@ -28,20 +30,32 @@ const (
 	chartHeight = 100
 )
 
+// scale is how the values of a chart are written, and where it may end.
+type scale struct {
+	base   int // of the units
+	format func(float64) string
+	top    func(highest float64) float64 // a number that is easily read
+}
+
+var (
+	decimal = scale{1000, figures.ShortRate, nice}
+	binary  = scale{1024, func(v float64) string { return figures.Size(uint64(v)) }, powerOfTwo}
+)
+
 // newChart draws a line for each of the series, whose values come one a point, the newest at
 // the right edge.
-func newChart(id, title, unit, suffix string, format func(float64) string, series ...series) chart {
-	c := chart{ID: id, Title: title, Unit: unit, Suffix: suffix}
+func newChart(id, title string, of scale, series ...series) chart {
+	c := chart{ID: id, Title: title, Base: of.base}
 	highest := 0.0
 	for _, s := range series {
 		for _, v := range s.values {
 			highest = max(highest, v)
 		}
 	}
-	c.Top = nice(max(highest, 10))
-	c.TopLabel, c.Half = format(c.Top), format(c.Top/2)
+	c.Top = of.top(max(highest, 10))
+	c.TopLabel, c.Half = of.format(c.Top), of.format(c.Top/2)
 	for _, s := range series {
-		line := chartLine{Name: s.name, Class: s.class, Now: format(s.newest())}
+		line := chartLine{Name: s.name, Class: s.class, Now: of.format(s.newest())}
 		line.Path, line.Area = path(s.values, chartPoints, chartWidth, chartHeight, c.Top)
 		c.Lines = append(c.Lines, line)
 	}
@@ -87,6 +101,21 @@ func path(values []float64, points int, width, height, top float64) (line, area 
 func coordinate(v float64) string {
 	return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
 }
+
+// nice is the smallest of 1, 2, 4, 10, 20, 40, … that is not smaller.
+func nice(v float64) float64 {
+	top := 1.0
+	for {
+		for _, step := range []float64{1, 2, 4} {
+			if top*step >= v {
+				return top * step
+			}
+		}
+		top *= 10
+	}
+}
+
+func powerOfTwo(v float64) float64 { return math.Exp2(math.Ceil(math.Log2(v))) }
 
 func btoi(b bool) int {
 	if b {

@@ -6,12 +6,14 @@ import (
 	"crypto/sha256"
 	_ "embed" // the page
 	"encoding/base64"
+	"fmt"
 	"html/template"
 	"net/http"
 	"os"
 	"slices"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
@@ -83,7 +85,8 @@ type tile struct{ Label, Value, Note string }
 // queueView is a queue as it is shown.
 type queueView struct {
 	Channel, Subscriber string
-	Percent             int    // of the room in memory
+	Percent             int    // of the room in memory: the bar
+	Full                string // the same in words
 	Level               string // class: calm, high or full
 	Trend, TrendArea    string // SVG path data of the fullness
 	Records             string
@@ -121,7 +124,7 @@ func (p *statusPage) view() *view {
 	v := &view{
 		Style: template.CSS(pageStyle), Script: template.JS(pageScript),
 		Host: host, Build: p.build,
-		Up: formatDuration(s.now.At.Sub(p.started)), Time: s.now.At.Format("2006-01-02 15:04:05"),
+		Up: figures.Age(s.now.At.Sub(p.started)), Time: s.now.At.Format("2006-01-02 15:04:05"),
 		Charts: s.charts(),
 		Total:  len(s.now.Storages),
 	}
@@ -148,10 +151,10 @@ func (s *sampler) charts() []chart {
 		return one
 	}
 	return []chart{
-		newChart("records", "Records", "/s", "/s", formatRate,
+		newChart("records", "Records", decimal,
 			get("pushed", "in", func(r rates) float64 { return r.pushed }),
 			get("delivered", "out", func(r rates) float64 { return r.delivered })),
-		newChart("network", "Network", "bytes/s", "/s", formatBytes,
+		newChart("network", "Network", binary,
 			get("received", "in", func(r rates) float64 { return r.received }),
 			get("sent", "out", func(r rates) float64 { return r.sent })),
 	}
@@ -159,7 +162,7 @@ func (s *sampler) charts() []chart {
 
 func (s *sampler) tiles() []tile {
 	now := &s.now
-	records, size := stored(now.Storages)
+	records, size := now.Stored()
 	var overflowed, overflowBytes uint64
 	oldest, where := now.At, ""
 	for i := range now.Storages {
@@ -172,22 +175,22 @@ func (s *sampler) tiles() []tile {
 	}
 	age := "–"
 	if where != "" {
-		age, where = formatDuration(now.At.Sub(oldest)), "in "+where
+		age, where = figures.Age(now.At.Sub(oldest)), "in "+where
 	}
 	memory := tile{"Memory", "–", "not known"}
 	if now.Process.Machine > 0 {
-		memory = tile{"Memory", formatBytes(float64(now.Process.RSS)), formatRate(now.Process.MemoryPercent()) + " % of the machine"}
+		memory = tile{"Memory", figures.Size(now.Process.RSS), figures.Percent(now.Process.MemoryPercent()/100) + " of the machine"}
 	}
 	return []tile{
-		{"Records", formatCount(records), formatBytes(float64(size)) + " in all queues"},
-		{"In the overflow", formatCount(overflowed), formatBytes(float64(overflowBytes)) + " on the disk"},
+		{"Records", figures.Count(records), figures.Size(size) + " in all queues"},
+		{"In the overflow", figures.Count(overflowed), figures.Size(overflowBytes) + " on the disk"},
 		{"Oldest record", age, where},
-		{"Redelivered", formatCount(now.Redelivered.Records), "of " + formatCount(now.Popped.Records) + " handed out"},
-		{"Connections", formatCount(uint64(now.Legacy.Open + now.Neo.Open)),
-			formatCount(uint64(now.Legacy.Open)) + " legacy, " + formatCount(uint64(now.Neo.Open)) + " neo"},
-		{"Refused", formatCount(uint64(now.Legacy.Refused + now.Neo.Refused)), limitNote(now.Legacy.Limit)},
+		{"Redelivered", figures.Count(now.Redelivered.Records), "of " + figures.Count(now.Popped.Records) + " handed out"},
+		{"Connections", figures.Count(uint64(now.Legacy.Open + now.Neo.Open)),
+			figures.Count(uint64(now.Legacy.Open)) + " legacy, " + figures.Count(uint64(now.Neo.Open)) + " neo"},
+		{"Refused", figures.Count(uint64(now.Legacy.Refused + now.Neo.Refused)), limitNote(now.Legacy.Limit)},
 		memory,
-		{"CPU", formatRate(s.cpu) + " %", "of one core"},
+		{"CPU", figures.Percent(s.cpu / 100), "of one core"},
 	}
 }
 
@@ -195,7 +198,7 @@ func limitNote(limit uint32) string {
 	if limit == 0 {
 		return "no limit of connections"
 	}
-	return "limit " + formatCount(uint64(limit)) + " a port"
+	return "limit " + figures.Count(uint64(limit)) + " a port"
 }
 
 // fullest returns the fullest of the queues, those first. Records in the overflow count, too.
@@ -220,37 +223,28 @@ func load(f *storage.Figures) float64 {
 	return float64(f.MemoryBytes+f.OverflowBytes) / float64(max(1, f.Capacity))
 }
 
-// shown is the percentage of fullness. A queue without room in memory that holds nothing is
-// not shown as full.
-func shown(f *storage.Figures) int {
-	if f.MemoryRecords+f.OverflowRecords == 0 {
-		return 0
-	}
-	return int(100 * fullness(f))
-}
-
 func (s *sampler) viewQueue(f *storage.Figures) queueView {
 	q := queueView{
 		Channel: f.Channel, Subscriber: f.Subscriber,
-		Percent: shown(f),
+		Percent: int(100 * stats.Fullness(f)), Full: figures.Percent(stats.Fullness(f)),
 		Level:   "calm",
-		Records: formatCount(f.MemoryRecords + f.OverflowRecords),
+		Records: figures.Count(f.MemoryRecords + f.OverflowRecords),
 		Waiting: f.Waiting, Consumers: f.Consumers,
 	}
 	if f.MemoryRecords+f.OverflowRecords > 0 {
-		q.Bytes = formatBytes(float64(f.MemoryBytes + f.OverflowBytes))
+		q.Bytes = figures.Size(f.MemoryBytes + f.OverflowBytes)
 	}
 	switch {
 	case f.OverflowRecords > 0:
-		q.Level, q.Overflow = "full", formatCount(f.OverflowRecords)
+		q.Level, q.Overflow = "full", figures.Count(f.OverflowRecords)
 	case q.Percent >= 75:
 		q.Level = "high"
 	}
 	if !f.Oldest.IsZero() {
-		q.Oldest = formatDuration(s.now.At.Sub(f.Oldest))
+		q.Oldest = figures.Age(s.now.At.Sub(f.Oldest))
 	}
 	if t := s.queues[queueKey{f.Channel, f.Subscriber}]; t != nil {
-		q.In, q.Out = formatRate(rounded(t.in)), formatRate(rounded(t.out))
+		q.In, q.Out = figures.Rate(t.in), figures.Rate(t.out)
 		var values []float64
 		for _, v := range t.fullness.all() {
 			values = append(values, float64(v))
@@ -266,16 +260,8 @@ const (
 	trendHeight = 24
 )
 
-// rounded lets an average that fades away reach 0.
-func rounded(rate float64) float64 {
-	if rate < 0.05 {
-		return 0
-	}
-	return rate
-}
-
 func viewRequest(r stats.RequestReading) requestView {
-	v := requestView{RequestReading: r, Handled: formatCount(r.Handled)}
+	v := requestView{RequestReading: r, Handled: figures.Count(r.Handled)}
 	if r.Timed == 0 {
 		return v
 	}
@@ -286,10 +272,21 @@ func viewRequest(r stats.RequestReading) requestView {
 			continue
 		}
 		width := 100 * float64(n) / float64(r.Timed)
-		v.Segments = append(v.Segments, segment{bucketClass(i), from, width, bucketTexts[i] + ": " + formatCount(n)})
+		v.Segments = append(v.Segments, segment{bucketClass(i), from, width, bucketTexts[i] + ": " + figures.Count(n)})
 		from += width
 	}
 	return v
+}
+
+// formatShort tells the time that a request takes.
+func formatShort(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return fmt.Sprintf("%.0f µs", float64(d)/1e3)
+	case d < time.Second:
+		return fmt.Sprintf("%.1f ms", float64(d)/1e6)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
 func bucketClass(i int) string { return "b" + string(rune('0'+i)) }

@@ -7,14 +7,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // sampled returns a page of sources, after some samples.
 func sampled(t *testing.T, ringSize uint64, channels ...string) (*statusPage, *sampler) {
 	t.Helper()
-	sources := newSources(ringSize)
+	sources := newSources(t, ringSize)
 	s := &sampler{sources: sources, queues: make(map[queueKey]*trend)}
 	s.sample()
 	for _, c := range channels {
@@ -56,7 +54,7 @@ func TestPageIsEscaped(t *testing.T) {
 	v.Tiles = []tile{{evil, evil, evil}}
 	v.Queues = []queueView{{Channel: evil, Subscriber: evil, Level: evil, Trend: evil, TrendArea: evil, Oldest: evil}}
 	for i := range v.Charts {
-		v.Charts[i].Title, v.Charts[i].Lines[0].Name, v.Charts[i].Unit = evil, evil, evil
+		v.Charts[i].Title, v.Charts[i].Lines[0].Name, v.Charts[i].TopLabel = evil, evil, evil
 	}
 	if text := render(t, v); strings.Contains(text, "<script>alert") {
 		t.Errorf("a name is not escaped:\n%s", text)
@@ -71,7 +69,7 @@ func TestPageShowsTheFigures(t *testing.T) {
 	if _, err := c.Subscribe("reports"); err != nil {
 		t.Fatal(err)
 	}
-	c.Unlock()
+	c.Commit()
 	s.sample()
 	text := render(t, p.view())
 	for _, want := range []string{
@@ -147,14 +145,9 @@ func TestTrailKeepsTheNewest(t *testing.T) {
 
 func TestFormats(t *testing.T) {
 	for _, test := range []struct{ got, want string }{
-		{formatCount(0), "0"}, {formatCount(999), "999"}, {formatCount(1234567), "1,234,567"},
-		{formatRate(0), "0"}, {formatRate(0.42), "0.4"}, {formatRate(9.99), "10"}, {formatRate(999.7), "1.0 k"},
-		{formatRate(12345), "12 k"}, {formatRate(4e6), "4 M"},
-		{formatBytes(3032), "3.0 kB"}, {formatBytes(5), "5 B"}, {formatBytes(2e18), "2000 PB"},
-		{formatDuration(59 * time.Second), "59 s"}, {formatDuration(75 * time.Second), "1 min 15 s"},
-		{formatDuration(25*time.Hour + time.Minute), "1 d 1 h"}, {formatDuration(3 * time.Hour), "3 h 0 min"},
 		{formatShort(13 * time.Microsecond), "13 µs"}, {formatShort(1500 * time.Microsecond), "1.5 ms"}, {formatShort(2 * time.Second), "2.0 s"},
 		{fmt.Sprint(nice(0.1), nice(1), nice(3), nice(4.1), nice(99), nice(101)), "1 1 4 10 100 200"},
+		{fmt.Sprint(powerOfTwo(10), powerOfTwo(1024), powerOfTwo(1025)), "16 1024 2048"},
 	} {
 		if test.got != test.want {
 			t.Errorf("got %q, want %q", test.got, test.want)
@@ -169,21 +162,5 @@ func TestPath(t *testing.T) {
 	}
 	if line, area = path(nil, 5, 100, 10, 10); line != "" || area != "" {
 		t.Errorf("of nothing: got %q, %q", line, area)
-	}
-}
-
-// A queue without room in memory is full only if it holds something.
-func TestFullness(t *testing.T) {
-	for _, test := range []struct {
-		f    storage.Figures
-		want int
-	}{
-		{storage.Figures{}, 0},
-		{storage.Figures{OverflowRecords: 1}, 100},
-		{storage.Figures{Capacity: 500, MemoryRecords: 4, MemoryBytes: 432}, 86},
-	} {
-		if got := shown(&test.f); got != test.want {
-			t.Errorf("%+v: got %d %%, want %d", test.f, got, test.want)
-		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
@@ -108,25 +109,25 @@ func (s *sampler) sample() {
 		s.now.Counters = s.now.AtLeast(before.Counters)
 		s.compare(before)
 	}
-	s.follow(s.now.At.Sub(before.At).Seconds())
+	s.follow(s.now.At.Sub(before.At))
 }
 
 // compare notes what has happened to the node since the sample before.
 func (s *sampler) compare(before stats.Reading) {
 	now := &s.now
-	seconds := now.At.Sub(before.At).Seconds()
+	took := now.At.Sub(before.At)
 	s.rates.add(rates{
-		pushed:    perSecond(before.Pushed.Records, now.Pushed.Records, seconds),
-		delivered: perSecond(before.Delivered.Records, now.Delivered.Records, seconds),
-		received:  perSecond(before.Received, now.Received, seconds),
-		sent:      perSecond(before.Sent, now.Sent, seconds),
+		pushed:    figures.PerSecond(before.Pushed.Records, now.Pushed.Records, took),
+		delivered: figures.PerSecond(before.Delivered.Records, now.Delivered.Records, took),
+		received:  figures.PerSecond(before.Received, now.Received, took),
+		sent:      figures.PerSecond(before.Sent, now.Sent, took),
 	}, chartPoints)
 	used := now.Process.User + now.Process.System - before.Process.User - before.Process.System
-	s.cpu = 100 * used.Seconds() / seconds
+	s.cpu = 100 * used.Seconds() / took.Seconds()
 }
 
 // follow notes what has happened to each queue, and forgets those that are gone.
-func (s *sampler) follow(seconds float64) {
+func (s *sampler) follow(took time.Duration) {
 	for i := range s.now.Storages {
 		f := &s.now.Storages[i]
 		t := s.queues[queueKey{f.Channel, f.Subscriber}]
@@ -134,11 +135,11 @@ func (s *sampler) follow(seconds float64) {
 			t = &trend{before: f.Counters}
 			s.queues[queueKey{f.Channel, f.Subscriber}] = t
 		}
-		t.in += smoothing * (perSecond(t.before.Pushed.Records, f.Pushed.Records, seconds) - t.in)
-		t.out += smoothing * (perSecond(t.before.Delivered.Records, f.Delivered.Records, seconds) - t.out)
+		t.in += smoothing * (figures.PerSecond(t.before.Pushed.Records, f.Pushed.Records, took) - t.in)
+		t.out += smoothing * (figures.PerSecond(t.before.Delivered.Records, f.Delivered.Records, took) - t.out)
 		t.before, t.tick = f.Counters, s.ticks
 		if s.ticks%trendStep == 1 {
-			t.fullness.add(uint8(100*fullness(f)), trendPoints)
+			t.fullness.add(uint8(100*stats.Fullness(f)), trendPoints)
 		}
 	}
 	if len(s.queues) > len(s.now.Storages) {
@@ -148,12 +149,4 @@ func (s *sampler) follow(seconds float64) {
 			}
 		}
 	}
-}
-
-// perSecond is how fast a counter grew; one that shrank is that of something new.
-func perSecond(before, now uint64, seconds float64) float64 {
-	if now <= before || seconds <= 0 {
-		return 0
-	}
-	return float64(now-before) / seconds
 }

@@ -21,22 +21,18 @@ import (
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow/overflowtest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/storagetest"
 )
 
 // patience bounds how long a test waits for what has to happen.
 const patience = 20 * time.Second
 
 // newSources returns figures of channels with rings of that size, without connections.
-func newSources(ringSize uint64) *stats.Sources {
+func newSources(t testing.TB, ringSize uint64) *stats.Sources {
 	return &stats.Sources{
-		Legacy: new(stats.Legacy),
-		Neo:    new(stats.Neo),
-		Channels: storage.NewChannels(storage.Options{
-			RingSize: func(string) uint64 { return ringSize },
-			Overflow: func(string) (storage.Overflow, error) { return &overflowtest.Memory{}, nil },
-		}),
+		Legacy:            new(stats.Legacy),
+		Neo:               new(stats.Neo),
+		Channels:          storagetest.Start(t, storagetest.Options(t, ringSize)),
 		LegacyConnections: func() stats.Connections { return stats.Connections{Open: 3, Limit: 5000, Refused: 2} },
 		NeoConnections:    func() stats.Connections { return stats.Connections{Open: 4} },
 		Traffic:           func() (received, sent uint64) { return 1000, 2000 },
@@ -50,7 +46,7 @@ func push(t testing.TB, sources *stats.Sources, channel string, payloads ...stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Unlock()
+	defer c.Commit()
 	for _, p := range payloads {
 		if err := c.Push([]byte(p)); err != nil {
 			t.Fatal(err)
@@ -118,7 +114,7 @@ func TestPagesFromStartToStop(t *testing.T) {
 		}
 	}
 	check("starting", map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 503, "/": 503, "/other": 404})
-	s.Serve(newSources(1000))
+	s.Serve(newSources(t, 1000))
 	check("serving", map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/": 200, "/other": 404, "/metrics/": 404})
 	ill.Store(true)
 	check("ill", map[string]int{"/healthz": 503, "/readyz": 503, "/metrics": 200, "/": 200})
@@ -133,7 +129,7 @@ func TestPagesFromStartToStop(t *testing.T) {
 
 func TestOnlyReading(t *testing.T) {
 	s := listen(t, well)
-	s.Serve(newSources(1000))
+	s.Serve(newSources(t, 1000))
 	for _, path := range []string{"/", "/metrics", "/healthz"} {
 		reply, err := http.Post("http://"+s.address.String()+path, "text/plain", strings.NewReader("x"))
 		if err != nil {

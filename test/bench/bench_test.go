@@ -20,8 +20,8 @@ func TestMain(m *testing.M) {
 // newSession starts a ceiling for records of size bytes and a session on it.
 func newSession(t *testing.T, size int) *session {
 	t.Helper()
-	fresh := func() (*target, error) { return startCeiling(size) }
-	ceiling, err := fresh()
+	fresh := startCeiling
+	ceiling, err := fresh(size)
 	if err != nil {
 		t.Fatal(err)
 	}

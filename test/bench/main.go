@@ -132,7 +132,7 @@ func signalled() (context.Context, context.CancelFunc) {
 type contender struct {
 	name   string
 	target *target
-	fresh  func() (*target, error)
+	fresh  func(size int) (*target, error)
 }
 
 // run starts both contenders, lets them take turns and prints the report.
@@ -140,20 +140,20 @@ func run(o options) (err error) {
 	ctx, cancel := signalled()
 	defer cancel()
 
-	node := contender{name: "node", fresh: func() (*target, error) { return startNode(o.node) }}
+	node := contender{name: "node", fresh: func(int) (*target, error) { return startNode(o.node) }}
 	if o.addr.legacy != "" {
-		node.fresh = func() (*target, error) { return nil, errUnknown }
+		node.fresh = func(int) (*target, error) { return nil, errUnknown }
 		node.target, err = existing(o.addr)
 	} else {
-		node.target, err = node.fresh()
+		node.target, err = node.fresh(o.size)
 	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.target.stop()) }()
 
-	ceiling := contender{name: "ceiling", fresh: func() (*target, error) { return startCeiling(o.size) }}
-	if ceiling.target, err = ceiling.fresh(); err != nil {
+	ceiling := contender{name: "ceiling", fresh: startCeiling}
+	if ceiling.target, err = ceiling.fresh(o.size); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, ceiling.target.stop()) }()

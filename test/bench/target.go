@@ -57,8 +57,11 @@ func parseAddress(address string) (unix.Sockaddr, error) {
 	return &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}, nil
 }
 
-// startCeiling runs this program again as the ceiling.
+// startCeiling runs this program again as the ceiling, which knows records up to maxSize.
 func startCeiling(size int) (*target, error) {
+	if size > maxSize {
+		return nil, errUnknown
+	}
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("ceiling: %w", err)
@@ -181,6 +184,19 @@ func (t *target) stop() error {
 	if err := t.process.Wait(); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(t.process.Path), err)
 	}
+	return nil
+}
+
+// kill ends a target that was started here, whatever it has stored.
+func (t *target) kill() error {
+	if t.process == nil {
+		return nil
+	}
+	defer os.RemoveAll(t.dir)
+	if err := t.process.Process.Kill(); err != nil {
+		return err
+	}
+	t.process.Wait() // tells that it was killed
 	return nil
 }
 

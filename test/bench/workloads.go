@@ -44,6 +44,10 @@ var workloads = []workload{
 	{"neo-pop", "neo Pop, 64 in flight, 1 connection", rate, func(s *session) ([]float64, error) { return s.popNeo(64) }},
 	{"neo-consume", "neo Consume of a filled channel", rate, (*session).consumeNeo},
 	{"neo-latency", "neo Push to a waiting consumer", p50p99, (*session).latencyNeo},
+	{"cold-produce", "First fill: Produce, 100 bytes", rate, func(s *session) ([]float64, error) { return s.cold(100, (*session).coldProduce) }},
+	{"cold-produce-1k", "First fill: Produce, 1,000 bytes", rate, func(s *session) ([]float64, error) { return s.cold(1000, (*session).coldProduce) }},
+	{"cold-push-1m", "First fill: Push, 1 MB, 4 connections", rate, func(s *session) ([]float64, error) { return s.cold(1_000_000, (*session).coldPush) }},
+	{"cold-neo-push-64k", "First fill: neo Push, 64 kB, 64 in flight", rate, func(s *session) ([]float64, error) { return s.cold(64_000, (*session).coldPushNeo) }},
 	{"idle", fmt.Sprintf("Memory with %d idle connections", idleConnections), []metric{{unit: megabytes}}, (*session).idle},
 }
 
@@ -54,7 +58,7 @@ var errUnknown = errors.New("not known of a target that was not started here")
 type session struct {
 	load     *load
 	target   *target
-	fresh    func() (*target, error) // starts another target of the kind; errUnknown if it can't
+	fresh    func(size int) (*target, error) // starts another target of the kind, for records of that size; errUnknown if it can't
 	duration time.Duration
 
 	records int64 // measured so far, in elapsed and with cpu
@@ -276,7 +280,7 @@ func (s *session) latencies(roundTrip func() (time.Duration, error)) ([]float64,
 // idle measures a target of its own, in which nothing else has happened. Each connection
 // runs one request first: connections that have been used are what a node has.
 func (s *session) idle() (values []float64, err error) {
-	fresh, err := s.fresh()
+	fresh, err := s.fresh(s.load.size)
 	if err != nil {
 		return nil, err
 	}

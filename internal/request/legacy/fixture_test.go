@@ -3,7 +3,6 @@ package legacy
 import (
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -23,7 +22,7 @@ import (
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/overflow/overflowtest"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/storagetest"
 )
 
 // patience is how long a test waits for what must happen.
@@ -35,27 +34,17 @@ type node struct {
 	loops    *listener.Group
 	pools    []*connpool.Pool // by loop
 	channels *storage.Channels
+	dir      string // of its data
 	logs     *observer.ObservedLogs
 	last     *Session // made or opened last
 }
 
-// Channels whose name starts with noRing cannot be created, those with diskFull have no
-// ring and cannot store a record, and those with unreadable cannot read any.
+// Channels whose name starts with diskFull cannot store a record, and the records of those with
+// spilled all lie in spill files, which have their places on the disk.
 const (
-	noRing     = "no-ring"
-	diskFull   = "disk-full"
-	unreadable = "unreadable"
+	diskFull = "disk-full"
+	spilled  = "spilled"
 )
-
-type fullOverflow struct{ overflowtest.Memory }
-
-func (o *fullOverflow) Push([]byte) error { return errors.New("no space left on device") }
-
-type brokenOverflow struct{ overflowtest.Memory }
-
-func (o *brokenOverflow) Take(int, int) ([]byte, int, error) {
-	return nil, 0, errors.New("input/output error")
-}
 
 // opening is a session that tells the test when it is opened.
 type opening struct {
@@ -70,32 +59,28 @@ func (o opening) Opened() {
 
 func start(t testing.TB, loops int) *node {
 	t.Helper()
+	options := storagetest.Options(t, 0)
+	options.RingSize = func(channel string) uint64 {
+		switch {
+		case strings.HasPrefix(channel, diskFull):
+			return 1 << 62
+		case strings.HasPrefix(channel, spilled):
+			return 0
+		}
+		return 64 << 20
+	}
+	return startWith(t, loops, options)
+}
+
+func startWith(t testing.TB, loops int, options storage.Options) *node {
+	t.Helper()
 	group, err := listener.NewGroup(loops)
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	n := &node{t: t, loops: group, logs: logs}
-	n.channels = storage.NewChannels(storage.Options{
-		RingSize: func(channel string) uint64 {
-			switch {
-			case strings.HasPrefix(channel, noRing):
-				return 1 << 62
-			case strings.HasPrefix(channel, diskFull), strings.HasPrefix(channel, unreadable):
-				return 0
-			}
-			return 64 << 20
-		},
-		Overflow: func(name string) (storage.Overflow, error) {
-			switch {
-			case strings.HasPrefix(name, diskFull):
-				return &fullOverflow{}, nil
-			case strings.HasPrefix(name, unreadable):
-				return &brokenOverflow{}, nil
-			}
-			return &overflowtest.Memory{}, nil
-		},
-	})
+	n := &node{t: t, loops: group, logs: logs, dir: options.Dir}
+	n.channels = storagetest.Start(t, options)
 	sessions := NewNode(n.channels, new(stats.Legacy), Loggers{Main: zap.New(core), Handlers: zap.New(core)})
 	for _, l := range group.Loops() {
 		n.pools = append(n.pools, connpool.NewPool(l, connpool.Options{
@@ -111,9 +96,6 @@ func start(t testing.TB, loops int) *node {
 		group.Do(func(l *listener.Loop) { n.pools[l.Index()].Drop() })
 		if err := group.Stop(); err != nil {
 			t.Error(err)
-		}
-		for _, c := range n.channels.All() {
-			n.channels.Remove([]byte(c.Name()))
 		}
 	})
 	return n

@@ -68,7 +68,7 @@ func TestEmptyRecordsAreSkipped(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		ch.Unlock()
+		ch.Commit()
 	}
 	c := n.connect()
 	push("", "", "one", "", "two", "")

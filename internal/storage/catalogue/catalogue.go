@@ -5,7 +5,7 @@
 // catalogue.dat is written only when queues come and go, or get their first file or give up
 // their last. It is a log:
 //
-//	0      magic, instance, checksum │ phase
+//	0      magic, instance, checksum │ phase u32, its checksum u32
 //	4096   entry │ entry │ … │ 0
 //
 //	entry  size u32, checksum u32 │ payload, filled up to 8 bytes
@@ -26,6 +26,7 @@
 package catalogue
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ const (
 
 // Content is what a catalogue says.
 type Content struct {
-	Instance uint64 // a random number that ring files refer to
+	Instance uint64 // a random number that ring files refer to; 0 if it could not be read
 	Phase    Phase
 	Next     uint64 // number of the next queue
 	Queues   map[uint64]Queue
@@ -96,14 +97,17 @@ type Content struct {
 // Sorted returns the queues by number.
 func (c *Content) Sorted() []Queue {
 	return slices.SortedFunc(maps.Values(c.Queues), func(a, b Queue) int {
-		return int(int64(a.Number - b.Number))
+		return cmp.Compare(a.Number, b.Number)
 	})
 }
 
 // New returns the content of a directory that no node has used.
 func New() *Content {
-	return &Content{Instance: rand.Uint64() | 1, Next: 1, Queues: make(map[uint64]Queue), end: headSize}
+	return &Content{Instance: NewInstance(), Next: 1, Queues: make(map[uint64]Queue), end: headSize}
 }
+
+// NewInstance returns a number that no other directory has.
+func NewInstance() uint64 { return rand.Uint64() | 1 }
 
 // Read returns what the catalogue in a directory says, and changes nothing. If there is none,
 // the error is that of opening the file.
@@ -125,6 +129,7 @@ func Read(dir disk.Dir) (*Content, error) {
 		return nil, err
 	}
 	c := New()
+	c.Instance = 0 // as long as the file has not told it
 	c.Damage = c.parse(b)
 	if c.Damage != nil {
 		c.Damage = fmt.Errorf("%s is damaged: %w", dir.Path(FileName), c.Damage)
@@ -141,10 +146,12 @@ func (c *Content) parse(b []byte) error {
 	case word(b, sumAt) != uint64(crc32.Checksum(b[:sumAt], castagnoli)):
 		return errors.New("the checksum of its first bytes is wrong")
 	}
-	c.Instance, c.Phase = word(b, instanceAt), Phase(word(b, phaseAt))
-	if c.Phase > Kept {
-		return fmt.Errorf("phase %d", c.Phase)
+	c.Instance = word(b, instanceAt)
+	phase := Phase(uint32(word(b, phaseAt)))
+	if phase > Kept || word(b, phaseAt) != phase.word() {
+		return fmt.Errorf("phase %#x", word(b, phaseAt))
 	}
+	c.Phase = phase
 	for int64(len(b))-c.end >= 8 {
 		first := word(b, int(c.end))
 		if first == 0 {
@@ -166,6 +173,11 @@ func (c *Content) parse(b []byte) error {
 	return nil
 }
 
+// word is how a phase is stored.
+func (p Phase) word() uint64 {
+	return uint64(p) | uint64(crc32.Checksum([]byte{byte(p)}, castagnoli))<<32
+}
+
 func padded(size int64) int64 { return (size + 7) &^ 7 }
 
 // checksum is never 0, so that the first word of an entry is not.
@@ -181,17 +193,21 @@ type File struct {
 	content Content
 	mapping disk.Mapping
 	file    disk.File
-	filled  int64 // bytes of the file
+	filled  int64    // bytes of the file
+	written int64    // how long the log was when it was written anew
+	anew    bool     // it is being written anew
+	since   [][]byte // entries that have come meanwhile
 }
 
 // Create makes a catalogue that says what c does. It takes the place of one that is there.
 func Create(dir disk.Dir, c *Content) (*File, error) {
 	f := &File{dir: dir, content: *c}
 	f.content.Queues = maps.Clone(c.Queues)
-	if err := f.write(); err != nil {
-		return nil, err
+	new, err := f.write(&f.content)
+	if err == nil {
+		err = f.replace(new)
 	}
-	return f, nil
+	return f, err
 }
 
 // Open opens the catalogue that c was read from.
@@ -211,42 +227,47 @@ func Open(dir disk.Dir, c *Content) (*File, error) {
 	return f, nil
 }
 
-// write makes the file anew (with mu held).
-func (f *File) write() (err error) {
-	image := f.content.image()
-	if len(image)+8 > mapSize {
-		return fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
+// write makes a new file that says what it is given.
+func (f *File) write(c *Content) (new *File, err error) {
+	image := c.image()
+	filled := (int64(len(image))+fillSize-1)/fillSize*fillSize + 2*fillSize
+	if filled > mapSize {
+		return nil, fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
 	}
-	filled := (int64(len(image))+8+fillSize-1)/fillSize*fillSize + fillSize
 	if err := disk.RemoveIfThere(f.dir, NewFileName); err != nil {
-		return err
+		return nil, err
 	}
 	file, err := f.dir.Create(NewFileName)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var m disk.Mapping
+	new = &File{dir: f.dir, content: *c, file: file, filled: filled}
+	new.content.end = int64(len(image))
+	new.written = new.content.end
 	if _, err = file.WriteAt(append(image, make([]byte, filled-int64(len(image)))...), 0); err == nil {
 		err = file.Sync()
 	}
 	if err == nil {
-		m, err = file.Map(mapSize)
-	}
-	if err == nil {
-		if err = f.dir.Rename(NewFileName, FileName); err != nil {
-			m.Close()
-		}
+		new.mapping, err = file.Map(mapSize)
 	}
 	if err != nil {
-		return errors.Join(err, file.Close(), f.dir.Remove(NewFileName))
+		return nil, errors.Join(err, file.Close(), f.dir.Remove(NewFileName))
 	}
-	if f.mapping != nil {
-		f.mapping.Close()
-		f.file.Close()
+	return new, nil
+}
+
+// replace makes new the file (with mu held).
+func (f *File) replace(new *File) error {
+	if err := f.dir.Rename(NewFileName, FileName); err != nil {
+		return errors.Join(err, new.mapping.Close(), new.file.Close(), f.dir.Remove(NewFileName))
 	}
-	f.mapping, f.file, f.filled = m, file, filled
-	f.content.end = int64(len(image))
-	return nil
+	old, oldFile := f.mapping, f.file
+	f.mapping, f.file, f.filled = new.mapping, new.file, new.filled
+	f.content.end, f.written = new.content.end, new.written
+	if old == nil {
+		return nil
+	}
+	return errors.Join(old.Close(), oldFile.Close())
 }
 
 // image is the bytes of a file that says what c does, without the zeros.
@@ -255,7 +276,7 @@ func (c *Content) image() []byte {
 	copy(b, magic)
 	putWord(b, instanceAt, c.Instance)
 	putWord(b, sumAt, uint64(crc32.Checksum(b[:sumAt], castagnoli)))
-	putWord(b, phaseAt, uint64(c.Phase))
+	putWord(b, phaseAt, c.Phase.word())
 	b = appendEntry(b, appendNext(nil, c.Next))
 	if len(c.Sources) > 0 {
 		b = appendEntry(b, appendTakeover(nil, nil, c.Sources))
@@ -296,6 +317,9 @@ func (f *File) Add(name string) (number uint64, err error) {
 func (f *File) Rename(numbers []uint64, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.known(numbers...); err != nil {
+		return err
+	}
 	return f.append(appendRename(nil, numbers, name))
 }
 
@@ -310,6 +334,9 @@ func (f *File) Remove(numbers []uint64) error {
 func (f *File) SetFirst(number uint64, first ring.Link) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.known(number); err != nil {
+		return err
+	}
 	return f.append(appendFirst(nil, number, first))
 }
 
@@ -329,31 +356,45 @@ func (f *File) SetPhase(p Phase) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.content.Phase = p
-	putWord(f.mapping.Bytes(), phaseAt, uint64(p))
+	putAtOnce(f.mapping.Bytes()[phaseAt:], p.word())
 	return f.mapping.Sync(headSize)
 }
 
 // append stores an entry (with mu held). If there is no disk space for it, nothing is changed.
 func (f *File) append(payload []byte) error {
-	if f.content.end > 1<<20 && f.content.end > 3*f.size() {
-		if err := f.write(); err != nil {
-			return err
-		}
-	}
 	end := f.content.end + 8 + padded(int64(len(payload)))
 	if err := f.fill(end + 8); err != nil {
 		return err
 	}
-	b := f.mapping.Bytes()[f.content.end:]
-	copy(b[8:], payload)
-	first := uint64(len(payload)) | uint64(checksum(payload))<<32
-	atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), first)
-	f.content.end = end
+	f.store(payload)
+	if f.anew {
+		f.since = append(f.since, payload)
+	}
 	return f.content.apply(payload)
 }
 
-// size is about how large the file would be if it were written anew.
-func (f *File) size() int64 { return headSize + 64*int64(len(f.content.Queues)) }
+// store stores an entry where there are zeros.
+func (f *File) store(payload []byte) {
+	b := f.mapping.Bytes()[f.content.end:]
+	copy(b[8:], payload)
+	size := 8 + padded(int64(len(payload)))
+	clear(b[8+len(payload) : size+8]) // an entry that a killed process was about to store may lie there
+	putAtOnce(b, uint64(len(payload))|uint64(checksum(payload))<<32)
+	f.content.end += size
+}
+
+// putAtOnce stores a word at once.
+func putAtOnce(b []byte, w uint64) { atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), w) }
+
+// known fails for a queue that there is not: an entry about it would be damage.
+func (f *File) known(numbers ...uint64) error {
+	for _, number := range numbers {
+		if _, ok := f.content.Queues[number]; !ok {
+			return fmt.Errorf("%s: queue %d is unknown", f.dir.Path(FileName), number)
+		}
+	}
+	return nil
+}
 
 // fill makes sure that there are zeros up to that offset.
 func (f *File) fill(end int64) error {
@@ -371,21 +412,52 @@ func (f *File) fill(end int64) error {
 	return nil
 }
 
-// FillAhead makes sure that the next entries find their space.
-func (f *File) FillAhead() error {
+// NeedsCare reports whether Care has something to do.
+func (f *File) NeedsCare() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mapping == nil {
-		return nil
-	}
-	return f.fill(f.content.end + fillSize/2)
+	return f.content.end+fillSize/2 > f.filled || f.tooLong()
 }
 
-// NeedsFill reports whether FillAhead has something to do.
-func (f *File) NeedsFill() bool {
+// tooLong reports whether the log is much longer than what it says (with mu held).
+func (f *File) tooLong() bool {
+	return f.content.end > max(1<<20, 3*f.written)
+}
+
+// Care makes sure that the next entries find their disk space, and writes a log anew that has
+// grown too long. Others use the file meanwhile.
+func (f *File) Care() error {
+	f.mu.Lock()
+	if f.mapping == nil || f.anew {
+		f.mu.Unlock()
+		return nil
+	}
+	if !f.tooLong() {
+		defer f.mu.Unlock()
+		return f.fill(f.content.end + fillSize/2)
+	}
+	c := f.content
+	c.Queues = maps.Clone(c.Queues)
+	f.anew, f.since = true, nil
+	f.mu.Unlock()
+
+	new, err := f.write(&c)
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.content.end+fillSize/2 > f.filled
+	f.anew = false
+	if err != nil {
+		return err
+	}
+	for _, payload := range f.since {
+		if err := new.fill(new.content.end + 16 + padded(int64(len(payload)))); err != nil {
+			return errors.Join(err, new.mapping.Close(), new.file.Close(), f.dir.Remove(NewFileName))
+		}
+		new.store(payload)
+	}
+	f.since = nil
+	putWord(new.mapping.Bytes(), phaseAt, f.content.Phase.word())
+	return f.replace(new)
 }
 
 // Sync makes what it says durable. Nobody waits for that but the caller.

@@ -3,6 +3,7 @@ package dformat
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -97,6 +98,18 @@ func (d *testDir) Stat(name string) (fs.FileInfo, error) {
 		info = aged{info}
 	}
 	return info, err
+}
+
+var errTest = errors.New("a fault of a test")
+
+// failing makes one operation fail, with one file.
+func (d *testDir) failing(op, file string) {
+	d.Before = func(c disktest.Call) error {
+		if c.Op == op && c.Name == file {
+			return errTest
+		}
+		return nil
+	}
 }
 
 type aged struct{ fs.FileInfo }

@@ -20,7 +20,7 @@ type chainReader struct {
 	yield func(Run, error) bool
 
 	read    segment // what was read; last is the offset of the newest of it
-	damage  string  // the first that was met
+	damage  string  // that follow has met
 	damaged int64   // where
 }
 
@@ -32,12 +32,11 @@ func (r *chainReader) all() bool {
 		r.yield(Run{}, err)
 		return false
 	}
-	follow := r.follow
-	if r.chain.broken {
-		follow = r.collect
+	more, err := true, error(nil)
+	if !r.chain.broken {
+		more, err = r.follow()
 	}
-	more, err := follow()
-	if more && err == nil && r.damage != "" && !r.chain.broken {
+	if more && err == nil && (r.chain.broken || r.damage != "") {
 		more, err = r.collect()
 	}
 	if more && err == nil && r.run.Records > 0 {
@@ -59,11 +58,11 @@ func (r *chainReader) follow() (more bool, err error) {
 		h, ok := parseHeader(b, r.size-at)
 		switch newest := at == r.chain.last; {
 		case !ok:
-			return true, r.broken(at, "there is no record")
+			return r.broken(at, "there is no record")
 		case h.channel != r.chain.id:
-			return true, r.broken(at, fmt.Sprintf("there is a record of id %d, not %d", h.channel, r.chain.id))
+			return r.broken(at, fmt.Sprintf("there is a record of id %d, not %d", h.channel, r.chain.id))
 		case !newest && (h.next == 0 || h.next > r.chain.last-at):
-			return true, r.broken(at, fmt.Sprintf("the link %d doesn't lead to a newer record", h.next))
+			return r.broken(at, fmt.Sprintf("the link %d doesn't lead to a newer record", h.next))
 		}
 		if more, err := r.add(at, h); !more || err != nil {
 			return more, err
@@ -74,23 +73,27 @@ func (r *chainReader) follow() (more bool, err error) {
 		at += h.next
 	}
 	if r.read.records != r.chain.records || r.read.bytes != r.chain.bytes {
-		r.damage, r.damaged = fmt.Sprintf("the index tells of %d records of %d bytes, but there are %d of %d",
-			r.chain.records, r.chain.bytes, r.read.records, r.read.bytes), r.chain.first
+		return r.broken(r.chain.first, fmt.Sprintf("the index tells of %d records of %d bytes, but there are %d of %d",
+			r.chain.records, r.chain.bytes, r.read.records, r.read.bytes))
 	}
 	return true, nil
 }
 
-func (r *chainReader) broken(at int64, what string) error {
+func (r *chainReader) broken(at int64, what string) (more bool, err error) {
 	r.damage, r.damaged = what, at
-	return nil
+	return true, nil
 }
 
-// collect goes through the whole file for the records that have not been read.
+// collect goes through all records of the file behind the last that was read.
 func (r *chainReader) collect() (more bool, err error) {
 	s := newSurvey(r.data, r.size, r.index)
+	s.scanner.at = max(r.chain.first, r.read.last)
 	for s.next() {
 		at := s.scanner.offset
-		if s.chain.id != r.chain.id || at < r.chain.first || at <= r.read.last {
+		if at > r.chain.last {
+			break
+		}
+		if s.chain.id != r.chain.id || at == r.read.last {
 			continue
 		}
 		if more, err := r.add(at, s.scanner.record); !more || err != nil {
@@ -153,9 +156,9 @@ type block struct {
 	size   int64 // of the file
 	bytes  []byte
 	offset int64
-	used   int64 // the end of what was asked for, less what was not asked for before it
-	asked  int64 // the end of what was asked for
-	span   int64
+	used   int64 // how many of its bytes were asked for
+	asked  int64 // where what was asked for ends
+	span   int64 // bytes to read at once
 }
 
 // at returns n bytes of the file, which it has, until the next call.

@@ -89,7 +89,7 @@ func (o *overflow) compareFiles(dir disk.Dir, snapshot bool) (err error) {
 		}
 		return nil
 	}
-	if ok, err := o.hasMagic(); err != nil {
+	if ok, err := hasMagic(o.data); err != nil {
 		return err
 	} else if !ok {
 		o.doubts = append(o.doubts, fmt.Sprintf("%s doesn't begin with %s", o.names.data, magic))
@@ -107,13 +107,14 @@ func (o *overflow) compareFiles(dir disk.Dir, snapshot bool) (err error) {
 	return o.compare(snapshot)
 }
 
-func (o *overflow) hasMagic() (bool, error) {
+// hasMagic reports whether a file begins as a data file does.
+func hasMagic(file io.ReaderAt) (bool, error) {
 	var b [magicSize]byte
-	if o.size < magicSize {
-		return false, nil
+	n, err := file.ReadAt(b[:], 0)
+	if n == len(b) || err == io.EOF {
+		err = nil
 	}
-	err := readFull(o.data, b[:], 0)
-	return string(b[:]) == magic, err
+	return string(b[:n]) == magic, err
 }
 
 // checkAge compares the times of the files, with a tolerance that covers a clean stop, and
@@ -133,8 +134,8 @@ func (o *overflow) checkAge(dir disk.Dir) error {
 	return nil
 }
 
-// trust takes the entries of the index for the live records if they fill the data file and
-// their first and last records are there.
+// trust takes the entries of the index for the live records if they fill the data file, and the
+// first and last record of each are there.
 func (o *overflow) trust() (complete bool, err error) {
 	var live []chainOf
 	storages, ids := make(map[string]bool), make(map[uint32]bool)
@@ -144,26 +145,22 @@ func (o *overflow) trust() (complete bool, err error) {
 			return false, nil
 		}
 		left -= e.bytes + e.records*headerSize
-		first, ok1, err := o.header(e.first)
+		first, isFirst, err := o.header(e.first)
 		if err != nil {
 			return false, err
 		}
-		last, ok2, err := o.header(e.last)
-		if err != nil {
-			return false, err
-		}
+		last, isLast, err := o.header(e.last)
 		id := first.channel
-		if !ok1 || !ok2 || id == 0 || last.channel != id || last.next != 0 || storages[e.name] || ids[id] {
-			return false, nil
+		if !isFirst || !isLast || err != nil || id == 0 || last.channel != id || last.next != 0 || storages[e.name] || ids[id] {
+			return false, err
 		}
 		storages[e.name], ids[id] = true, true
 		live = append(live, chainOf{e.name, id, segment{e.first, e.last, e.records, e.bytes}, false})
 	}
-	if left != 0 {
-		return false, nil
+	if left == 0 {
+		o.live = live
 	}
-	o.live = live
-	return true, nil
+	return left == 0, nil
 }
 
 // header reads the header at offset. ok is false if there is none.
@@ -186,7 +183,7 @@ func (o *overflow) compare(snapshot bool) error {
 	if s.scanner.err != nil {
 		return s.scanner.err
 	}
-	named := o.matchEntries(first)
+	named := o.matchEntries(first, last)
 	if snapshot && len(o.doubts) == 0 {
 		o.settle(first, last)
 	}
@@ -239,11 +236,15 @@ func (o *overflow) settle(first, last []sighting) {
 func (o *overflow) unknown(c *chain) bool { return c.latest >= o.settled }
 
 // matchEntries finds the live records of each entry and returns the ids that have a name.
-func (o *overflow) matchEntries(seen []sighting) map[uint32]bool {
+func (o *overflow) matchEntries(first, last []sighting) map[uint32]bool {
 	named := make(map[uint32]bool)
 	storages := make(map[string]bool)
 	for i, e := range o.index {
-		c := seen[i].chain
+		seen := first[i]
+		if seen.chain == nil {
+			seen = last[i] // whose records behind a damaged first one are its own, too
+		}
+		c := seen.chain
 		switch {
 		case storages[e.name]:
 			o.doubt(e, "is listed twice")
@@ -254,11 +255,17 @@ func (o *overflow) matchEntries(seen []sighting) map[uint32]bool {
 		case named[c.id]:
 			o.doubt(e, "has the records of another storage")
 			continue
+		case first[i].chain == nil:
+			o.doubt(e, "has no record at its first offset")
 		case c.gaps > 0, c.strays > 0 && c.expected != 0:
 			o.doubt(e, "lacks records")
 		}
 		named[c.id], storages[e.name] = true, true
-		live := seen[i].live(e.first)
+		if first[i].chain == nil {
+			o.live = append(o.live, chainOf{e.name, c.id, segment{max(e.first, c.first), c.last, c.records, c.bytes}, true})
+			continue
+		}
+		live := seen.live(e.first)
 		if live != (segment{e.first, e.last, e.records, e.bytes}) {
 			o.stale = append(o.stale, fmt.Sprintf("storage %s has %d records of %d bytes at offsets %d to %d, not %d of %d at %d to %d",
 				e.name, live.records, live.bytes, live.first, live.last, e.records, e.bytes, e.first, e.last))

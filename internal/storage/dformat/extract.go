@@ -22,7 +22,7 @@ var ErrWhich = errors.New("which records?")
 // delivered; one whose name is not known has an empty one.
 func ReadFile(dir disk.Dir, name string) (*Directory, error) {
 	d := &Directory{dir: dir, taken: make(map[string]bool)}
-	isData, err := hasMagic(dir, name)
+	isData, err := isDataFile(dir, name)
 	if err == nil && isData {
 		err = d.readDataFile(name)
 	} else if err == nil {
@@ -35,17 +35,13 @@ func ReadFile(dir disk.Dir, name string) (*Directory, error) {
 	return d, nil
 }
 
-func hasMagic(dir disk.Dir, name string) (bool, error) {
+func isDataFile(dir disk.Dir, name string) (bool, error) {
 	file, err := disk.OpenToRead(dir, name)
 	if err != nil {
 		return false, err
 	}
 	defer file.Close()
-	b := make([]byte, magicSize)
-	if n, err := file.ReadAt(b, 0); n < len(b) && err != io.EOF {
-		return false, err
-	}
-	return string(b) == magic, nil
+	return hasMagic(file)
 }
 
 func (d *Directory) readDataFile(name string) error {
@@ -136,9 +132,17 @@ func (d *Directory) part(name string, id uint32) (*Part, error) {
 
 // String describes the records in the overflow.
 func (q *Queue) String() string {
-	text := fmt.Sprintf("id %d, %d records of %d bytes", q.ID, q.Overflow.Records, q.Overflow.Bytes-ring.HeaderSize*q.Overflow.Records)
+	text := fmt.Sprintf("id %d, %s", q.ID, amount(q.Overflow.Records, q.Overflow.Bytes-ring.HeaderSize*q.Overflow.Records))
 	if q.Storage != "" {
 		text += " of storage " + q.Storage
 	}
 	return text
+}
+
+// amount describes records and the bytes of their payloads.
+func amount(records, bytes uint64) string {
+	if records == 1 {
+		return fmt.Sprintf("1 record of %d bytes", bytes)
+	}
+	return fmt.Sprintf("%d records of %d bytes", records, bytes)
 }

@@ -1,6 +1,7 @@
 package dformat
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
@@ -58,4 +59,35 @@ func MadeByStop(name string, storages map[string]bool) bool {
 func Temporary(name string) bool {
 	_, ok := dumpNumber(name)
 	return ok || name == newDataName || name == newIndexName
+}
+
+// fewFiles is how many files are synced one by one: with more it is faster to sync everything,
+// although that may include much that is not wanted.
+const fewFiles = 64
+
+// Sync makes the files durable that Write has made.
+func Sync(dir disk.Dir) error {
+	there, err := list(dir)
+	if err != nil {
+		return err
+	}
+	var files []string
+	for name := range there {
+		if Temporary(name) {
+			files = append(files, name)
+		}
+	}
+	if len(files) > fewFiles {
+		return dir.SyncAll()
+	}
+	for _, name := range files {
+		f, err := dir.Open(name)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return dir.Sync()
 }

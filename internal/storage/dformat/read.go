@@ -52,19 +52,22 @@ func (d *Directory) read() error {
 	return nil
 }
 
-// readOverflow examines the overflow and notes its files as sources.
+// readOverflow notes the overflow files as sources and examines them.
 func (d *Directory) readOverflow(names fileNames) (err error) {
-	if d.overflow, err = examine(d.dir, names); err != nil {
-		return err
-	}
 	for _, name := range []string{names.data, names.index} {
 		info, err := d.dir.Stat(name)
 		switch {
-		case err == nil:
-			d.Sources = append(d.Sources, newSource(name, info))
-		case !errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
 			return err
+		case !info.Mode().IsRegular():
+			return fmt.Errorf("%s is not a regular file", d.dir.Path(name))
+		default:
+			d.Sources = append(d.Sources, newSource(name, info))
 		}
+	}
+	if d.overflow, err = examine(d.dir, names); err != nil {
+		return err
 	}
 	if len(d.overflow.doubts) > 0 {
 		d.setOverflowAside()

@@ -96,5 +96,5 @@ func (d *Directory) reportConflict(q *Queue, other, aside string) {
 }
 
 func (c *chain) String() string {
-	return fmt.Sprintf("id %d, %d records of %d bytes, offsets %d to %d", c.id, c.records, c.bytes, c.first, c.last)
+	return fmt.Sprintf("id %d, %s, offsets %d to %d", c.id, amount(c.records, c.bytes), c.first, c.last)
 }

@@ -73,7 +73,7 @@ var scenarios = []scenario{
 			return b.dir(line("a", 1, 1, x, x) + line("a", 1, 1, y, y))
 		},
 		contents: map[string][]string{"a": {"x"}},
-		aside:    bothAside, errors: []string{"is listed twice", "id 2, 1 records of 1 bytes, offsets 41 to 41"},
+		aside:    bothAside, errors: []string{"is listed twice", "id 2, 1 record of 1 bytes, offsets 41 to 41"},
 	}, {
 		name: "S3: last behind the end of the file",
 		make: func() *testDir {
@@ -124,7 +124,7 @@ var scenarios = []scenario{
 			return b.dir(line("a", 2, 2, x, y))
 		},
 		contents: map[string][]string{"a": {"x", "y"}},
-		infos:    []string{"id 2, 1 records of 7 bytes", "id 9, 1 records of 7 bytes"},
+		infos:    []string{"id 2, 1 record of 7 bytes", "id 9, 1 record of 7 bytes"},
 	}, {
 		name: "§3.12 case 1: a storage that was drained and used again",
 		make: func() *testDir {
@@ -148,7 +148,7 @@ var scenarios = []scenario{
 		},
 		aside: dataAside,
 		errors: []string{"names are unknown", "the files are kept, overflow.dat as overflow-aside-1.dat",
-			"id 1, 2 records of 2 bytes, offsets 8 to 75", "id 2, 1 records of 2 bytes, offsets 41 to 41"},
+			"id 1, 2 records of 2 bytes, offsets 8 to 75", "id 2, 1 record of 2 bytes, offsets 41 to 41"},
 	}, {
 		name: "§3.12 cases 3 and 6: pushed to, and a new storage",
 		make: func() *testDir {
@@ -267,7 +267,7 @@ var scenarios = []scenario{
 			return b.killed(line("plain", 1, 1, x, x))
 		},
 		contents: map[string][]string{"plain": {"x", "y"}},
-		aside:    bothAside, errors: []string{"names are unknown", "id 2, 1 records of 1 bytes, offsets 74 to 74"},
+		aside:    bothAside, errors: []string{"names are unknown", "id 2, 1 record of 1 bytes, offsets 74 to 74"},
 	}, {
 		name: "an index that is older than the data file, with records without a name",
 		make: func() *testDir {
@@ -298,7 +298,7 @@ var scenarios = []scenario{
 			return b.killed(line("a", 2, 2, x, y))
 		},
 		contents: map[string][]string{"a": {"x", "y"}}, warnings: []string{"was written before"},
-		infos: []string{"id 2, 1 records of 8 bytes", "id 3, 1 records of 8 bytes"},
+		infos: []string{"id 2, 1 record of 8 bytes", "id 3, 1 record of 8 bytes"},
 	}, {
 		name: "an older index: what has been pushed to a storage since doesn't change that",
 		make: func() *testDir {
@@ -311,7 +311,7 @@ var scenarios = []scenario{
 			return b.killed(line("a", 1, 1, x, x) + line("b", 1, 1, y, y))
 		},
 		contents: map[string][]string{"a": {"x", "xx"}, "b": {"yy"}}, warnings: []string{"was written before", "storage a has 2 records"},
-		infos: []string{"id 3, 1 records of 8 bytes"},
+		infos: []string{"id 3, 1 record of 8 bytes"},
 	}, {
 		name: "an older index: only what lies in front of the last record that it lists is dead",
 		make: func() *testDir {
@@ -325,7 +325,7 @@ var scenarios = []scenario{
 		},
 		contents: map[string][]string{"a": {"x"}}, aside: bothAside,
 		errors: []string{"records of 1 storages whose names are unknown", "50 bytes of overflow.dat are no records", "id 3, "},
-		infos:  []string{"id 2, 1 records of 8 bytes"},
+		infos:  []string{"id 2, 1 record of 8 bytes"},
 	}, {
 		name: "an older index: a dangling link hides newer records of the id in front of its end",
 		make: func() *testDir {
@@ -398,6 +398,37 @@ var scenarios = []scenario{
 		},
 		contents: map[string][]string{"a": {"x", "x", "x", "x", "x"}},
 		warnings: []string{"storage a has 5 records of 5 bytes at offsets 8 to 140, not 5 of 5 at 8 to 14"},
+	}, {
+		name: "§3.12 case 10: the index is cut in the last number, and what is left is the offset of a record, too",
+		make: func() *testDir {
+			b := newBuilder()
+			for range 23 {
+				b.push(1, "four")
+			}
+			return b.dir("a 23 92 8 80")
+		},
+		contents: map[string][]string{"a": slices.Repeat([]string{"four"}, 23)},
+		warnings: []string{"storage a has 23 records of 92 bytes at offsets 8 to 800, not 23 of 92 at 8 to 80"},
+	}, {
+		name: "an index with wrong numbers of bytes that fill the file",
+		make: func() *testDir {
+			b := newBuilder()
+			x, y := b.push(1, "x"), b.push(2, "y")
+			return b.dir(line("a", 1, 2, x, x) + line("b", 1, 0, y, y))
+		},
+		contents: map[string][]string{"a": {"x"}, "b": {"y"}},
+		aside:    bothAside, errors: []string{"tells of 1 records of 2 bytes, but there are 1 of 1", "tells of 1 records of 0 bytes, but there are 1 of 1"},
+	}, {
+		name: "an index with wrong numbers of records that fill the file",
+		make: func() *testDir {
+			b := newBuilder()
+			x, y := b.push(1, "x"), b.push(2, strings.Repeat("y", 40))
+			b.push(1, "x")
+			z := b.push(1, "x")
+			return b.dir(line("a", 2, 3, x, z) + line("b", 1, 72, y, y))
+		},
+		contents: map[string][]string{"a": {"x", "x", "x"}, "b": {strings.Repeat("y", 40)}},
+		aside:    bothAside, errors: []string{"tells of 2 records of 3 bytes, but there are 3 of 3"},
 	}, {
 		name: "§3.13: a dangling last link",
 		make: func() *testDir {
@@ -490,6 +521,69 @@ var scenarios = []scenario{
 		},
 		contents: map[string][]string{"a": {"x", "z"}},
 		aside:    bothAside, errors: []string{"there is no record; 2 records were found in all"},
+	}, {
+		name: "the first record is damaged: the others go on",
+		make: func() *testDir {
+			b := newBuilder()
+			x, y := b.push(1, "x"), b.push(2, "y")
+			b.push(1, "xx")
+			z := b.push(1, "xxx")
+			copy(b.data[x:], garbageBytes(16))
+			return b.dir(line("a", 3, 6, x, z) + line("b", 1, 1, y, y))
+		},
+		contents: map[string][]string{"a": {"xx", "xxx"}, "b": {"y"}},
+		aside:    bothAside, errors: []string{"storage a (3 records, 6 bytes, offsets 8 to 108) has no record at its first offset"},
+	}, {
+		name: "the last record is damaged: the others go on",
+		make: func() *testDir {
+			b := newBuilder()
+			x := b.push(1, "x")
+			b.push(1, "xx")
+			y := b.push(1, "xxx")
+			copy(b.data[y:], garbageBytes(16))
+			return b.dir(line("a", 3, 6, x, y))
+		},
+		contents: map[string][]string{"a": {"x", "xx"}},
+		aside:    bothAside, errors: []string{"35 bytes of overflow.dat are no records", "storage a has 2 records of 3 bytes at offsets 8 to 41, not 3 of 6"},
+	}, {
+		name: "a link in the middle is damaged, and the records do not lie together",
+		make: func() *testDir {
+			b := newBuilder()
+			x, y := b.push(1, "x"), b.push(2, "y")
+			m := b.push(1, "xx")
+			b.push(2, "yy")
+			b.push(1, "xxx")
+			z, last := b.push(2, "yyy"), b.push(1, "xxxx")
+			b.link(m, last)
+			return b.dir(line("a", 4, 10, x, last) + line("b", 3, 6, y, z))
+		},
+		contents: map[string][]string{"a": {"x", "xx", "xxxx"}, "b": {"y", "yy", "yyy"}},
+		aside:    bothAside, errors: []string{"the index tells of 4 records of 10 bytes, but there are 3 of 7; 3 records were found in all"},
+	}, {
+		name: "the first record is damaged, and others were consumed: the ones behind it go on",
+		make: func() *testDir {
+			b := newBuilder()
+			b.push(1, "consumed")
+			x, y := b.push(1, "x"), b.push(2, "y")
+			b.push(1, "xx")
+			z := b.push(1, "xxx")
+			copy(b.data[x:], garbageBytes(33))
+			return b.dir(line("a", 3, 6, x, z) + line("b", 1, 1, y, y))
+		},
+		contents: map[string][]string{"a": {"xx", "xxx"}, "b": {"y"}},
+		aside:    bothAside, errors: []string{"storage a (3 records, 6 bytes, offsets 48 to 148) has no record at its first offset"},
+	}, {
+		name: "garbage in the middle of a chain, and others were consumed",
+		make: func() *testDir {
+			b := newBuilder()
+			b.push(1, "consumed")
+			x, y := b.push(1, "x"), b.push(1, "y")
+			z := b.push(1, "z")
+			copy(b.data[y:], garbageBytes(33))
+			return b.dir(line("a", 3, 3, x, z))
+		},
+		contents: map[string][]string{"a": {"x", "z"}},
+		aside:    bothAside, errors: []string{"storage a (3 records, 3 bytes, offsets 48 to 114) lacks records", "33 bytes of overflow.dat are no records"},
 	}, {
 		name: "garbage and a stale index: something may be hidden",
 		make: func() *testDir {

@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,26 +31,26 @@ func (d directory) Path(name string) string { return filepath.Join(d.path, name)
 const fileMode = 0o600
 
 func (d directory) open(name string, flag int) (File, error) {
-	f, err := os.OpenFile(d.Path(name), flag, fileMode)
+	f, err := openFile(d.Path(name), flag)
 	if err != nil {
 		return nil, err
 	}
-	return file{f}, nil
+	return f, nil
 }
 
-func (d directory) Open(name string) (File, error) { return d.open(name, os.O_RDWR) }
+func (d directory) Open(name string) (File, error) { return d.open(name, unix.O_RDWR) }
 
 // OpenToRead is what the function of that name asks for.
 func (d directory) OpenToRead(name string) (File, error) {
-	f, err := d.open(name, os.O_RDONLY)
+	f, err := d.open(name, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	return readOnlyFile{f.(file)}, nil
+	return readOnlyFile{f.(*file)}, nil
 }
 
 func (d directory) Create(name string) (File, error) {
-	return d.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	return d.open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
 }
 
 func (d directory) Rename(oldName, newName string) error {
@@ -101,44 +102,114 @@ func (d directory) do(what string, work func(*os.File) error) error {
 	return nil
 }
 
-type file struct{ *os.File }
-
-func (f file) Size() (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
+// file is a descriptor, without what os.File does beyond that: a node opens thousands of files
+// for a moment.
+type file struct {
+	fd   int
+	path string
 }
 
-func (f file) Punch(offset, n int64) error {
+func openFile(path string, flag int) (*file, error) {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Open(path, flag|unix.O_CLOEXEC, fileMode)
+		return err
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return &file{fd, path}, nil
+}
+
+// retry repeats a system call that a signal has interrupted.
+func retry(call func() error) error {
 	for {
-		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, offset, n)
-		if err == unix.EINTR {
-			continue
+		if err := call(); err != unix.EINTR {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("give back %d bytes of %s: %w", n, f.Name(), err)
-		}
+	}
+}
+
+func (f *file) failed(op string, err error) error {
+	if err == nil {
 		return nil
 	}
+	return &fs.PathError{Op: op, Path: f.path, Err: err}
 }
 
-func (f file) Ahead() { unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_WILLNEED) }
+func (f *file) ReadAt(b []byte, offset int64) (n int, err error) {
+	for n < len(b) {
+		var got int
+		err := retry(func() (err error) {
+			got, err = unix.Pread(f.fd, b[n:], offset+int64(n))
+			return err
+		})
+		if err != nil {
+			return n, f.failed("read", err)
+		}
+		if got == 0 {
+			return n, io.EOF
+		}
+		n += got
+	}
+	return n, nil
+}
 
-func (f file) Map(size int64) (Mapping, error) {
+func (f *file) WriteAt(b []byte, offset int64) (n int, err error) {
+	for n < len(b) {
+		var put int
+		err := retry(func() (err error) {
+			put, err = unix.Pwrite(f.fd, b[n:], offset+int64(n))
+			return err
+		})
+		if err != nil {
+			return n, f.failed("write", err)
+		}
+		n += put
+	}
+	return n, nil
+}
+
+func (f *file) Close() error { return f.failed("close", unix.Close(f.fd)) }
+
+func (f *file) Sync() error {
+	return f.failed("sync", retry(func() error { return unix.Fsync(f.fd) }))
+}
+
+func (f *file) Truncate(size int64) error {
+	return f.failed("truncate", retry(func() error { return unix.Ftruncate(f.fd, size) }))
+}
+
+func (f *file) Size() (int64, error) {
+	var stat unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(f.fd, &stat) }); err != nil {
+		return 0, f.failed("stat", err)
+	}
+	return stat.Size, nil
+}
+
+func (f *file) Punch(offset, n int64) error {
+	err := retry(func() error {
+		return unix.Fallocate(f.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, offset, n)
+	})
+	return f.failed("punch", err)
+}
+
+func (f *file) Ahead() { unix.Fadvise(f.fd, 0, 0, unix.FADV_WILLNEED) }
+
+func (f *file) Map(size int64) (Mapping, error) {
 	return f.mapped(size, unix.PROT_READ|unix.PROT_WRITE)
 }
 
-func (f file) mapped(size int64, protection int) (Mapping, error) {
+func (f *file) mapped(size int64, protection int) (Mapping, error) {
 	if int64(int(size)) != size {
-		return nil, fmt.Errorf("map %d bytes of %s: larger than the address space", size, f.Name())
+		return nil, fmt.Errorf("map %d bytes of %s: larger than the address space", size, f.path)
 	}
-	b, err := unix.Mmap(int(f.Fd()), 0, int(size), protection, unix.MAP_SHARED)
+	b, err := unix.Mmap(f.fd, 0, int(size), protection, unix.MAP_SHARED)
 	if err != nil {
-		return nil, fmt.Errorf("map %d bytes of %s: %w", size, f.Name(), err)
+		return nil, fmt.Errorf("map %d bytes of %s: %w", size, f.path, err)
 	}
-	return mapping{b, f.Name()}, nil
+	return mapping{b, f.path}, nil
 }
 
 type mapping struct {

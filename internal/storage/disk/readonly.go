@@ -2,7 +2,6 @@ package disk
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -35,15 +34,15 @@ func (d readOnlyDirectory) Open(name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", f.Name())
+	var stat unix.Stat_t
+	if err = retry(func() error { return unix.Fstat(f.fd, &stat) }); err == nil && stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = &fs.PathError{Op: "open", Path: f.path, Err: errors.New("not a regular file")}
 	}
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	return readOnlyFile{file{f}}, nil
+	return readOnlyFile{f}, nil
 }
 
 // OpenToRead takes the place of that of directory, which changes access times.
@@ -54,8 +53,9 @@ func (d readOnlyDirectory) List() ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return f.ReadDir(-1)
+	dir := os.NewFile(uintptr(f.fd), f.path)
+	defer dir.Close()
+	return dir.ReadDir(-1)
 }
 
 func (d readOnlyDirectory) Create(name string) (File, error) { return nil, d.refuse("create", name) }
@@ -70,15 +70,15 @@ func (d readOnlyDirectory) refuse(what, name string) error {
 
 // openUnnoticed opens a file or directory for reading without changing its access time. It
 // does not wait for the other end of a pipe.
-func openUnnoticed(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOATIME, 0)
+func openUnnoticed(path string) (*file, error) {
+	f, err := openFile(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOATIME)
 	if errors.Is(err, unix.EPERM) {
-		return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		return openFile(path, unix.O_RDONLY|unix.O_NONBLOCK)
 	}
 	return f, err
 }
 
 // readOnlyFile is open for reading only, so the system refuses whatever would change it.
-type readOnlyFile struct{ file }
+type readOnlyFile struct{ *file }
 
 func (f readOnlyFile) Map(size int64) (Mapping, error) { return f.mapped(size, unix.PROT_READ) }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"unsafe"
 
@@ -21,7 +23,7 @@ import (
 //	4096    data …
 //
 // All integers are little-endian u64, checksums CRC32C. What changes together is kept twice,
-// with a selector that tells which copy is valid: an update fills in the other copy and then
+// with a selector that tells which copy is valid, 0 or all ones: an update fills in the other copy and then
 // flips the selector with one store, so that a process killed at any instant leaves either the
 // old values or the new ones.
 //
@@ -67,22 +69,24 @@ func (l Link) FileName() string {
 
 // ParseFileName returns the link that has that file name.
 func ParseFileName(name string) (l Link, ok bool) {
-	for _, kind := range []Kind{Main, Spill} {
-		l.Kind = kind
-		format := "ring-%06d.dat"
-		if kind == Spill {
-			format = "spill-%06d.dat"
-		}
-		if _, err := fmt.Sscanf(name, format, &l.Number); err == nil && name == l.FileName() {
-			return l, true
-		}
+	kind, number, _ := strings.Cut(strings.TrimSuffix(name, ".dat"), "-")
+	l = Link{Kind: Main}
+	if kind == "spill" {
+		l.Kind = Spill
 	}
-	return Link{}, false
+	var err error
+	if l.Number, err = strconv.ParseUint(number, 10, linkBits); err != nil || name != l.FileName() {
+		return Link{}, false
+	}
+	return l, true
 }
 
-func (l Link) word() uint64 { return uint64(l.Kind)<<62 | l.Number }
+// linkBits is how many bits of the word of a link are the number.
+const linkBits = 62
 
-func linkOf(word uint64) Link { return Link{Kind(word >> 62), word & (1<<62 - 1)} }
+func (l Link) word() uint64 { return uint64(l.Kind)<<linkBits | l.Number }
+
+func linkOf(word uint64) Link { return Link{Kind(word >> linkBits), word & (1<<linkBits - 1)} }
 
 // Head is what a ring file tells of itself.
 type Head struct {
@@ -325,26 +329,26 @@ func (r *Ring) SetNext(l Link) error {
 	if r.file.head.Next == l {
 		return nil
 	}
-	r.file.head.Next = l
-	return r.updateOwner()
+	return r.updateOwner(func(h *Head) { h.Next = l })
 }
 
 // SetName stores the name of the queue.
 func (r *Ring) SetName(name string) error {
-	r.file.head.Name = name
-	return r.updateOwner()
+	return r.updateOwner(func(h *Head) { h.Name = name })
 }
 
-func (r *Ring) updateOwner() error {
-	if r.file.mapping != nil {
-		r.storeOwner()
-		return nil
-	}
+// updateOwner stores a change. If it fails, nothing is changed.
+func (r *Ring) updateOwner(change func(*Head)) error {
+	detached := r.file.mapping == nil
 	if err := r.Attach(); err != nil {
 		return err
 	}
+	change(&r.file.head)
 	r.storeOwner()
-	return r.Detach()()
+	if detached {
+		return r.Detach()()
+	}
+	return nil
 }
 
 func (r *Ring) storeOwner() {
@@ -362,8 +366,8 @@ func (r *Ring) Publish() {
 	}
 	r.changed = true
 	suspect := r.suspect
-	if r.behind > 0 {
-		suspect = max(suspect, r.held-r.waiting)
+	if r.behind > 0 || suspect > 0 {
+		suspect += r.held - r.waiting // what was handed out is older
 	}
 	words := [placeWords]uint64{uint64(r.read), uint64(r.write), uint64(r.gap), uint64(r.held), uint64(suspect)}
 	words[placeWords-1] = sum(words[:placeWords-1])
@@ -518,21 +522,25 @@ func sum(words []uint64) uint64 {
 // last of them, is right.
 func selected(b []byte, words int) (values []uint64, ok bool) {
 	at := 8
-	if word(b, 0)&1 != 0 {
+	selector := word(b, 0)
+	if selector != 0 {
 		at += 8 * words
 	}
 	values = make([]uint64, words)
 	for i := range values {
 		values[i] = word(b, at+8*i)
 	}
-	return values, values[words-1] == sum(values[:words-1])
+	return values, selector+1 <= 1 && values[words-1] == sum(values[:words-1])
 }
 
 // update stores words in the copy that is not valid, and makes it the valid one.
 func update(b []byte, words []uint64) {
 	selector := (*uint64)(unsafe.Pointer(&b[0]))
-	next := (atomic.LoadUint64(selector) & 1) ^ 1
-	copies := b[8+next*uint64(8*len(words)):]
+	next := ^atomic.LoadUint64(selector)
+	copies := b[8:]
+	if next != 0 {
+		copies = copies[8*len(words):]
+	}
 	for i, w := range words {
 		putWord(copies, 8*i, w)
 	}

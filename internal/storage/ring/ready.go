@@ -36,6 +36,8 @@ const (
 	// firstAhead and mostAhead are how far chunks are filled ahead of the writer, who must not
 	// catch up: few in a queue of some records, many in one that grows fast.
 	firstAhead = 4 * chunkSize
+	// mostInline is how much the writer fills at once that has caught up.
+	mostInline = 256 << 10
 	mostAhead  = 64 << 20
 )
 
@@ -73,16 +75,25 @@ func (r *Ring) newReady(first int) {
 
 // prepare makes sure that size bytes at an offset can be stored.
 func (r *Ring) prepare(at, size int) error {
-	if r.file == nil || at >= r.ready.from && at+size <= r.ready.to {
+	if at >= r.ready.from && at+size <= r.ready.to {
 		return nil
 	}
 	if r.data == nil {
 		return ErrDetached
 	}
+	if r.file == nil {
+		r.ready.mu.Lock() // until a Return is done
+		r.ready.from, r.ready.to = 0, r.capacity
+		r.ready.mu.Unlock()
+		return nil
+	}
 	if size <= 0 {
 		return nil
 	}
 	first, behind := at/chunkSize, (at+size+chunkSize-1)/chunkSize
+	if !r.isReady(at, at+size) { // nobody has gone ahead: then not for each chunk
+		behind = max(behind, min((at+min(r.ready.ahead, mostInline))/chunkSize, r.chunks()))
+	}
 	if err := r.fill(first, behind); err != nil {
 		return err
 	}
@@ -159,7 +170,7 @@ type span struct{ first, behind int } // chunks
 // nothing.
 func (r *Ring) FillAhead() *Work {
 	y := &r.ready
-	if r.file == nil || r.data == nil || r.write < chunkSize/2 {
+	if r.file == nil || r.data == nil || r.write < chunkSize/2 && y.ahead == firstAhead {
 		return nil // a queue of some records needs no more than it has
 	}
 	end := r.capacity
@@ -179,6 +190,9 @@ func (r *Ring) FillAhead() *Work {
 	}
 	return w
 }
+
+// Expect says that so many bytes are likely to come soon.
+func (r *Ring) Expect(size int) { r.ready.ahead = max(firstAhead, min(size, mostAhead)/2) }
 
 // FillAll returns the work of making all of the ring ready.
 func (r *Ring) FillAll() *Work {
@@ -238,7 +252,7 @@ func (r *Ring) GiveBack(keep int) *Return {
 		return nil
 	}
 	w := &Return{ring: r}
-	keepTo := (r.write + keep + chunkSize - 1) / chunkSize
+	keepTo := (r.write + min(keep, r.capacity-r.write) + chunkSize - 1) / chunkSize
 	switch {
 	case r.held == 0:
 		w.add(keepTo, r.chunks())

@@ -226,7 +226,7 @@ func (r *Ring) Take(enough, maxRecords int) (run []byte, records int, err error)
 // there one behind another.
 func (r *Ring) nextWaiting() []byte {
 	end := r.gap
-	if r.next < r.write {
+	if r.next < r.write || r.next == r.write && r.waiting < r.held { // or a full ring is all waiting
 		end = r.write
 	}
 	return r.data[r.next:end]
@@ -237,7 +237,7 @@ func (r *Ring) taken(size, records int) {
 	r.next += size
 	r.waiting -= records
 	r.suspect = max(0, r.suspect-records)
-	if r.waiting > 0 && r.next == end {
+	if r.waiting > 0 && r.next == end && end != r.write { // else a damaged length has hidden records
 		r.next = 0
 	}
 }
@@ -272,7 +272,9 @@ func (r *Ring) Abandon() (records int) {
 	switch {
 	case r.held == 0:
 		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
-	case r.wrapped() && r.next < r.write:
+	case r.wrapped() && r.next == 0:
+		r.write = r.gap
+	case r.wrapped() && r.next <= r.write:
 		r.write = r.next
 	default:
 		r.write, r.gap = r.next, r.next

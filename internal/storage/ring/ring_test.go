@@ -2,9 +2,7 @@ package ring
 
 import (
 	"bytes"
-	"encoding/binary"
-	"fmt"
-	"math/rand/v2"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -19,13 +17,21 @@ func newRing(t testing.TB, capacity uint64) *Ring {
 	return r
 }
 
-// pop takes and frees one record.
-func pop(r *Ring) (payload []byte, ok bool) {
-	run, n := r.Take(1, 1)
-	if n == 0 {
-		return nil, false
+// push pushes a record that must fit.
+func push(t testing.TB, r *Ring, payload string) {
+	t.Helper()
+	if fitted, err := r.Push([]byte(payload)); !fitted || err != nil {
+		t.Fatalf("Push(%d bytes): %v, %v", len(payload), fitted, err)
 	}
-	payload = bytes.Clone(run[HeaderSize:])
+}
+
+// pop takes and frees one record.
+func pop(r *Ring) (payload string, ok bool) {
+	run, n, _ := r.Take(1, 1)
+	if n == 0 {
+		return "", false
+	}
+	payload = string(run[HeaderSize:])
 	r.Free(len(run), n)
 	return payload, true
 }
@@ -56,187 +62,16 @@ func TestWorkedExample(t *testing.T) {
 	for i, s := range steps {
 		verb, text, _ := strings.Cut(s.do, " ")
 		if verb == "push" {
-			if got := r.Push([]byte(text)); got != s.fits {
-				t.Fatalf("step %d %q: fits = %v, want %v", i, s.do, got, s.fits)
+			if got, err := r.Push([]byte(text)); got != s.fits || err != nil {
+				t.Fatalf("step %d %q: fits = %v, %v, want %v", i, s.do, got, err, s.fits)
 			}
-		} else if got, ok := pop(r); !ok || string(got) != text {
+		} else if got, ok := pop(r); !ok || got != text {
 			t.Fatalf("step %d %q: got %q, %v", i, s.do, got, ok)
 		}
 		if r.Held() != s.items || r.UsedSpace() != s.used || r.Capacity()-r.UsedSpace() != s.free {
 			t.Fatalf("step %d %q: items %d used %d free %d, want %d %d %d", i, s.do,
 				r.Held(), r.UsedSpace(), r.Capacity()-r.UsedSpace(), s.items, s.used, s.free)
 		}
-	}
-}
-
-// model is the ring as storage spec §1 tells it: positions and a plain queue.
-type model struct {
-	capacity         int
-	read, write, gap int
-	queue            [][]byte // held records, oldest first
-	out              int      // how many of them are handed out
-}
-
-func (m *model) push(p []byte) bool {
-	need := 8 + len(p)
-	switch {
-	case len(m.queue) == 0:
-		if need > m.capacity {
-			return false
-		}
-		m.write, m.gap = need, need
-	case m.read < m.write:
-		switch {
-		case m.capacity-m.write >= need:
-			m.write += need
-			m.gap = m.write
-		case m.read >= need:
-			m.write = need
-		default:
-			return false
-		}
-	default:
-		if m.read-m.write < need {
-			return false
-		}
-		m.write += need
-	}
-	m.queue = append(m.queue, bytes.Clone(p))
-	return true
-}
-
-func (m *model) free(records int) {
-	for range records {
-		m.read += 8 + len(m.queue[0])
-		m.queue = m.queue[1:]
-		m.out--
-		if len(m.queue) == 0 {
-			m.read, m.write, m.gap = 0, 0, 0
-		} else if m.read == m.gap {
-			m.read, m.gap = 0, m.write
-		}
-	}
-}
-
-func (m *model) used() int {
-	n := 0
-	for _, p := range m.queue {
-		n += 8 + len(p)
-	}
-	return n
-}
-
-// runModel drives a ring and the model with the same operations, read from script two
-// bytes at a time, and compares them after each.
-func runModel(t *testing.T, capacity int, script []byte) {
-	r := newRing(t, uint64(capacity))
-	m := &model{capacity: capacity}
-	type handed struct {
-		run     []byte
-		records int
-	}
-	var out []handed
-	counter := 0
-	payload := func(size int) []byte {
-		counter++
-		p := bytes.Repeat([]byte{byte(counter)}, size)
-		return p
-	}
-	for i := 0; i+1 < len(script); i += 2 {
-		op, arg := script[i]%8, int(script[i+1])
-		what := fmt.Sprintf("step %d op %d arg %d", i/2, op, arg)
-		switch op {
-		case 0, 1, 2:
-			p := payload(arg % (capacity/2 + 2))
-			if got, want := r.Push(p), m.push(p); got != want {
-				t.Fatalf("%s: Push(%d bytes) = %v, want %v", what, len(p), got, want)
-			}
-		case 3:
-			var run []byte
-			var parts [][]byte
-			for range arg%4 + 1 {
-				p := payload(arg % 7)
-				parts = append(parts, p)
-				run = binary.LittleEndian.AppendUint64(run, uint64(len(p)))
-				run = append(run, p...)
-			}
-			if !r.PushRun(run, len(parts)) {
-				for _, p := range parts {
-					if got, want := r.Push(p), m.push(p); got != want {
-						t.Fatalf("%s: Push after PushRun = %v, want %v", what, got, want)
-					}
-				}
-				break
-			}
-			for _, p := range parts {
-				if !m.push(p) {
-					t.Fatalf("%s: PushRun took a record that does not fit", what)
-				}
-			}
-		case 4, 5:
-			run, n := r.Take(arg, arg%5+1)
-			waiting := m.queue[m.out:]
-			if (n == 0) != (len(waiting) == 0) {
-				t.Fatalf("%s: Take gave %d of %d records", what, n, len(waiting))
-			}
-			if n > arg%5+1 {
-				t.Fatalf("%s: Take gave %d records, at most %d allowed", what, n, arg%5+1)
-			}
-			var want []byte
-			for _, p := range waiting[:n] {
-				want = binary.LittleEndian.AppendUint64(want, uint64(len(p)))
-				want = append(want, p...)
-			}
-			if !bytes.Equal(run, want) {
-				t.Fatalf("%s: Take gave % x, want % x", what, run, want)
-			}
-			if n > 0 {
-				m.out += n
-				out = append(out, handed{run, n})
-			}
-		default:
-			if len(out) > 0 {
-				r.Free(len(out[0].run), out[0].records)
-				m.free(out[0].records)
-				out = out[1:]
-			}
-		}
-		if r.Held() != len(m.queue) || r.Waiting() != len(m.queue)-m.out || r.UsedSpace() != m.used() {
-			t.Fatalf("%s: held %d waiting %d used %d, want %d %d %d", what,
-				r.Held(), r.Waiting(), r.UsedSpace(), len(m.queue), len(m.queue)-m.out, m.used())
-		}
-	}
-}
-
-func TestModel(t *testing.T) {
-	for _, capacity := range []int{1, 8, 40, 100, 333, 4096} {
-		for seed := range uint64(200) {
-			rng := rand.New(rand.NewPCG(seed, uint64(capacity)))
-			script := make([]byte, 2*300)
-			for i := range script {
-				script[i] = byte(rng.Uint32())
-			}
-			t.Run(fmt.Sprintf("capacity %d seed %d", capacity, seed), func(t *testing.T) {
-				runModel(t, capacity, script)
-			})
-		}
-	}
-}
-
-func FuzzModel(f *testing.F) {
-	f.Add(uint16(40), []byte{0, 10, 0, 10, 4, 1, 7, 0, 0, 10, 3, 3, 5, 200, 7, 0})
-	f.Fuzz(func(t *testing.T, capacity uint16, script []byte) {
-		runModel(t, int(capacity)%2000+1, script)
-	})
-}
-
-func TestCapacityZeroTakesNothing(t *testing.T) {
-	r := newRing(t, 0)
-	if r.Push(nil) {
-		t.Error("a ring of 0 bytes took a record")
-	}
-	if run, n := r.Take(1, 1); n != 0 || run != nil {
-		t.Errorf("Take gave %d records", n)
 	}
 }
 
@@ -249,56 +84,129 @@ func TestAbsurdCapacityIsAnError(t *testing.T) {
 	}
 }
 
-func BenchmarkPushPop(b *testing.B) {
-	r := newRing(b, 1<<20)
-	payload := make([]byte, 100)
-	b.SetBytes(int64(HeaderSize + len(payload)))
-	b.ReportAllocs()
-	for b.Loop() {
-		r.Push(payload)
-		run, n := r.Take(1, 1)
-		r.Free(len(run), n)
-	}
-}
-
-func BenchmarkPushRunTake(b *testing.B) {
-	const records = 600
-	r := newRing(b, 1<<20)
-	var run []byte
-	for range records {
-		run = binary.LittleEndian.AppendUint64(run, 100)
-		run = append(run, make([]byte, 100)...)
-	}
-	b.SetBytes(int64(len(run)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if !r.PushRun(run, records) {
-			b.Fatal("run does not fit")
-		}
-		out, n := r.Take(len(run), records)
-		r.Free(len(out), n)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
-}
-
 // Runs before and behind the wrap may be freed with one call.
 func TestFreeAcrossTheWrap(t *testing.T) {
 	r := newRing(t, 40)
-	r.Push(make([]byte, 10))
-	r.Push(make([]byte, 10))
+	push(t, r, "aaaaaaaaaa")
+	push(t, r, "bbbbbbbbbb")
 	pop(r)
-	r.Push([]byte("cc")) // at 0; bytes 36-39 are dead
-	r.Push(nil)          // behind it
-	a, _ := r.Take(1, 1)
-	b, _ := r.Take(1, 1)
+	push(t, r, "cc") // at 0; bytes 36-39 are dead
+	push(t, r, "")   // behind it
+	a, _, _ := r.Take(1, 1)
+	b, _, _ := r.Take(1, 1)
 	r.Free(len(a)+len(b), 2)
-	if r.Held() != 1 || r.UsedSpace() != 8 || r.Capacity()-r.UsedSpace() != 32 {
+	if r.Held() != 1 || r.UsedSpace() != 8 {
 		t.Errorf("held %d, used %d, want 1, 8", r.Held(), r.UsedSpace())
 	}
-	if !r.Push(make([]byte, 12)) {
-		t.Error("a record that fits behind the last one was refused")
+	push(t, r, "dddddddddddd")
+	if p, ok := pop(r); !ok || p != "" {
+		t.Errorf("got %q, %v", p, ok)
 	}
-	if p, ok := pop(r); !ok || len(p) != 0 {
-		t.Errorf("got % x, %v", p, ok)
+}
+
+// Whatever becomes of the bytes of a length, what is taken is what was pushed before it, then
+// perhaps records that it makes up of what was pushed, and then the damage is told. Nothing is
+// taken that has been freed.
+func TestDamagedLength(t *testing.T) {
+	const payload = 24
+	for _, wrapped := range []bool{false, true} {
+		for which := range 6 {
+			for bit := range 64 {
+				r := newRing(t, 8*(HeaderSize+payload)+10)
+				old := 1
+				if wrapped {
+					old = 4
+				}
+				for range old {
+					push(t, r, strings.Repeat("-", payload))
+				}
+				for i := range 6 {
+					if i == 4 || i == 5 && !wrapped {
+						for range min(old, r.Held()-i) {
+							pop(r)
+						}
+					}
+					push(t, r, strings.Repeat("a", payload))
+				}
+				if r.wrapped() != wrapped || r.Held() != 6 {
+					t.Fatalf("%d records, wrapped = %v", r.Held(), r.wrapped())
+				}
+				at := r.read + which*(HeaderSize+payload)
+				if at >= r.gap {
+					at -= r.gap
+				}
+				r.data[at+bit/8] ^= 1 << (bit % 8)
+				var got []byte
+				n, told := 0, false
+				for r.Waiting() > 0 {
+					run, records, err := r.Take(1, 1)
+					if errors.As(err, new(*DamageError)) {
+						told = true
+						n += r.Abandon()
+						break
+					}
+					if records != 1 {
+						t.Fatalf("record %d bit %d: took %d records, %v", which, bit, records, err)
+					}
+					if n < which && string(run[HeaderSize:]) != strings.Repeat("a", payload) {
+						t.Errorf("record %d bit %d: record %d, in front of it, is %q", which, bit, n, run)
+					}
+					got, n = append(got, run[HeaderSize:]...), n+1
+				}
+				if bytes.Contains(got, []byte("-")) || n != 6 || which < 5 && !told {
+					t.Errorf("wrapped %v record %d bit %d: %d records: %q, damage told: %v", wrapped, which, bit, n, got, told)
+				}
+				held := r.Held()
+				r.Free(r.UsedSpace(), held)
+				push(t, r, strings.Repeat("b", payload)) // it goes on
+			}
+		}
+	}
+}
+
+// A damaged length that hides the records behind it does not bring back what was freed.
+func TestHiddenRecords(t *testing.T) {
+	for _, wrapped := range []bool{false, true} {
+		r := newRing(t, 100)
+		push(t, r, "old 1...")
+		push(t, r, "old 2...")
+		push(t, r, "old 3...")
+		if wrapped {
+			push(t, r, "old 4...")
+			push(t, r, "new 0...") // up to 80
+			push(t, r, "new x...") // up to 96
+			for range 4 {
+				pop(r)
+			}
+			push(t, r, "new 1...") // at 0
+			push(t, r, "new 2...")
+			putWord(r.data, 0, 8+16)
+		} else {
+			pop(r)
+			pop(r)
+			pop(r)
+			push(t, r, "old 1...")
+			push(t, r, "new 1...")
+			push(t, r, "new 2...")
+			pop(r)
+			putWord(r.data, 16, 8+16)
+		}
+		var got []string
+		for {
+			run, n, err := r.Take(1, 1)
+			if n == 0 {
+				if !errors.As(err, new(*DamageError)) || r.Abandon() != 1 {
+					t.Errorf("wrapped %v: the record that is missing was not told of: %v", wrapped, err)
+				}
+				break
+			}
+			got = append(got, string(run))
+		}
+		if all := strings.Join(got, ""); strings.Contains(all, "old") || !strings.Contains(all, "new 2") {
+			t.Errorf("wrapped %v: got %q", wrapped, got)
+		}
+		if want := map[bool]int{false: 32, true: 64}[wrapped]; r.UsedSpace() < want {
+			t.Errorf("wrapped %v: %d bytes used, want %d", wrapped, r.UsedSpace(), want)
+		}
 	}
 }

@@ -26,6 +26,14 @@
   setInterval(refresh, 2000);
   document.addEventListener('visibilitychange', refresh);
 
+  // A value as the page shows it.
+  const figure = (v, base) => {
+    const units = base === 1024 ? [' B', ' KiB', ' MiB', ' GiB', ' TiB'] : ['', 'k', 'M', 'G', 'T'];
+    let i = 0;
+    for (; v >= base - 0.5 && i < units.length - 1; i++) v /= base;
+    return v.toFixed(i > 0 && v < 99.95 ? 1 : 0) + units[i];
+  };
+
   // The values below the pointer, read from the lines themselves.
   const point = () => {
     const plot = pointer && document.elementFromPoint(pointer.x, pointer.y)?.closest('.plot');
@@ -40,9 +48,8 @@
     }).filter(Boolean);
     tip.hidden = lines.length === 0;
     if (tip.hidden) return;
-    const number = new Intl.NumberFormat('en', {notation: 'compact', maximumSignificantDigits: 3});
     tip.textContent = [Math.round(300 - lines[0][0]) + ' s ago',
-      ...lines.map((l) => number.format(l[2]) + ' ' + plot.dataset.unit + ' ' + l[1])].join('\n');
+      ...lines.map((l) => figure(l[2], +plot.dataset.base) + '/s ' + l[1])].join('\n');
     tip.style.left = Math.min(pointer.x + 14, innerWidth - tip.offsetWidth - 8) + 'px';
     tip.style.top = pointer.y + 14 + 'px';
   };

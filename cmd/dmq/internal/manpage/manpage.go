@@ -30,7 +30,7 @@ func Page(root *cobra.Command) []byte {
 	p.section("DESCRIPTION")
 	p.text(root.Long)
 	p.section("OPTIONS")
-	p.line("These are options of all commands.")
+	p.line("These are options of all commands that have a use for them.")
 	p.flags(root.PersistentFlags())
 	p.section("COMMANDS")
 	for _, command := range root.Commands() {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/client"
@@ -29,6 +30,12 @@ type Result struct {
 
 // noRequest is no request of the protocol.
 const noRequest = 0xff
+
+// silence is how long nothing comes before a port is suspected of the other protocol: a legacy
+// listener waits for more of what a neo client says first, and the client for its answer.
+const silence = time.Second
+
+var errLegacyPort = errors.New("this is the legacy port of a node, not its neo port")
 
 var errClosed = fmt.Errorf("the node has closed the connection: %w", io.ErrUnexpectedEOF)
 
@@ -122,6 +129,24 @@ func (c *conn) ask(message, reply []byte) error {
 	return err
 }
 
+// goOnReading reads without a deadline but that of the context.
+func (c *conn) goOnReading(reply []byte) error {
+	c.SetReadDeadline(time.Time{})
+	if err := c.ctx.Err(); err != nil { // its deadline may have been overwritten
+		return err
+	}
+	_, err := io.ReadFull(c, reply)
+	return err
+}
+
+// isLegacy tells whether a legacy listener answers.
+func isLegacy(ctx context.Context, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	_, err := Legacy(ctx, address, 1)
+	return err == nil
+}
+
 func (c *conn) roundTrips(r *Result, count int, request, reply []byte, check func() error) error {
 	for range count {
 		start := time.Now()
@@ -143,7 +168,15 @@ func (c *conn) roundTrips(r *Result, count int, request, reply []byte, check fun
 // handshake is the client's side of the neo protocol, §3.
 func (c *conn) handshake(credentials client.Credentials) error {
 	version := make([]byte, 1)
-	if err := c.ask([]byte{neo.Version}, version); err != nil {
+	c.SetReadDeadline(time.Now().Add(silence))
+	err := c.ask([]byte{neo.Version}, version)
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.ctx.Err() == nil {
+		if isLegacy(c.ctx, c.RemoteAddr().String()) {
+			return errLegacyPort
+		}
+		err = c.goOnReading(version)
+	}
+	if err != nil {
 		return err
 	}
 	if version[0] != neo.Version {

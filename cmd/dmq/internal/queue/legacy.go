@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
 )
@@ -141,6 +142,7 @@ func (q *legacyQueue) Produce(ctx context.Context, channels ...string) (Producer
 type legacyProducer struct {
 	streams []*legacy.Producer
 	next    int
+	stored  atomic.Int64 // when it was confirmed last
 }
 
 func (p *legacyProducer) Push(_ context.Context, value []byte) error {
@@ -161,9 +163,21 @@ func (p *legacyProducer) all(do func(*legacy.Producer) error) error {
 	return errors.Join(failed...)
 }
 
+// confirm does something to every stream after which what is stored is known.
+func (p *legacyProducer) confirm(do func(*legacy.Producer) error) error {
+	err := p.all(do)
+	stored := int64(0)
+	for _, stream := range p.streams {
+		stored += int64(stream.Stored())
+	}
+	p.stored.Store(stored)
+	return err
+}
+
+func (p *legacyProducer) State() ProducerState        { return ProducerState{Stored: p.stored.Load()} }
 func (p *legacyProducer) Send() error                 { return p.all((*legacy.Producer).Flush) }
-func (p *legacyProducer) Flush(context.Context) error { return p.all((*legacy.Producer).Confirm) }
-func (p *legacyProducer) Close(context.Context) error { return p.all((*legacy.Producer).Close) }
+func (p *legacyProducer) Flush(context.Context) error { return p.confirm((*legacy.Producer).Confirm) }
+func (p *legacyProducer) Close(context.Context) error { return p.confirm((*legacy.Producer).Close) }
 
 // Remove removes channels with all their records from all nodes. Only the legacy protocol
 // can do this, so that is what options have to be for.

@@ -120,6 +120,11 @@ func (p *neoProducer) Push(ctx context.Context, value []byte) error {
 	return err
 }
 
+func (p *neoProducer) State() ProducerState {
+	state := p.Producer.State()
+	return ProducerState{Stored: int64(state.Stored), Unconfirmed: int64(state.Pending)}
+}
+
 func (p *neoProducer) Send() error { return nil } // each record is sent as it comes
 
 func (p *neoProducer) Flush(ctx context.Context) error {

@@ -96,6 +96,9 @@ type Producer interface {
 	// alone; after any other the producer has failed.
 	Push(ctx context.Context, value []byte) error
 
+	// State tells how far it is, at any time and to any goroutine.
+	State() ProducerState
+
 	// Send sees to it that nothing waits in a buffer for more to come.
 	Send() error
 
@@ -105,6 +108,12 @@ type Producer interface {
 	// Close does a Flush and ends the producer. If the producer has failed before, the
 	// error says so again: without one, all records are stored.
 	Close(ctx context.Context) error
+}
+
+// ProducerState is what became of the records of a producer.
+type ProducerState struct {
+	Stored      int64 // confirmed by a node; legacy nodes confirm at a Flush or Close
+	Unconfirmed int64 // sent and not confirmed, as far as the nodes confirm each record
 }
 
 // ErrRecord is a record that the protocol does not allow; nothing was sent.

@@ -1,0 +1,110 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dformat"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
+)
+
+// others tells what else is in the directories, and what becomes of it.
+func (c *checker) others(plan *storage.Plan) {
+	for _, f := range plan.Unneeded {
+		c.note(f.Name, "nobody needs it any more; the next start deletes it")
+	}
+	for _, s := range plan.Catalogue.Sources {
+		if dformat.IsSame(c.dir, s.Name, plan.Catalogue.Sources) {
+			c.note(s.Name, "its records have been loaded; only its deletion is missing")
+		}
+	}
+	for _, i := range plan.Original.Ignored {
+		c.ignored(i)
+	}
+	dirs := []disk.Dir{c.dir, c.rings}
+	if c.rings == c.dir {
+		dirs = dirs[:1]
+	}
+	for _, dir := range dirs {
+		entries, err := dir.List()
+		if err != nil {
+			c.unreadable(err)
+		}
+		for _, e := range entries {
+			if isAsideRing(e.Name()) {
+				c.note(e.Name(), "set aside because it was damaged; the log tells what was lost. See 'dmq extract --help'")
+			}
+		}
+	}
+}
+
+// isAsideRing reports whether a file is a ring file, or the catalogue, that was set aside.
+func isAsideRing(name string) bool {
+	for _, prefix := range []string{"ring-", "spill-", "catalogue-"} {
+		if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, "aside.dat") {
+			return true
+		}
+	}
+	return false
+}
+
+// ignored tells what is in a file that no start loads.
+func (c *checker) ignored(i dformat.Ignored) {
+	switch {
+	case i.Severity == dformat.Error:
+		c.fault(Fault{File: i.Name, Problem: i.Reason,
+			Meaning: "no node loads it; records that it may hold stay in it",
+			Remedy:  i.Remedy})
+	case strings.Contains(i.Name, ".rq-aside"):
+		c.asideDump(i.Name)
+	case strings.HasPrefix(i.Name, "overflow-aside-") && strings.HasSuffix(i.Name, ".dat"):
+		c.asideOverflow(i.Name)
+	case strings.HasPrefix(i.Name, "falloctest_"):
+		c.note(i.Name, "a probe of the file system that a killed node has left; it can be deleted")
+	case i.Severity == dformat.Warning:
+		c.note(i.Name, "ignored: %s", i.Reason)
+	}
+}
+
+// aside reads a file that was set aside.
+func (c *checker) aside(name string) *dformat.Directory {
+	d, err := dformat.ReadFile(c.dir, name)
+	if err == nil {
+		if err = d.Verify(); err == nil {
+			return d
+		}
+		d.Close()
+	}
+	c.unreadable(err)
+	return nil
+}
+
+func (c *checker) asideDump(name string) {
+	d := c.aside(name)
+	if d == nil {
+		return
+	}
+	defer d.Close()
+	count := countOf(d.Queues[0].Dump)
+	if len(d.Findings) == 0 {
+		c.note(name, "set aside by an earlier start, which has not loaded it; it has %s", count)
+		return
+	}
+	f := d.Findings[0]
+	c.note(name, "set aside by an earlier start, which has loaded the %s before the damage, unless its log tells otherwise. "+
+		"At offset %d of the file it is %s", count, f.Offset, f.Problem)
+}
+
+func (c *checker) asideOverflow(name string) {
+	d := c.aside(name)
+	if d == nil {
+		return
+	}
+	defer d.Close()
+	var all []string
+	for _, q := range d.Queues {
+		all = append(all, fmt.Sprint(q))
+	}
+	c.note(name, "overflow records that an earlier start has set aside, delivered or not; see 'dmq extract --help'. %s", brief(all))
+}

@@ -1,0 +1,87 @@
+package check
+
+import "fmt"
+
+// Report is what is known of a data directory.
+type Report struct {
+	Directory string    `json:"directory"`
+	Situation Situation `json:"situation"`
+	Storages  []Storage `json:"storages"` // by name
+	Totals    Counts    `json:"totals"`
+	Faults    []Fault   `json:"faults"`
+	// Incomplete is why the report may be wrong: files that cannot be read, a node that
+	// has started meanwhile.
+	Incomplete []string `json:"incomplete"`
+	Notes      []Note   `json:"notes"`
+}
+
+// Situation is how a directory was left.
+type Situation string
+
+// Situations.
+const (
+	Empty       Situation = "empty"       // no records, no subscriptions
+	Stopped     Situation = "stopped"     // by a clean stop of any node, which left the files of the original
+	Kept        Situation = "kept"        // by a clean stop that has left ring files
+	Outdated    Situation = "outdated"    // not so: the overflow index tells something else than the data file
+	Killed      Situation = "killed"      // a node of this version ended without a clean stop
+	Interrupted Situation = "interrupted" // during a start, or a clean stop that has not done all
+	Running     Situation = "running"     // a node of this version is using it
+)
+
+// Storage is a queue and what the next start would find in it, or what a running node has.
+type Storage struct {
+	Name string `json:"name"`
+	Kind Kind   `json:"kind"`
+	Counts
+}
+
+// Kind is that of a storage.
+type Kind string
+
+// Kinds.
+const (
+	Plain      Kind = "plain"
+	Subscriber Kind = "subscriber"
+)
+
+// Counts is records by where they are.
+type Counts struct {
+	Memory   Count `json:"memory"`   // in a ring or dump
+	Overflow Count `json:"overflow"` // in spill files, or the overflow of the original
+	Total    Count `json:"total"`
+}
+
+// Count is a number of records and the bytes of their payloads.
+type Count struct {
+	Records uint64 `json:"records"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+func (c *Count) add(other Count) {
+	c.Records += other.Records
+	c.Bytes += other.Bytes
+}
+
+func (c Count) String() string {
+	if c.Records == 1 {
+		return fmt.Sprintf("1 record of %d bytes", c.Bytes)
+	}
+	return fmt.Sprintf("%d records of %d bytes", c.Records, c.Bytes)
+}
+
+// Fault is something that is wrong.
+type Fault struct {
+	File    string `json:"file"`              // its name
+	Offset  int64  `json:"offset,omitempty"`  // in bytes; 0 = none in particular
+	Storage string `json:"storage,omitempty"` // if it is about one in particular
+	Problem string `json:"problem"`
+	Meaning string `json:"meaning"` // for records, and for the next start
+	Remedy  string `json:"remedy"`  // what an operator can do
+}
+
+// Note is something worth knowing.
+type Note struct {
+	File string `json:"file"`
+	Text string `json:"text"`
+}
