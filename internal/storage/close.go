@@ -165,6 +165,10 @@ func (s *Storage) undelivered(p *part) iter.Seq2[dformat.Run, error] {
 // are to be kept after an error.
 func (c *stop) dump() (keep bool, err error) {
 	st := c.st
+	// What has been loaded, and could not be deleted then, must not be found beside the dumps.
+	if err := dformat.Finish(st.dir, st.catalogue.Content().Sources); err != nil {
+		return true, err
+	}
 	contents := c.contents()
 	need := dformat.Need(contents)
 	if free, err := st.dir.Dir.Free(); err == nil && free < need {

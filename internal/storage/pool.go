@@ -28,26 +28,25 @@ const (
 	mostSpares  = 32
 )
 
-// take returns a file of the pool, or makes one.
-func (p *pool) take() (*ring.Spare, error) {
+// take returns a file of the pool, or makes one. Those that were made first are used first, so that
+// older files have lower numbers unless several are made at the same time.
+func (p *pool) take() (spare *ring.Spare, err error) {
 	p.mu.Lock()
-	var spare *ring.Spare
-	if n := len(p.spares); n > 0 {
-		spare = p.spares[n-1]
-		p.spares = p.spares[:n-1]
+	if len(p.spares) > 0 {
+		spare, p.spares = p.spares[0], p.spares[1:]
 	} else {
 		p.want = min(max(firstSpares, 2*p.want), mostSpares)
 	}
 	fill := !p.filling && 2*len(p.spares) < p.want
 	p.filling = p.filling || fill
 	p.mu.Unlock()
+	if spare == nil {
+		spare, err = p.make()
+	}
 	if fill {
 		p.store.preparer.do(p.fill)
 	}
-	if spare != nil {
-		return spare, nil
-	}
-	return p.make()
+	return spare, err
 }
 
 func (p *pool) make() (*ring.Spare, error) {
