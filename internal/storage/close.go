@@ -269,8 +269,8 @@ func (c *stop) removeAll() (err error) {
 		s.parts = nil
 	}
 	st := c.st
-	if err != nil {
-		return err // the next start deletes what is left
+	if err != nil || st.left.Load() {
+		return err // the next start deletes what is left, which without a catalogue would count
 	}
 	return errors.Join(st.catalogue.Close(), disk.RemoveIfThere(st.dir, catalogue.FileName))
 }

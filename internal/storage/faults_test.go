@@ -31,7 +31,7 @@ var faults = []struct {
 
 // What fails is an error and never a panic, and what the node has acknowledged stays.
 func TestFailingOperationsHarmNothingThatIsStored(t *testing.T) {
-	step := 2 * len(faults)
+	step := 5 * len(faults)
 	if *everyFault {
 		step = 1
 	} else if testing.Short() {

@@ -165,3 +165,37 @@ func TestFiguresAfterARestart(t *testing.T) {
 		t.Errorf("drained: got %+v, want 4 delivered, and no oldest record", got)
 	}
 }
+
+// A client that does not confirm what it has got does not make a queue look full: what others
+// have delivered behind that does not count.
+func TestAStalledConsumerDoesNotHideWhatIsDelivered(t *testing.T) {
+	for _, size := range []uint64{1 << 20, 1000, 0} {
+		n := newTrial(t)
+		n.sizes["c"] = size
+		n.start()
+		n.subscribe("c", "s")
+		n.push("c", false, 10)
+		n.channels.Mark(time.Unix(100, 0))
+		n.next(n.attach("c", "s"), 1) // stalls
+		working := n.attach("c", "s")
+		n.channels.Mark(time.Unix(200, 0))
+		for range 500 {
+			n.push("c", false, 20)
+			n.next(working, 1)
+		}
+		n.push("c", false, 30, 30)
+		f := n.channels.Figures()[0]
+		if got, want := f.MemoryRecords+f.OverflowRecords, uint64(4); got != want {
+			t.Errorf("ring of %d: %d records, want %d", size, got, want)
+		}
+		if got, want := f.MemoryBytes-8*f.MemoryRecords+f.OverflowBytes, uint64(10+20+30+30); got != want {
+			t.Errorf("ring of %d: %d bytes, want %d", size, got, want)
+		}
+		if want := (Moved{2, 10 + 20}); f.Unsettled != want || !f.UnsettledSince.Equal(time.Unix(100, 0)) {
+			t.Errorf("ring of %d: unsettled %+v since %v, want %+v since 100 s", size, f.Unsettled, f.UnsettledSince, want)
+		}
+		if !f.Oldest.Equal(time.Unix(100, 0)) || f.Capacity != size {
+			t.Errorf("ring of %d: the oldest is from %v, capacity %d", size, f.Oldest, f.Capacity)
+		}
+	}
+}

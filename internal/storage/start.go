@@ -441,6 +441,7 @@ func (l *start) commit() error {
 func (l *start) tidy() {
 	for _, f := range l.Unneeded {
 		if err := disk.RemoveIfThere(f.Dir, f.Name); err != nil {
+			l.st.left.Store(true)
 			l.st.log.Error("a file that is not needed could not be deleted", zap.Error(err))
 		}
 	}

@@ -793,7 +793,7 @@ func (n *trial) compare(found map[string][]string) error {
 			name = q.renamed
 		}
 		got, ok := found[name]
-		plainAndEmpty := q.empty() && !strings.Contains(name, "@")
+		plainAndEmpty := q.match(nil, n.clean) && !strings.Contains(name, "@")
 		switch {
 		case !ok && q.exists == yes && !plainAndEmpty:
 			return fmt.Errorf("storage %s is missing", q.name)
