@@ -56,11 +56,11 @@ func TestDisconnectsAreNotLogged(t *testing.T) {
 	node := nodetest.Start(t)
 	dial(t, node).alive()
 	for _, way := range leaving {
-		open := node.OpenFDs()
+		open := node.Sockets()
 		c := dial(t, node)
 		c.push("quiet", "value")
 		way.leave(c)
-		eventually(t, "the node closes the connection", func() bool { return node.OpenFDs() <= open })
+		eventually(t, "the node closes the connection", func() bool { return node.Sockets() <= open })
 	}
 	for _, line := range strings.Split(node.Log(), "\n") {
 		if strings.Contains(line, "[dmqnode.main]") && !strings.Contains(line, "listening for") {

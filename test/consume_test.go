@@ -153,9 +153,9 @@ var leaving = []struct {
 // Every other connection must have been used, so that the node has accepted it.
 func leaveAndWait(t *testing.T, node *nodetest.Node, c *client, leave func(*client)) {
 	t.Helper()
-	open := node.OpenFDs()
+	open := node.Sockets()
 	leave(c)
-	eventually(t, "the node closes the connection of the consumer that left", func() bool { return node.OpenFDs() < open })
+	eventually(t, "the node closes the connection of the consumer that left", func() bool { return node.Sockets() < open })
 }
 
 func TestRecordsPushedAfterConsumerLeftReachTheNextOne(t *testing.T) {

@@ -247,9 +247,9 @@ var neoLeaving = []struct {
 // other connection must have been used, so that the node has accepted it.
 func leaveNeo(t *testing.T, node *nodetest.Node, c *neo, leave func(*neo)) {
 	t.Helper()
-	open := node.OpenFDs()
+	open := node.Sockets()
 	leave(c)
-	eventually(t, "the node closes the connection of the client that left", func() bool { return node.OpenFDs() < open })
+	eventually(t, "the node closes the connection of the client that left", func() bool { return node.Sockets() < open })
 }
 
 // numbered returns the records of numbers first to last-1.

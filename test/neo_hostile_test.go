@@ -194,11 +194,11 @@ func TestNeoConnectionsLeaveNothingBehind(t *testing.T) {
 				c.Close()
 			}
 		}
-		eventually(t, "the node closes all connections", func() bool { return open == 0 || node.OpenFDs() <= open })
+		eventually(t, "the node closes all connections", func() bool { return open == 0 || node.Sockets() <= open })
 	}
 	round()
 	eventually(t, "the node closes all connections", func() bool {
-		open = node.OpenFDs()
+		open = node.Sockets()
 		return open < 50
 	})
 	before := node.ResetPeakRSS()

@@ -202,11 +202,11 @@ func TestNeoRedeliveryOfSeveralConsumers(t *testing.T) {
 					k.batch()
 				}
 			}
-			open := node.OpenFDs()
+			open := node.Sockets()
 			for _, c := range all {
 				way.leave(c)
 			}
-			eventually(t, "the node closes all connections that left", func() bool { return node.OpenFDs() <= open-connections })
+			eventually(t, "the node closes all connections that left", func() bool { return node.Sockets() <= open-connections })
 			next := connect(t, node).consume("several", "")
 			next.wantRecords(numbered(0, number, 100)...)
 			next.c.wantNothing()

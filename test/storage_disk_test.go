@@ -61,8 +61,10 @@ func mount(kind string, configure func(fs int) error) (fd int, err error) {
 	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
 }
 
-// dataOn makes the disk the data directory of a node.
-func dataOn(d *disk) nodetest.Option { return nodetest.Set("Server.data_dir", d.path) }
+// dataOn makes the disk the data directory of a node, which may fill it.
+func dataOn(d *disk) nodetest.Option {
+	return nodetest.All(nodetest.Set("Server.data_dir", d.path), nodetest.Set("Storage.min_free", "0"))
+}
 
 // fill takes all but some bytes of the free space.
 func (d *disk) fill(but int) {
@@ -114,6 +116,22 @@ func pushUntilFull(t *testing.T, node *nodetest.Node, channel string) (stored []
 	return stored
 }
 
+// pushAgain pushes a record until it is taken: that there is room again is noticed within about
+// a second.
+func pushAgain(t *testing.T, node *nodetest.Node, channel, r string) {
+	t.Helper()
+	c := dial(t, node)
+	eventually(t, "a Push succeeds after there is room again", func() bool {
+		status, err := c.Do(legacyclient.Request(legacyclient.Push, channel, r))
+		c.must(err)
+		if status != legacyclient.Ok && status != outOfMemory {
+			t.Fatalf("Push: got status %d, want 200 or 407", status)
+		}
+		return status == legacyclient.Ok
+	})
+	c.must(c.Close())
+}
+
 // errorLines counts the errors in root.log that tell of refused requests.
 func errorLines(t *testing.T, node *nodetest.Node) int {
 	t.Helper()
@@ -145,6 +163,8 @@ func TestFullDiskRefusesPushes(t *testing.T) {
 	node.Restart() // on the full disk
 	wantFirst(t, node, "full", stored[:10]...)
 	wantPops(t, node, "full", stored[10:]...) // makes room
+	pushAgain(t, node, "full", "first")
+	wantPops(t, node, "full", "first")
 	produceTo(t, node, "full", 0, 1000)
 	produceTo(t, node, "subscribed", 0, 1000)
 	wantPops(t, node, "full", numbered(0, 1000, 100)...)
@@ -202,7 +222,7 @@ func TestFullDiskGetsRoom(t *testing.T) {
 		wantRefused(t, node, "full", 1)
 		disk.makeRoom()
 		r := record(7, 10_000)
-		pushTo(t, node, "full", r)
+		pushAgain(t, node, "full", r)
 		want = append(want, r)
 	}
 	node.Kill()
@@ -227,8 +247,9 @@ func TestFullDiskAndSeveralQueues(t *testing.T) {
 	wantQueue(t, node, "subscribed", "behind", append(numbered(0, 2000, 100), stored...)...)
 }
 
-// A new channel, or a new subscriber, on a full disk has its ring in memory, of which the log
-// warns, or is refused. The node lives on, and when there is room new channels are as always.
+// A new channel, or a new subscriber, on a full disk is refused as soon as there is no file for
+// it, of which the log tells; what is acknowledged is in a file. The node lives on, and when there
+// is room new channels are as always.
 func TestFullDiskAndNewChannels(t *testing.T) {
 	t.Parallel()
 	disk := newDisk(t, 4<<20)
@@ -236,12 +257,17 @@ func TestFullDiskAndNewChannels(t *testing.T) {
 	subscribeTo(t, node, "old", "a")
 	disk.fill(0)
 	c, neo := dial(t, node), connect(t, node)
-	stored := map[string]bool{}
+	stored, refused := []string{}, 0
 	for i := range 200 { // more than the node may have reserved space for
 		channel := fmt.Sprintf("new%d", i)
 		status, err := c.Do(legacyclient.Request(legacyclient.Push, channel, channel))
 		c.must(err)
-		if stored[channel] = status == legacyclient.Ok; !stored[channel] && status != outOfMemory {
+		switch status {
+		case legacyclient.Ok:
+			stored = append(stored, channel)
+		case outOfMemory:
+			refused++
+		default:
 			t.Fatalf("Push to a new channel: got status %d, want 200 or 407", status)
 		}
 		id := neo.start(neoclient.ConsumePayload("old", fmt.Sprintf("s%d", i)))
@@ -251,18 +277,25 @@ func TestFullDiskAndNewChannels(t *testing.T) {
 			t.Fatalf("Consume of a new subscriber: got %02x, want 01 or 02", reply)
 		}
 	}
-	node.WaitLog(`^Warn .*no file for a ring.*new0`)
-	for channel, there := range stored {
-		if there {
-			c.wantPop(channel, channel)
-		}
-		c.remove(channel)
+	if refused == 0 {
+		t.Error("no channel is refused, so the test proves nothing")
+	}
+	node.WaitLog(`^Error .*request=Push .*no space left on device`)
+	c.must(c.Close())
+	neo.must(neo.Close())
+	node.Kill()
+	node.Restart() // on the full disk
+	for _, channel := range stored {
+		wantPops(t, node, channel, channel)
+	}
+	c = dial(t, node)
+	for i := range 200 {
+		c.remove(fmt.Sprintf("new%d", i))
 	}
 	c.remove("old")
-	neo.must(neo.Close())
-	disk.makeRoom()
-	c.push("new0", "with a ring file")
 	c.must(c.Close())
+	disk.makeRoom()
+	pushAgain(t, node, "new0", "with a ring file")
 	node.Kill()
 	node.Restart()
 	wantPops(t, node, "new0", "with a ring file")
@@ -290,7 +323,7 @@ func TestFullDiskAndCleanStop(t *testing.T) {
 			if n := len(ringFiles(t, disk.path)); n == 0 {
 				t.Error("no ring file has stayed")
 			}
-			node.WaitLog(`^Error \[storage:big\] .*no space left on device`)
+			node.WaitLog(`^Error \[dmqnode\.storage\] .*stay in ring files.*need \d+ bytes of disk space`)
 			if room {
 				disk.makeRoom()
 			}
@@ -332,7 +365,7 @@ func TestFullDiskAndStartFromDumps(t *testing.T) {
 	wantPops(t, node, "ch", records...)
 }
 
-// Some file systems can neither reserve disk space nor cut off the head of a file.
+// Some file systems can neither give back a part of a file nor tell how much room they have.
 func TestFileSystemThatCannotReserve(t *testing.T) {
 	t.Parallel()
 	disk := mountMemory(t, "ramfs", func(int) error { return nil })
@@ -341,10 +374,9 @@ func TestFileSystemThatCannotReserve(t *testing.T) {
 	for _, channel := range []string{"subscribed", "plain"} {
 		produceTo(t, node, channel, 0, 2000) // most of it to the overflow
 	}
-	if n := len(ringFiles(t, disk.path)); n != 2 {
-		t.Errorf("there are %d ring files, want 2", n)
+	if n := len(ringFiles(t, disk.path)); n < 2 {
+		t.Errorf("there are %d ring files, want at least 2", n)
 	}
-	node.WaitLog(`^Warn .*does not support shrinking`)
 	node.Kill()
 	node.Restart()
 	wantFirst(t, node, "plain", numbered(0, 10, 100)...)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
@@ -20,7 +22,7 @@ import (
 // section of that specification.
 
 // fixtures holds the data directories of §8.
-const fixtures = "../internal/storage/overflow/testdata"
+const fixtures = "../docs/spec/fixtures"
 
 // useFixture makes the data directory of a node that has not been started yet a copy of one
 // of the specification's.
@@ -53,6 +55,20 @@ func filesOf(t *testing.T, dir string) map[string]string {
 func namesOf(t *testing.T, dir string) []string {
 	t.Helper()
 	return slices.Sorted(maps.Keys(filesOf(t, dir)))
+}
+
+// diskSpace is how many bytes of the disk the files of that pattern take.
+func diskSpace(t *testing.T, dir, pattern string) (size int64) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, pattern))
+	must(t, err)
+	for _, name := range names {
+		var s unix.Stat_t
+		if err := unix.Stat(name, &s); err == nil { // else it was deleted just then
+			size += s.Blocks * 512
+		}
+	}
+	return size
 }
 
 // wantSameFiles requires a directory to hold the same files as before.

@@ -315,7 +315,7 @@ func TestStopWithADumpThatFails(t *testing.T) {
 	if status := node.Stop(); status != 1 {
 		t.Errorf("got exit status %d, want 1", status)
 	}
-	node.WaitLog(`^Error \[storage:second\] .*second\.rq`)
+	node.WaitLog(`^Error \[dmqnode\.storage\] .*second\.rq`)
 	for _, name := range []string{"first.rq", "third.rq"} {
 		if _, err := os.Stat(node.Path("data/" + name)); err != nil {
 			t.Errorf("another dump: %v", err)

@@ -174,6 +174,7 @@ func (c *stop) dump() (keep bool, err error) {
 	if free, err := st.dir.Dir.Free(); err == nil && free < need {
 		return true, fmt.Errorf("dumps and overflow need %d bytes of disk space in %s, where %d are free", need, st.dir.Path(""), free)
 	}
+	c.warnOfDumps(contents)
 	if err = dformat.Write(st.dir.Dir, contents); err == nil {
 		err = dformat.Sync(st.dir.Dir)
 	}
@@ -192,6 +193,17 @@ func (c *stop) dump() (keep bool, err error) {
 	err = st.catalogue.SetPhase(catalogue.Dumped)
 	c.log(contents)
 	return false, errors.Join(err, c.removeAll())
+}
+
+// warnOfDumps tells of dumps that somebody has put there while the node ran: it replaces them.
+func (c *stop) warnOfDumps(contents []dformat.Content) {
+	for _, storage := range dformat.Names(contents) {
+		name := dformat.DumpFile(storage)
+		if _, err := c.st.dir.Stat(name); err == nil {
+			c.st.options.Logs("storage:"+storage).Warn("a dump that was put there while the node ran is replaced",
+				zap.String("file", c.st.dir.Path(name)))
+		}
+	}
 }
 
 // contents is what is to be dumped. What a ring has beyond the size that is configured goes to

@@ -28,12 +28,6 @@ type part struct {
 	announced bool   // the system was asked to have it in memory
 }
 
-func (p *part) setName(name string) {
-	if p.InFile() {
-		p.SetName(name)
-	}
-}
-
 const (
 	// firstSpill and mostSpill are the sizes of spill files: each is twice as large as the one
 	// before.

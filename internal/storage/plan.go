@@ -1,9 +1,11 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -286,7 +288,7 @@ func (p *planner) rebuild() error {
 		}
 	}
 	lost := false
-	for _, h := range p.heads {
+	for _, h := range slices.SortedFunc(maps.Values(p.heads), older) { // the first one has the newest name
 		if h.Instance != c.Instance || h.Queue == 0 {
 			continue
 		}
@@ -390,12 +392,15 @@ func starts(files map[ring.Link]ring.Head) (all []ring.Head) {
 		if (a.Held == 0) != (b.Held == 0) {
 			return int(min(b.Held, 1)) - int(min(a.Held, 1))
 		}
-		if a.Kind != b.Kind {
-			return int(a.Kind) - int(b.Kind)
-		}
-		return int(int64(a.Number - b.Number))
+		return older(a, b)
 	})
 	return all
+}
+
+// older compares files of a queue by their places in it, as far as these can be told without a
+// chain.
+func older(a, b ring.Head) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number))
 }
 
 // missing decides what to do about a file of a queue that is not there.

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
@@ -28,18 +29,20 @@ const (
 	mostSpares  = 32
 )
 
-// take returns a file of the pool, or makes one. Those that were made first are used first, so that
-// older files have lower numbers unless several are made at the same time.
-func (p *pool) take() (spare *ring.Spare, err error) {
+// take returns a file of the pool, or makes one.
+func (p *pool) take() (*ring.Spare, error) {
 	p.mu.Lock()
+	var spare *ring.Spare
 	if len(p.spares) > 0 {
-		spare, p.spares = p.spares[0], p.spares[1:]
+		spare = p.spares[0]
+		p.spares = slices.Delete(p.spares, 0, 1) // the oldest, so that numbers tell in which order files were used
 	} else {
 		p.want = min(max(firstSpares, 2*p.want), mostSpares)
 	}
 	fill := !p.filling && 2*len(p.spares) < p.want
 	p.filling = p.filling || fill
 	p.mu.Unlock()
+	var err error
 	if spare == nil {
 		spare, err = p.make()
 	}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -59,7 +60,7 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 	if err := plan.Refused(); err != nil {
 		return nil, errors.Join(err, plan.Original.Close(), lock.Close())
 	}
-	st := &store{options: options, log: options.Logs("dmqnode.storage"), lock: lock}
+	st := &store{options: options, log: options.Logs("dmqnode.storage"), events: options.Logs("diskoverflow"), lock: lock}
 	st.dir = disk.WithFloor(dir, options.MinFree)
 	st.rings = st.dir
 	if rings != dir {
@@ -239,15 +240,16 @@ func (s *Storage) begin() {
 func (l *start) takeOver() error {
 	next := l.Catalogue.Next
 	numbers := make(map[*dformat.Queue]uint64)
-	for _, q := range l.Original.Queues {
+	queues := slices.Clone(l.Original.Queues)
+	slices.SortStableFunc(queues, func(a, b *dformat.Queue) int { return cmp.Compare(a.ID-1, b.ID-1) }) // 0 = none comes last
+	for _, q := range queues {
 		if l.Fresh {
 			next = max(next, uint64(q.ID)) // so that a stop gives it the same id again
 		}
 		numbers[q] = next
 		next++
 	}
-	queues := slices.Clone(l.Original.Queues)
-	slices.SortStableFunc(queues, func(a, b *dformat.Queue) int { return int(a.First - b.First) })
+	slices.SortStableFunc(queues, func(a, b *dformat.Queue) int { return cmp.Compare(a.First, b.First) })
 	for _, q := range queues {
 		s := l.storage(q.Storage)
 		if len(s.numbers) > 0 && q.Dump.Records+q.Overflow.Records == 0 {

@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"go.uber.org/zap"
+
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
@@ -49,6 +51,7 @@ func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error
 		return nil, err
 	}
 	c.store.careForCatalogue()
+	c.store.events.Info("new queue", zap.Uint64("id", number), zap.String("name", s.name))
 	s.numbers = []uint64{number}
 	return s, nil
 }
@@ -131,9 +134,13 @@ func (s *Storage) rename(subscriber string) error {
 		return err
 	}
 	s.channel.store.careForCatalogue()
+	s.channel.store.events.Info("queue renamed for its first subscriber",
+		zap.Uint64("id", s.numbers[len(s.numbers)-1]), zap.String("from", s.name), zap.String("to", name))
 	s.subscriber, s.name = subscriber, name
-	for _, p := range s.parts {
-		p.setName(name) // only for somebody who has lost the catalogue
+	for i, p := range s.parts {
+		if p.InFile() && (i == 0 || p.Attached()) {
+			p.SetName(name) // for somebody who has lost the catalogue: the first one is enough
+		}
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ type store struct {
 	dir     *disk.Floor
 	rings   *disk.Floor // of ring files
 	log     *zap.Logger
+	events  *zap.Logger // of queues that come
 	lock    io.Closer
 
 	catalogue  *catalogue.File

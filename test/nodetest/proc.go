@@ -71,14 +71,19 @@ func (n *Node) CPU() time.Duration {
 	return time.Duration(ticks) * clockTick
 }
 
-// OpenFDs returns how many descriptors the node has open.
-func (n *Node) OpenFDs() int {
+// Sockets returns how many sockets the node has open.
+func (n *Node) Sockets() (open int) {
 	n.t.Helper()
 	entries, err := os.ReadDir(n.proc("fd"))
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return len(entries)
+	for _, e := range entries {
+		if to, err := os.Readlink(n.proc("fd/" + e.Name())); err == nil && strings.HasPrefix(to, "socket:") {
+			open++
+		}
+	}
+	return open
 }
 
 func (n *Node) proc(file string) string {

@@ -58,7 +58,7 @@ func Commit(dir disk.Dir, names map[uint64]string) error {
 		if storage, ok := names[number]; !ok {
 			err = fmt.Errorf("%s is the dump of an unknown storage; to do: find out which, and rename it to STORAGE%s", dir.Path(name), dumpSuffix)
 		} else {
-			err = dir.Rename(name, dumpFile(storage))
+			err = dir.Rename(name, DumpFile(storage))
 		}
 		failed = append(failed, err)
 	}

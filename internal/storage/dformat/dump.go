@@ -13,8 +13,8 @@ const (
 	dumpHeaderSize = 12
 )
 
-// dumpFile is the name of the dump of a storage.
-func dumpFile(storage string) string { return storage + dumpSuffix }
+// DumpFile is the name of the dump of a storage.
+func DumpFile(storage string) string { return storage + dumpSuffix }
 
 // dumpReader reads the records of a dump, as far as the file proves them to be whole.
 type dumpReader struct {

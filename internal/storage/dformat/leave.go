@@ -15,7 +15,7 @@ func (d *Directory) Leave(q *Queue, other string) error {
 			"has no records of its own; to do: find out where the files come from, and move those of one of them out of the directory",
 			d.dir.Path(indexName), q.Storage, other)
 	}
-	d.reportConflict(q, other, d.setAside(dumpFile(q.Storage)))
+	d.reportConflict(q, other, d.setAside(DumpFile(q.Storage)))
 	for i := range d.Queues {
 		if d.Queues[i] == q {
 			d.Queues = append(d.Queues[:i], d.Queues[i+1:]...)

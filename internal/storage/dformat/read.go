@@ -46,7 +46,7 @@ func (d *Directory) read() error {
 	for _, f := range dumps {
 		if err := d.addDump(f); err != nil {
 			return fmt.Errorf("dump %s: %w; let the node read it, or move it out of the directory: without its records the node can start",
-				d.dir.Path(dumpFile(f.Storage)), err)
+				d.dir.Path(DumpFile(f.Storage)), err)
 		}
 	}
 	return nil
@@ -61,7 +61,7 @@ func (d *Directory) readOverflow(names fileNames) (err error) {
 		case err != nil:
 			return err
 		case !info.Mode().IsRegular():
-			return fmt.Errorf("%s is not a regular file", d.dir.Path(name))
+			return fmt.Errorf("%s is not a regular file: %w", d.dir.Path(name), fs.ErrInvalid)
 		default:
 			d.Sources = append(d.Sources, newSource(name, info))
 		}
@@ -116,7 +116,7 @@ func (d *Directory) addChain(q *Queue, c chainOf) {
 
 // addDump adds the records of a dump to the queue of its storage.
 func (d *Directory) addDump(f found) error {
-	name := dumpFile(f.Storage)
+	name := DumpFile(f.Storage)
 	r, err := openDump(d.dir, name)
 	if err != nil {
 		return err

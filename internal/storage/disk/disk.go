@@ -34,7 +34,8 @@ type Dir interface {
 	// SyncAll makes everything durable that has been written to the file system of the
 	// directory: for many files at once that is much faster than one by one.
 	SyncAll() error
-	// Free is the number of bytes that can be written until the file system is full.
+	// Free is the number of bytes that can be written until the file system is full. Not every
+	// file system knows that: errors.ErrUnsupported.
 	Free() (uint64, error)
 	// Path returns the path of a file, for messages.
 	Path(name string) string

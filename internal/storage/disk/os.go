@@ -84,6 +84,9 @@ func (d directory) Free() (free uint64, err error) {
 		if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
 			return err
 		}
+		if s.Blocks == 0 {
+			return errors.ErrUnsupported // a file system that does not know its size
+		}
 		free = uint64(s.Bavail) * uint64(s.Bsize)
 		return nil
 	})

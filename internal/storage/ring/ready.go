@@ -269,12 +269,15 @@ func (r *Ring) GiveBack(keep int) *Return {
 		return nil
 	}
 	r.ready.from, r.ready.to = 0, 0
+	if r.file == nil { // the writer need not wait for the rest
+		r.ready.from, r.ready.to = r.write, min(keepTo*chunkSize, r.capacity)
+	}
 	r.ready.ahead, r.ready.asked = firstAhead, span{}
 	return w
 }
 
 // Return is unused space of a ring on its way back to the system. Nobody stores there before
-// Do is done.
+// Do is done: a writer who wants to waits for that, and so does who fills or closes the ring.
 type Return struct {
 	ring  *Ring
 	spans []span

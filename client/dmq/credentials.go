@@ -1,4 +1,4 @@
-package client
+package dmq
 
 import (
 	"errors"
@@ -22,7 +22,7 @@ type Credentials struct {
 func (c Credentials) String() string { return c.Name }
 
 // GoString returns the name, so that %#v does not show the key either.
-func (c Credentials) GoString() string { return fmt.Sprintf("client.Credentials{Name: %q}", c.Name) }
+func (c Credentials) GoString() string { return fmt.Sprintf("dmq.Credentials{Name: %q}", c.Name) }
 
 // LoadCredentials reads a file in the format of a node's etc/credentials, with exactly
 // one line NAME:KEY, where KEY is 256 hexadecimal digits (§4.1).
@@ -57,8 +57,8 @@ func parseCredentials(file string, text []byte) (Credentials, error) {
 	return Credentials{names[0], *key}, nil
 }
 
-// check finds names that no node knows.
-func (c Credentials) check() error {
+// Check finds names that no node knows.
+func (c Credentials) Check() error {
 	if c.Name == "" {
 		return errors.New("no credentials given")
 	}

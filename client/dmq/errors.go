@@ -1,22 +1,22 @@
-package client
+package dmq
 
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"net"
 )
 
 // Why a request failed. Use errors.Is.
 var (
 	// ErrNotConnected means that no node is connected, so nothing was sent.
-	ErrNotConnected = errors.New("no node is connected")
+	ErrNotConnected = errors.New("not connected")
 
-	// ErrEmpty is the outcome of a Pop if every connected node has no record in the
-	// channel.
+	// ErrEmpty is the outcome of a Pop if no connected node has a record in the channel.
 	ErrEmpty = errors.New("the channel is empty")
 
 	// ErrHasSubscribers means that a node can't Pop from the channel because it has had a
-	// Consume. It stays so until the channel is removed.
+	// Consume. It stays so until the channel is removed. (With legacy see
+	// legacy.ErrNoSuchChannelOrSubscribed.)
 	ErrHasSubscribers = errors.New("the channel has subscribers")
 
 	// ErrChannelRemoved ends the part of a node in a Consume: the channel was removed
@@ -40,25 +40,40 @@ var (
 
 	// ErrBadName means that a channel or subscriber has a name that no node accepts:
 	// names consist of the letters A to Z and a to z, digits, _ and -. A channel has at
-	// least one of them, and with its subscriber 251 at most.
+	// least one of them, and with its subscriber 251 at most. The legacy protocol has no
+	// subscriber names: there it also stands for one that is not empty.
 	ErrBadName = errors.New("bad name")
 
 	// ErrNoChannels and ErrTooManyChannels are for a Push to no channel or to more than
-	// 255.
+	// 255, with legacy 65,536.
 	ErrNoChannels      = errors.New("no channel given")
 	ErrTooManyChannels = errors.New("too many channels")
 
-	// ErrTooLarge means that a record is larger than Options.MaxMessage allows, or than a
-	// Producer may hold.
+	// ErrTooLarge means that a record is larger than Options.MaxMessage allows, with legacy
+	// than 10 MiB. Nothing was sent.
 	ErrTooLarge = errors.New("the record is too large")
+
+	// ErrEmptyRecord means that a record has no bytes, which the legacy protocol can't
+	// store. Nothing was sent.
+	ErrEmptyRecord = errors.New("empty record")
 
 	// ErrRejected means that a node does not accept the credentials. It is found in
 	// NodeState.Err; requests see a node that is not connected.
 	ErrRejected = errors.New("the node rejects the credentials")
 
-	// ErrClosed means that the Client, Consumer or Producer was closed.
-	ErrClosed = errors.New("closed")
+	// ErrWrongPort means that what listens at an address speaks another protocol. It is
+	// found in NodeState.Err; requests see a node that is not connected.
+	ErrWrongPort = errors.New("wrong port")
+
+	// ErrClosed means that the Client, Consumer or Producer was closed. It is net.ErrClosed
+	// too.
+	ErrClosed error = closedError{}
 )
+
+type closedError struct{}
+
+func (closedError) Error() string        { return "closed" }
+func (closedError) Is(target error) bool { return target == net.ErrClosed }
 
 // Error tells which request failed where. Use errors.Is and errors.As to find out why.
 type Error struct {
@@ -82,46 +97,3 @@ func (e *Error) Error() string {
 
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
-
-// failure is the outcome of a request at one node.
-type failure struct {
-	node string
-	err  error
-}
-
-// failures are the outcomes of a request that has failed at one node after the other.
-type failures []failure
-
-func (f failures) Error() string {
-	texts := make([]string, len(f))
-	for i := range f {
-		texts[i] = fmt.Sprintf("%s: %v", f[i].node, f[i].err)
-	}
-	return strings.Join(texts, "; ")
-}
-
-// Unwrap lets errors.Is find every reason.
-func (f failures) Unwrap() []error {
-	reasons := make([]error, len(f))
-	for i := range f {
-		reasons[i] = f[i].err
-	}
-	return reasons
-}
-
-func joined(channels []string) string { return strings.Join(channels, ",") }
-
-// newError makes the error of a request that has failed as f says. Without failures no
-// node was connected.
-func newError(request string, channels []string, f failures) *Error {
-	e := &Error{Request: request, Channel: joined(channels)}
-	switch len(f) {
-	case 0:
-		e.Err = ErrNotConnected
-	case 1:
-		e.Node, e.Err = f[0].node, f[0].err
-	default:
-		e.Err = f
-	}
-	return e
-}
