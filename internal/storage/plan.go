@@ -93,7 +93,6 @@ type planner struct {
 	Plan
 	dir, rings disk.Dir
 	inMemory   bool // the directory of the rings is, so that a reboot empties it
-	entries    map[string]fs.DirEntry
 	heads      map[ring.Link]ring.Head
 	damaged    map[ring.Link]error
 	blank      map[ring.Link]bool // empty files
