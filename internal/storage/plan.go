@@ -294,7 +294,7 @@ func (p *planner) rebuild() error {
 		c.Next = max(c.Next, h.Queue+1)
 		if q, known := c.Queues[h.Queue]; h.Held > 0 && (!known || q.First == (ring.Link{})) {
 			lost = true
-			c.Queues[h.Queue] = catalogue.Queue{Number: h.Queue, Name: h.Name, First: h.Link} // chains puts them in order
+			c.Queues[h.Queue] = catalogue.Queue{Number: h.Queue, Name: h.Name, First: h.Link}
 		}
 	}
 	if lost && c.Damage == nil {
@@ -363,6 +363,13 @@ func (p *planner) chain(q catalogue.Queue, files []ring.Head) Chain {
 		}
 		c.Relink = true
 		follow(h.Link)
+	}
+	if p.Fresh { // the catalogue that is made now says so at once
+		c.First = ring.Link{}
+		if len(c.Files) > 0 {
+			c.First = c.Files[0].Link
+		}
+		p.Catalogue.Queues[q.Number] = c.Queue
 	}
 	return c
 }

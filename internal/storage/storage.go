@@ -36,7 +36,6 @@ type Storage struct {
 	mayHoldEmpty bool
 
 	counters Counters
-	marks    marks // when the records were first seen: see Channels.Mark
 
 	consumers []*Consumer // all that are attached
 	waiting   waitingList // those of them that wait for a record
@@ -109,7 +108,7 @@ func (s *Storage) pushed(p *part, size, records int) {
 	if p.Kind() == ring.Spill {
 		s.counters.Overflowed.add(records, size-records*ring.HeaderSize)
 	}
-	p.end = int64(s.counters.Pushed.Records)
+	p.pushed += int64(records)
 }
 
 // commit stores what was pushed, so that it survives a crash.
