@@ -29,7 +29,9 @@ func (s *Session) pushMulti(r *wire.Request, size int) (done bool) {
 		s.reply(wire.EmptyValue)
 		return true
 	}
-	if err := s.node.options.Limits.CheckCopies(r.Channels.Len(), len(r.Value)); err != nil {
+	count := r.Channels.Len()
+	s.conn.Work(count / namesPerUnit)
+	if err := s.node.options.Limits.CheckCopies(count, len(r.Value)); err != nil {
 		s.fail(r.Command, err)
 		return true
 	}
@@ -85,6 +87,9 @@ func (s *Session) storeCopy(name, value []byte) error {
 	s.conn.Work(request.CopyWork(len(value)))
 	return c.Push(value)
 }
+
+// namesPerUnit is how many names to check are as much work as a small request.
+const namesPerUnit = 8
 
 func allValid(channels wire.Names) bool {
 	for name := range channels.All {
