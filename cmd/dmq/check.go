@@ -1,21 +1,16 @@
+//go:build linux
+
 package main
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	datadir "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/check"
-)
-
-// Errors of check; the report tells more.
-var (
-	errFaults    = errors.New("there are faults")
-	errUnchecked = errors.New("not everything could be checked")
 )
 
 func newCheck(t *tool) *cobra.Command {

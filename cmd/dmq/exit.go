@@ -135,3 +135,9 @@ func indented(err error) string {
 	}
 	return strings.ReplaceAll(err.Error(), "\n", "\n     ")
 }
+
+// Errors of check; the report tells more.
+var (
+	errFaults    = errors.New("there are faults")
+	errUnchecked = errors.New("not everything could be checked")
+)
