@@ -59,7 +59,6 @@ type producer struct {
 	homes   []home     // nodes that can take records
 	turn    int        // of homes
 	spare   []*block
-	checked []string                          // channels that are good
 	streams map[*core.Node]context.CancelFunc // that run
 
 	routines sync.WaitGroup // of streams
