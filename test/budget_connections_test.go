@@ -189,7 +189,7 @@ func TestControlClientsAreBounded(t *testing.T) {
 		dialControl(t, node).do("list-credentials", "Registered credentials:", "test")
 	}
 	dialControl(t, node).do("list-credentials", "Registered credentials:", "test")
-	if files := node.OpenFDs(); files > 120 {
+	if files := node.Sockets(); files > 120 {
 		t.Errorf("the node has %d descriptors open for 201 control clients, want a bound", files)
 	}
 	if lines := strings.Count(node.Log(), "control client connected"); lines > 60 {

@@ -17,6 +17,7 @@ func TestUnfinishedRequestsShareBoundedMemory(t *testing.T) {
 	t.Parallel()
 	const hostile, size, most = 60, 5 << 20, 16 << 20
 	node := nodetest.Start(t,
+		nodetest.Set("EventLoop.count", "3"),
 		nodetest.Set("Limits.input_memory", "16777216"),
 		nodetest.Set("Limits.request_timeout_ms", "500"))
 	roundTrips(t, node, "warm", 100)
@@ -44,7 +45,11 @@ func TestUnfinishedRequestsShareBoundedMemory(t *testing.T) {
 	large.push("large", strings.Repeat("y", size))
 
 	large.remove("large")
-	eventually(t, "the memory is given back", func() bool { return node.RSS() < before+16<<20 })
+	kept := int64(20 << 20) // free buffers of three loops, and what there is of the heap
+	if nodetest.RaceEnabled {
+		kept *= 8
+	}
+	eventually(t, "the memory is given back", func() bool { return node.RSS() < before+kept })
 }
 
 // Output that nobody reads is bounded for all connections together, too.

@@ -64,7 +64,7 @@ func TestRequestWithTooManyChannels(t *testing.T) {
 	hostile.send(legacyclient.ListRequest(legacyclient.PushMulti, names, "value"))
 	hostile.wantEOF()
 	roundTrips(t, node, "c00000", 1)
-	if files := node.OpenFDs(); files > 400 {
+	if files := node.Sockets(); files > 400 {
 		t.Errorf("the node has %d descriptors open, want no more than 100 channels need", files)
 	}
 }
@@ -121,7 +121,7 @@ func TestLongRequestYields(t *testing.T) {
 		}
 		long.wantStatus(legacyclient.Ok)
 		t.Logf("%s: %d round trips of another client meanwhile", test.what, trips)
-		if trips < 5 {
+		if trips < 4 {
 			t.Errorf("%s: another client had %d round trips meanwhile, want some", test.what, trips)
 		}
 	}

@@ -24,6 +24,7 @@ func TestHostileTraffic(t *testing.T) {
 	slow(t)
 	const peers, most = 64, 160 << 20
 	node := nodetest.Start(t,
+		nodetest.Set("EventLoop.count", "3"),
 		nodetest.Set("Server.channel_size_limit", "100000"),
 		nodetest.Set("Limits.channels", "50"),
 		nodetest.Set("Limits.input_memory", "33554432"),

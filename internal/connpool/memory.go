@@ -175,7 +175,7 @@ func (c *Conn) Hold(bytes int) bool {
 // reapLater looks after a while whether connections hold memory which others wait for.
 func (p *Pool) reapLater() {
 	if p.reaper == nil {
-		p.reaper = p.loop.After(p.memory.patience/20, listener.TaskFunc(p.reap))
+		p.reaper = p.loop.After(max(p.memory.patience/20, minReap), listener.TaskFunc(p.reap))
 	}
 }
 
@@ -200,6 +200,8 @@ func (p *Pool) reap() {
 }
 
 const (
+	// minReap is the shortest time between two looks for connections that dawdle.
+	minReap = 5 * time.Millisecond
 	// slowFactor is how many times longer a request may take that makes progress.
 	slowFactor = 6
 	// favouredHaste is how many times faster the favoured connection has to go on, as all

@@ -14,7 +14,7 @@ const (
 	// minTurn what it may do however many there are, so that a turn is worth its system calls,
 	minTurn = 16
 	// greedyTurn and what a greedy one may do, of which a round serves only some.
-	greedyTurn = 128
+	greedyTurn = 64
 )
 
 // Unit is the bytes that count as one unit of work.

@@ -222,7 +222,7 @@ func (l *Loop) runPosted() {
 }
 
 // deferredTime is about how long the deferred tasks of a round may take.
-const deferredTime = 500 * time.Microsecond
+const deferredTime = 100 * time.Microsecond
 
 // runDeferred runs some of the tasks that have been deferred so far, at least one if there are any.
 func (l *Loop) runDeferred() {

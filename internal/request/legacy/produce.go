@@ -15,7 +15,7 @@ type stream struct {
 	channel  []byte     // Produce
 	channels wire.Names // ProduceMulti
 	names    int        // how many those are
-	singly   bool       // a channel is listed twice: each record goes to all before the next
+	singly   bool       // a channel may be listed twice: each record goes to all before the next
 	chunk    chunk      // goes on with the next turn
 }
 
@@ -50,19 +50,29 @@ func (s *Session) startProduceMulti(r *wire.Request) {
 		s.reply(wire.BadChannelName)
 		return
 	}
-	seen := make(map[string]bool)
-	repeated := false
-	for name := range r.Channels.All {
-		repeated = repeated || seen[string(name)]
-		seen[string(name)] = true
-	}
 	if !s.conn.Hold(r.Channels.Size()) {
 		s.fail(r.Command, errNoMemory)
 		return
 	}
-	s.stream = stream{command: r.Command, channels: r.Channels.Clone(), names: r.Channels.Len(), singly: repeated}
+	count := r.Channels.Len()
+	s.conn.Work(count / namesPerUnit)
+	s.stream = stream{command: r.Command, channels: r.Channels.Clone(), names: count, singly: mayRepeat(r.Channels, count)}
 	s.state = records
 	s.reply(wire.OK)
+}
+
+// mayRepeat tells whether a channel may be listed twice. With very many it is not looked for: to
+// store record by record is right in any case.
+func mayRepeat(channels wire.Names, count int) bool {
+	const many = 256
+	if count > many {
+		return true
+	}
+	seen := make(map[string]bool, count)
+	for name := range channels.All {
+		seen[string(name)] = true
+	}
+	return len(seen) < count
 }
 
 // receiveRecords stores the records at the start of in. Channels are looked up by name

@@ -39,7 +39,9 @@ func (s *Session) pushMulti(r *wire.Request, size int) (done bool) {
 		s.reply(wire.EmptyValue)
 		return true
 	}
-	if err := s.node.options.Limits.CheckCopies(r.Channels.Len(), len(r.Value)); err != nil {
+	count := r.Channels.Len()
+	s.conn.Work(count / namesPerUnit)
+	if err := s.node.options.Limits.CheckCopies(count, len(r.Value)); err != nil {
 		s.fail(r.Command, err)
 		return true
 	}
@@ -99,6 +101,9 @@ func (s *Session) storeCopy(name, value []byte) error {
 	s.conn.Work(1)
 	return nil
 }
+
+// namesPerUnit is how many names to check are as much work as a small request.
+const namesPerUnit = 8
 
 func allValid(channels wire.Names) bool {
 	for name := range channels.All {

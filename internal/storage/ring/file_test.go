@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -164,7 +165,8 @@ func image(capacity int, at Positions, data []byte) []byte {
 	return b
 }
 
-// Whatever is in a file, it is damaged or it can be read, and never more than it holds.
+// Whatever is in a file, it is damaged or it can be read, and never more than it holds; and who
+// inspects it finds the same as a node.
 func FuzzOpen(f *testing.F) {
 	records := encode([]record{{payload: []byte("one")}, {payload: []byte("two")}, {payload: []byte("three")}})
 	n := uint64(len(records))
@@ -193,8 +195,14 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal(err)
 		}
 		held := r.Held()
-		if payloads, _ := drain(t, r); len(payloads) > held {
+		payloads, damage := drain(t, r)
+		if len(payloads) > held {
 			t.Fatalf("%d of %d records", len(payloads), held)
+		}
+		intact, told := Inspect(dir, name, h, io.Discard)
+		lost := intact.Records+intact.Delivered < h.Held // else bytes are missing that held none
+		if intact.Records != uint64(len(payloads)) || lost != (told != nil) || lost && err == nil && damage == nil {
+			t.Fatalf("a node finds %d records, %v, %v; Inspect %+v, %v", len(payloads), err, damage, intact, told)
 		}
 		if err == nil && r.Fits(HeaderSize) {
 			push(t, r, "")
