@@ -16,15 +16,15 @@ import (
 func TestRestartWithOtherChannelSize(t *testing.T) {
 	for _, limit := range []string{"100", "999", "1001", "3000", "1000000"} {
 		t.Run(limit, func(t *testing.T) {
-			eachEnding(t, func(t *testing.T, end func(*testing.T, *nodetest.Node)) {
-				testOtherChannelSize(t, limit, end)
+			eachEnding(t, func(t *testing.T, e ending) {
+				testOtherChannelSize(t, limit, e)
 			})
 		})
 	}
 }
 
-func testOtherChannelSize(t *testing.T, limit string, end func(*testing.T, *nodetest.Node)) {
-	node := nodetest.Start(t, smallRings)
+func testOtherChannelSize(t *testing.T, limit string, e ending) {
+	node := e.start(t, smallRings)
 	counts := map[string]int{"none": 0, "one": 1, "ring": 9, "both": 30, "many": 200}
 	for channel, count := range counts {
 		subscribeTo(t, node, channel, "", "a")
@@ -32,13 +32,13 @@ func testOtherChannelSize(t *testing.T, limit string, end func(*testing.T, *node
 		produceTo(t, node, "plain-"+channel, 0, count)
 	}
 	wantQueue(t, node, "both", "", numbered(0, 30, 100)...)
-	end(t, node)
+	e.end(t, node)
 	node.Configure(nodetest.Set("Server.channel_size_limit", limit))
 	node.Restart()
 	for channel, count := range counts {
 		produceTo(t, node, channel, count, count+10)
 	}
-	end(t, node)
+	e.end(t, node)
 	node.Restart()
 	for channel, count := range counts {
 		wantQueue(t, node, channel, "a", numbered(0, count+10, 100)...)

@@ -44,6 +44,9 @@ func Load(options Options) (*Channels, error) {
 		return nil, err
 	}
 	st := cs.store
+	if err := st.noteHomes(); err != nil {
+		return nil, errors.Join(err, cs.Close())
+	}
 	if !options.inline {
 		st.preparer.start()
 		st.remover.start()
