@@ -38,28 +38,28 @@ build: ## build the node and the client tool: build/dmqnode, build/dmq
 run: build instance ## build the node and run it in build/instance; Ctrl-C stops it
 	cd $(INSTANCE) && exec ../dmqnode -c etc/config.ini
 
-# A directory to run the node in. Files that are there already are left alone. It differs
-# from what is shipped in that it serves this machine only, and logs to the console too.
-instance:
-	@mkdir -p $(INSTANCE)/etc $(INSTANCE)/log $(INSTANCE)/data
+# A directory to run the node in, unless there is one. It differs from what is shipped in
+# that it serves this machine only, and logs to the console too.
+instance: build
 	@test -e $(INSTANCE)/etc/config.ini || \
-		sed -e 's/^address = .*/address = 127.0.0.1/' -e 's/^console = .*/console = true/' \
-			etc/config.ini > $(INSTANCE)/etc/config.ini
-	@test -e $(INSTANCE)/etc/credentials || \
-		install -m 600 etc/credentials.example $(INSTANCE)/etc/credentials
+		$(BUILD)/dmq new-instance $(INSTANCE) -q -O Server.address=127.0.0.1 -O LOG.Root.console=true
+
+# Most tests wait for a node more than they compute, so more of them run at once than there are CPUs.
+PARALLEL := 8
 
 test: ## run all tests
 	go vet ./...
-	go test ./...
+	go test -vet off -parallel $(PARALLEL) ./...
 
 race: ## run the tests, but for the slow ones, with the race detector
 	go test -race -short ./...
 
-soak: ## kill and restart the node at random moments for SOAK=10m
+soak: ## for SOAK=10m each: attack the node, kill and restart it at random moments
+	go test -race -count=1 -timeout 0 -v -run '^TestHostileTraffic$$' ./test -soak $(SOAK)
 	go test -count=1 -timeout 0 -v -run '^(TestKillUnderLoad|TestInterruptedStopsAndStarts)$$' ./test -soak $(SOAK)
 
 lint: ## check format, vet, staticcheck
-	@unformatted=$$(gofmt -l cmd client deploy internal test) && test -z "$$unformatted" || \
+	@unformatted=$$(gofmt -l cmd client deploy etc internal test) && test -z "$$unformatted" || \
 		{ echo "not formatted, run gofmt -w on:" $$unformatted; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...

@@ -62,12 +62,12 @@ func TestNodesComeAndGo(t *testing.T) {
 	p := newProducer(t, c, client.ProducerOptions{MaxPendingRecords: pending})
 	var got ledger
 	var group sync.WaitGroup
-	var consumers []*client.Consumer
+	var consumers []client.Consumer
 	for range 2 {
 		consumer := consume(t, c, "jobs", client.ConsumeOptions{})
 		consumers = append(consumers, consumer)
 		group.Go(func() {
-			if err := consumer.Each(func(r client.Record) error { got.note(r.Value); return nil }); err != nil {
+			if err := consumer.Each(func(_ context.Context, r client.Record) error { got.note(r.Value); return nil }); err != nil {
 				t.Errorf("Consume: %v", err)
 			}
 		})
@@ -330,7 +330,7 @@ func TestConsumeInSeveralGoroutines(t *testing.T) {
 func TestSubscribers(t *testing.T) {
 	c := connect(t, startNodes(t, 2)...)
 	names := []string{"", "a", "b"}
-	var consumers []*client.Consumer
+	var consumers []client.Consumer
 	for _, name := range names {
 		consumers = append(consumers, consume(t, c, "jobs", client.ConsumeOptions{Subscriber: name}))
 	}

@@ -4,11 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
@@ -45,7 +45,7 @@ var (
 // When the connection breaks, every call on it is finished with an error that tells whether
 // it may have reached the node.
 type conn struct {
-	node     *node
+	link     *link
 	nc       net.Conn
 	wake     chan struct{}  // one token: there is something for the writer
 	broken   chan struct{}  // closed when err is set
@@ -61,13 +61,14 @@ type conn struct {
 	wanted bool     // somebody was sent away with errFull
 }
 
-// newConn starts reader and writer. They end after fail.
-func newConn(n *node, nc net.Conn) *conn {
-	c := &conn{node: n, nc: nc, wake: make(chan struct{}, 1), broken: make(chan struct{})}
-	c.routines.Add(2)
-	go c.write()
-	go c.read()
-	return c
+func newConn(l *link, nc net.Conn) *conn {
+	return &conn{link: l, nc: nc, wake: make(chan struct{}, 1), broken: make(chan struct{})}
+}
+
+// start starts reader and writer. They end after fail.
+func (c *conn) start() {
+	c.routines.Go(c.write)
+	c.routines.Go(c.read)
 }
 
 // push starts k as a Push. Errors: errBroken, errFull; then nothing was sent. The caller has
@@ -117,7 +118,7 @@ func (c *conn) begin(k *call) error {
 	case len(c.free) > 0:
 		k.id = c.free[len(c.free)-1]
 		c.free = c.free[:len(c.free)-1]
-	case len(c.calls) < c.node.client.options.MaxRequests:
+	case len(c.calls) < c.link.client.Options.MaxRequests:
 		c.calls = append(c.calls, nil)
 		k.id = uint64(len(c.calls))
 	default:
@@ -170,7 +171,6 @@ func (c *conn) stalled() bool { return !c.heard.Swap(false) && c.inFlight() > 0 
 
 // write is the writer.
 func (c *conn) write() {
-	defer c.routines.Done()
 	var batch []byte
 	for {
 		select {
@@ -206,7 +206,7 @@ func (c *conn) take(empty []byte) []byte {
 func (c *conn) room() {
 	if c.wanted {
 		c.wanted = false
-		c.node.client.change.notify()
+		c.link.client.Change.Notify()
 	}
 }
 
@@ -226,14 +226,11 @@ func (c *conn) send(batch []byte) error {
 
 // read is the reader.
 func (c *conn) read() {
-	defer c.routines.Done()
-	in := input{maxBody: c.node.client.options.maxInput()}
+	in := input{maxBody: maxInput(&c.link.client.Options)}
 	var over []*call
 	for {
 		n, err := c.nc.Read(in.space())
-		if err == io.EOF {
-			err = errNodeClosed
-		}
+		err = core.InWords(err)
 		if n > 0 {
 			c.heard.Store(true)
 			in.filled(n)
@@ -263,7 +260,7 @@ func (c *conn) dispatch(in *input, over []*call) ([]*call, error) {
 			return over, err
 		}
 		if id > uint64(len(c.calls)) || c.calls[id-1] == nil {
-			continue // §14.8
+			continue // neo protocol spec §14.8
 		}
 		k := c.calls[id-1]
 		last, err := k.answer(payload)
@@ -274,7 +271,7 @@ func (c *conn) dispatch(in *input, over []*call) ([]*call, error) {
 			continue
 		}
 		c.end(k)
-		c.node.count(k)
+		c.link.count(k)
 		if !k.abandoned {
 			over = append(over, k)
 		}
@@ -296,6 +293,7 @@ func (c *conn) fail(reason error) {
 	c.mu.Unlock()
 
 	c.nc.Close()
+	c.link.lost(c, reason)
 	close(c.broken)
 	unsent := fmt.Errorf("%w: %w", ErrDisconnected, reason)
 	sent := fmt.Errorf("%w: %w", ErrUncertain, unsent)
@@ -307,7 +305,7 @@ func (c *conn) fail(reason error) {
 		if k.batch == writes {
 			k.err = unsent
 		}
-		c.node.count(k)
+		c.link.count(k)
 		k.owner.finished()
 	}
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,18 +12,32 @@ import (
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
+// newTestLink returns the link to a node that can't be connected to.
+func newTestLink(t *testing.T, limit time.Duration) *link {
+	c, err := New(Options{
+		Nodes: []string{"pipe:1"}, Credentials: Credentials{Name: "test"}, RequestTimeout: limit,
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.All()[0].Link.(*link)
+}
+
 // A connection is given up when the node is silent for RequestTimeout while a request waits,
 // and not because it is idle, or slow but heard of.
 func TestStalledConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := &Client{options: Options{Credentials: Credentials{Name: "test"}, RequestTimeout: time.Minute}}
-		if err := client.options.fill(); err != nil {
-			t.Fatal(err)
-		}
+		l := newTestLink(t, time.Minute)
 		near, far := net.Pipe()
-		n := &node{client: client, address: "pipe"}
-		c := newConn(n, near)
-		go n.watch(t.Context(), c)
+		c := newConn(l, near)
+		l.conn = c
+		c.start()
+		go l.Watch(t.Context())
 		go io.Copy(io.Discard, far)
 		wait := func(d time.Duration, broken bool) {
 			t.Helper()
@@ -62,12 +77,10 @@ func TestStalledConnection(t *testing.T) {
 // What is not handed to the kernel yet when the connection breaks has not reached the node.
 func TestUnsentIsNotUncertain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := &Client{options: Options{Credentials: Credentials{Name: "test"}}}
-		if err := client.options.fill(); err != nil {
-			t.Fatal(err)
-		}
+		l := newTestLink(t, 0)
 		near, far := net.Pipe() // nobody reads: the first write does not end
-		c := newConn(&node{client: client, address: "pipe"}, near)
+		c := newConn(l, near)
+		c.start()
 		first, second := newSingle(wire.CodePush), newSingle(wire.CodePush)
 		for _, s := range []*single{first, second} {
 			if err := c.push(&s.call, nil, []string{"jobs"}); err != nil {
@@ -94,7 +107,8 @@ func TestInput(t *testing.T) {
 	var in input
 	in.maxBody = 16 << 20
 	large := make([]byte, 5<<20)
-	stream := wire.AppendPopped(wire.AppendPopped(nil, 1, large), 2, []byte("small"))
+	stream := append(wire.AppendPoppedPrefix(nil, 1, len(large)), large...)
+	stream = append(wire.AppendPoppedPrefix(stream, 2, 5), "small"...)
 	ids := []uint64{}
 	for len(stream) > 0 {
 		n := copy(in.space(), stream)
@@ -130,12 +144,10 @@ func TestInput(t *testing.T) {
 // until the writer has taken what waits.
 func TestOutIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := &Client{options: Options{Credentials: Credentials{Name: "test"}}}
-		if err := client.options.fill(); err != nil {
-			t.Fatal(err)
-		}
+		l := newTestLink(t, 0)
 		near, far := net.Pipe()
-		c := newConn(&node{client: client, address: "pipe"}, near)
+		c := newConn(l, near)
+		c.start()
 		push := func() error {
 			err := c.push(&newSingle(wire.CodePush).call, make([]byte, maxOut), []string{"jobs"})
 			synctest.Wait()
@@ -147,7 +159,7 @@ func TestOutIsBounded(t *testing.T) {
 		if err := push(); err != nil { // waits for the writer
 			t.Error(err)
 		}
-		change := client.change.wait()
+		change := l.client.Change.Wait()
 		if err := push(); err != errFull {
 			t.Errorf("got error %v, want errFull", err)
 		}

@@ -17,7 +17,7 @@ func (c *stubConn) start() (id uint64, ok bool) {
 }
 
 // consumeStub returns a consumer of a stub.
-func consumeStub(t testing.TB, serve func(*stubConn)) *client.Consumer {
+func consumeStub(t testing.TB, serve func(*stubConn)) client.Consumer {
 	t.Helper()
 	c := newClient(t, client.Options{Nodes: []string{consumers(t, serve).address}})
 	consumer, err := c.Consume(context.Background(), "jobs", client.ConsumeOptions{})
@@ -308,7 +308,7 @@ func TestPartEnds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = consumer.Each(func(r client.Record) error { t.Errorf("got record %q", r.Value); return nil })
+			err = consumer.Each(func(_ context.Context, r client.Record) error { t.Errorf("got record %q", r.Value); return nil })
 			wantError(t, err, test.want)
 			wantText(t, err, ending.address)
 			close(removed)

@@ -9,7 +9,7 @@ import (
 )
 
 // consume starts a Consume and waits until it runs on all nodes.
-func consume(t testing.TB, c *client.Client, channel string, options client.ConsumeOptions) *client.Consumer {
+func consume(t testing.TB, c *client.Client, channel string, options client.ConsumeOptions) client.Consumer {
 	t.Helper()
 	consumer, err := c.Consume(context.Background(), channel, options)
 	if err != nil {
@@ -23,7 +23,7 @@ func consume(t testing.TB, c *client.Client, channel string, options client.Cons
 }
 
 // collect gets n records, and leaves the loop at the last one.
-func collect(t testing.TB, consumer *client.Consumer, n int) (values []string) {
+func collect(t testing.TB, consumer client.Consumer, n int) (values []string) {
 	t.Helper()
 	stop := context.AfterFunc(patient(t), func() { consumer.Close() })
 	defer stop()
@@ -40,7 +40,7 @@ func collect(t testing.TB, consumer *client.Consumer, n int) (values []string) {
 }
 
 // rest gets records until the loop ends.
-func rest(t testing.TB, consumer *client.Consumer) (values []string) {
+func rest(t testing.TB, consumer client.Consumer) (values []string) {
 	t.Helper()
 	stop := context.AfterFunc(patient(t), func() { consumer.Close() })
 	defer stop()

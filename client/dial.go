@@ -2,60 +2,77 @@ package client
 
 import (
 	"context"
-	"errors"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
-
-// keepAlive notices the death of a node's machine in 14 s (§2.2). TCP_NODELAY is what
-// package net sets anyway.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 3 * time.Second, Count: 3}
 
 // sendBuffer is how many bytes the kernel may hold for a node. Were it to hold all of a large
 // record, nothing would be seen of its way over a slow link, which looks like a node that
 // hangs. At this size a link of 30 kB/s is fast enough for DefaultRequestTimeout.
 const sendBuffer = 256 << 10
 
-// dial connects to a node and authenticates. Nothing behind the node's verdict is read.
-func (c *Client) dial(ctx context.Context, address string) (net.Conn, error) {
-	limit := c.options.ConnectTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection within %v", limit))
-	defer cancel()
-	dialer := net.Dialer{KeepAliveConfig: keepAlive}
-	nc, err := dialer.DialContext(ctx, "tcp", address)
+// suspicion is how long a node may be silent before it is found out whether it speaks the
+// legacy protocol: then it waits for more, and would do so for ever.
+const suspicion = time.Second
+
+// dial connects to the node and authenticates. Nothing behind the node's verdict is read.
+func (l *link) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	nc, err := l.Dial(ctx, func(nc net.Conn) error {
+		if !l.speaksNeo.Load() {
+			suspect := time.AfterFunc(suspicion, func() {
+				if l.speaksLegacy(ctx) {
+					cancel(fmt.Errorf("%w: this is the legacy port, the client speaks neo", ErrWrongPort))
+				}
+			})
+			defer suspect.Stop()
+		}
+		return l.handshake(nc)
+	})
 	if err != nil {
-		return nil, causeOr(ctx, err)
+		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { nc.Close() })
-	err = c.handshake(nc)
-	if !stop() && err == nil {
-		err = ctx.Err() // and the connection is closed
-	}
-	if err == nil {
-		err = nc.(*net.TCPConn).SetWriteBuffer(sendBuffer)
-	}
-	if err != nil {
-		nc.Close()
-		return nil, causeOr(ctx, err)
+	if b, ok := nc.(interface{ SetWriteBuffer(int) error }); ok {
+		b.SetWriteBuffer(sendBuffer) // without it, only the judgement of slow links is worse
 	}
 	return nc, nil
 }
 
-// causeOr returns why ctx has ended, or err if it has not.
-func causeOr(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
+// speaksLegacy asks the node for its number of connections, which a legacy node answers with a
+// status and nothing else with four bytes.
+func (l *link) speaksLegacy(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, suspicion)
+	defer cancel()
+	nc, err := l.Dial(ctx, func(nc net.Conn) error {
+		if _, err := nc.Write(legacy.AppendCommand(nil, legacy.GetNumConnections)); err != nil {
+			return err
+		}
+		status := make([]byte, legacy.CodeSize)
+		if _, err := io.ReadFull(nc, status); err != nil {
+			return err
+		}
+		if code := binary.LittleEndian.Uint32(status); code < 200 || code > 599 {
+			return fmt.Errorf("no status: %d", code)
+		}
+		return nil
+	})
+	if err == nil {
+		nc.Close()
 	}
-	return err
+	return err == nil
 }
 
-// handshake is the client's side of §3. It is strictly half-duplex, and D nodes rely on
-// that.
-func (c *Client) handshake(nc net.Conn) error {
+// handshake is the client's side of neo protocol spec §3. It is strictly half-duplex, and D
+// nodes rely on that.
+func (l *link) handshake(nc net.Conn) error {
 	if _, err := nc.Write([]byte{wire.Version}); err != nil {
 		return err
 	}
@@ -63,6 +80,7 @@ func (c *Client) handshake(nc net.Conn) error {
 	if err := receive(nc, version, "protocol version"); err != nil {
 		return err
 	}
+	l.speaksNeo.Store(true)
 	if version[0] != wire.Version {
 		return fmt.Errorf("the node has protocol version %d, the client %d", version[0], wire.Version)
 	}
@@ -78,7 +96,7 @@ func (c *Client) handshake(nc net.Conn) error {
 	if err != nil {
 		return err
 	}
-	credentials := &c.options.Credentials
+	credentials := &l.client.Options.Credentials
 	code := wire.AuthenticationCode(&credentials.Key, now, nonce)
 	if _, err := nc.Write(wire.AppendCredentials(nil, credentials.Name, code)); err != nil {
 		return err
@@ -96,14 +114,8 @@ func (c *Client) handshake(nc net.Conn) error {
 
 // receive fills b. what names it in the error.
 func receive(nc net.Conn, b []byte, what string) error {
-	_, err := io.ReadFull(nc, b)
-	if errors.Is(err, io.EOF) {
-		err = errNodeClosed
-	}
-	if err != nil {
-		return fmt.Errorf("waiting for the node's %s: %w", what, err)
+	if _, err := io.ReadFull(nc, b); err != nil {
+		return fmt.Errorf("waiting for the node's %s: %w", what, core.InWords(err))
 	}
 	return nil
 }
-
-var errNodeClosed = fmt.Errorf("the node has closed the connection: %w", io.ErrUnexpectedEOF)

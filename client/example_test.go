@@ -33,11 +33,12 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%s\n", value)
-	_, err = c.Pop(ctx, "example-jobs")
-	fmt.Println(err)
+	if _, err = c.Pop(ctx, "example-jobs"); errors.Is(err, client.ErrEmpty) {
+		fmt.Println("no more")
+	}
 	// Output:
 	// resize 17.png
-	// Pop "example-jobs": the channel is empty
+	// no more
 }
 
 // Consume gets records as they come, until Stop.
@@ -76,7 +77,7 @@ func ExampleConsumeOptions() {
 	c := exampleClient()
 	defer c.Close()
 	ctx := context.Background()
-	subscribe := func(name string) *client.Consumer {
+	subscribe := func(name string) client.Consumer {
 		consumer, err := c.Consume(ctx, "example-events", client.ConsumeOptions{Subscriber: name})
 		if err == nil {
 			err = consumer.WaitStarted(ctx, 0)
@@ -90,7 +91,7 @@ func ExampleConsumeOptions() {
 	if err := c.Push(ctx, []byte("user 5 has signed up"), "example-events"); err != nil {
 		log.Fatal(err)
 	}
-	for _, consumer := range []*client.Consumer{mailer, archive} {
+	for _, consumer := range []client.Consumer{mailer, archive} {
 		for record := range consumer.Records() {
 			fmt.Printf("%s\n", record.Value)
 			consumer.Stop()

@@ -2,49 +2,19 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/dmq"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
-)
-
-// Defaults of [ProducerOptions].
-const (
-	DefaultMaxPendingRecords = 4000
-	DefaultMaxPendingBytes   = 64 << 20
-	DefaultRetry             = 30 * time.Second
 )
 
 // recordOverhead is what a record costs besides its message, in bytes, roughly.
 const recordOverhead = 192
 
-// ProducerOptions are the options of a Producer. A zero value means the default.
-type ProducerOptions struct {
-	// MaxPendingRecords and MaxPendingBytes bound what is pushed and not yet confirmed.
-	// Push waits while either is reached. Defaults 4000 and 64 MiB. The bytes count the
-	// channel names, and 256 a record for housekeeping, too. What waits to be sent is
-	// held twice.
-	MaxPendingRecords int
-	MaxPendingBytes   int
-
-	// Retry is how long the producer goes on trying to store a record after it has
-	// failed everywhere, for example while no node is connected. Default 30 s. If it is
-	// negative, each connected node is asked once, as Push does.
-	Retry time.Duration
-
-	// OnError is told of each record that was given up. err is as from Client.Push.
-	// The slices are valid until it returns. It is called from goroutines of the client,
-	// also at the same time, must not block, nor call the producer or close the client.
-	OnError func(value []byte, channels []string, err error)
-
-	// OnStored is told of each record that a node has confirmed, under the same rules.
-	OnStored func(value []byte, channels []string)
-}
-
-// Producer stores records like Client.Push, many at a time: Push returns as soon as there
-// is room for the record, Flush tells what became of all. Records that one goroutine pushes
-// reach each node in their order, as long as nothing fails.
+// producer implements [dmq.Producer].
 //
 //	       room               connection           answer
 //	Push ────────▶ pending ───────────────▶ sent ──────────▶ stored
@@ -52,247 +22,266 @@ type ProducerOptions struct {
 //	                  └──────── parked ◀─────┤
 //	                 try again    │          ▼
 //	                              └──────▶ given up
-type Producer struct {
-	client  *Client
-	options ProducerOptions
-	wake    chan struct{} // one token: something is parked, or the producer is to end
-	ended   chan struct{} // closed when the goroutine has ended
-	room    signal
+type producer struct {
+	*core.Ledger
+	client *Client
+	wake   chan struct{} // one token: something is parked, or the producer is to end
+	ended  chan struct{} // closed when the goroutine has ended
+	barren atomic.Int64  // when records began to fail everywhere, none being stored; 0 if they don't
 
 	mu       sync.Mutex
-	closed   bool // no more records are taken
-	over     bool // no more records are tried again
-	blocked  bool // somebody waits for room
-	retrying bool // what was parked is being tried
-	state    ProducerState
-	failed   uint64    // since the last Flush
-	first    error     // of these
+	retrying bool      // what was parked is being tried
 	parked   []*record // to be tried again, oldest first
-	group    *group    // that new records belong to
-	groups   []*group  // with pending records, that one included
 }
 
-// ProducerState counts what became of the records of a producer.
-type ProducerState struct {
-	Pending      int    // records taken and neither stored nor given up
-	PendingBytes int    // of these, as MaxPendingBytes counts
-	Stored       uint64 // records
-	Failed       uint64 // records given up
-	Retried      uint64 // times that a record was tried again after it failed everywhere
-}
-
-// ProduceError says how many records a producer has given up, and why the first of them.
-type ProduceError struct {
-	Failed uint64 // records
-	First  error
-}
-
-// Error implements error.
-func (e *ProduceError) Error() string {
-	if e.Failed == 1 {
-		return fmt.Sprintf("1 record was not stored: %v", e.First)
+// Producer implements [dmq.Client].
+func (c *Client) Producer(options ProducerOptions) Producer {
+	p := &producer{
+		Ledger: core.NewLedger(c.Cluster, options, dmq.DefaultMaxPendingRecords),
+		client: c, wake: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
-	return fmt.Sprintf("%d records were not stored, the first: %v", e.Failed, e.First)
-}
-
-// Unwrap returns First.
-func (e *ProduceError) Unwrap() error { return e.First }
-
-// group is the records pushed between two calls of Flush.
-type group struct {
-	pending int
-	done    chan struct{} // closed when none is pending and no more will come
-}
-
-// Producer returns a new producer. A client can have any number. It has to be closed, or the
-// client.
-func (c *Client) Producer(options ProducerOptions) *Producer {
-	if options.MaxPendingRecords <= 0 {
-		options.MaxPendingRecords = DefaultMaxPendingRecords
-	}
-	if options.MaxPendingBytes <= 0 {
-		options.MaxPendingBytes = DefaultMaxPendingBytes
-	}
-	setDefault(&options.Retry, DefaultRetry)
-	p := &Producer{client: c, options: options, wake: make(chan struct{}, 1), ended: make(chan struct{})}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.consumers == nil { // the client is closed
-		p.closed, p.over = true, true
+	if !c.Go(p.run) {
+		p.Ledger.Close(true)
 		close(p.ended)
-		return p
 	}
-	c.routines.Go(p.run)
 	return p
 }
 
-// Push takes over a record to store in all the channels, on one node. It keeps neither
-// slice. It waits while the producer is full; an error means that the record was not taken:
-// ErrClosed, that of ctx, or one of the arguments.
-func (p *Producer) Push(ctx context.Context, value []byte, channels ...string) error {
-	err := p.client.checkPush(value, channels)
+// Push implements [dmq.Producer].
+func (p *producer) Push(ctx context.Context, value []byte, channels ...string) error {
+	if err := p.client.checkPush(value, channels); err != nil {
+		return core.Fail("Push", channels, err)
+	}
 	size := pushSize(value, channels) + recordOverhead
-	if err == nil && size > p.options.MaxPendingBytes {
-		err = fmt.Errorf("%w: %d bytes, the producer may hold %d", ErrTooLarge, size, p.options.MaxPendingBytes)
-	}
-	var r *record
-	if err == nil {
-		r, err = p.take(ctx, size)
-	}
+	group, err := p.Take(ctx, size)
 	if err != nil {
-		return &Error{Request: "Push", Channel: joined(channels), Err: err}
+		return core.Fail("Push", channels, err)
 	}
+	r := newRecord(p)
+	r.group, r.size = group, size
 	r.frame, _ = wire.AppendPush(r.frame[:0], 0, channels, value) // the number of channels is checked
 	p.submit(r)
 	return nil
 }
 
-// take waits for room and returns a record that has it.
-func (p *Producer) take(ctx context.Context, size int) (*record, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for {
-		switch {
-		case p.closed:
-			return nil, ErrClosed
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case p.state.Pending < p.options.MaxPendingRecords && p.state.PendingBytes+size <= p.options.MaxPendingBytes:
-			return p.admit(size), nil
-		}
-		p.blocked = true
-		room := p.room.wait()
-		p.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-		}
-		p.mu.Lock()
-	}
-}
-
-// admit counts a new record. p.mu is held.
-func (p *Producer) admit(size int) *record {
-	if p.group == nil {
-		p.group = &group{done: make(chan struct{})}
-		p.groups = append(p.groups, p.group)
-	}
-	p.group.pending++
-	p.state.Pending++
-	p.state.PendingBytes += size
-	r := newRecord(p)
-	r.group, r.size = p.group, size
-	return r
-}
-
 // settle ends a record: err is nil if it is stored.
-func (p *Producer) settle(r *record, err error) {
-	p.report(r, err)
-	p.mu.Lock()
-	p.state.Pending--
-	p.state.PendingBytes -= r.size
-	if err == nil {
-		p.state.Stored++
-	} else {
-		if p.failed == 0 {
-			p.first = err
-		}
-		p.failed++
-		p.state.Failed++
+func (p *producer) settle(r *record, err error) {
+	if p.Reports(err) {
+		channels, value := r.content()
+		p.Report(value, channels, err)
 	}
-	if r.group.pending--; r.group.pending == 0 && r.group != p.group {
-		p.finish(r.group)
+	if err == nil && p.barren.Load() != 0 {
+		p.barren.Store(0)
 	}
-	// Those who wait come back for many records, not for one.
-	notify := p.blocked && p.state.Pending <= p.options.MaxPendingRecords*3/4 &&
-		p.state.PendingBytes <= p.options.MaxPendingBytes/4*3
-	if notify {
-		p.blocked = false
-	}
-	p.mu.Unlock()
+	p.Settle(r.group, 1, r.size, err)
 	r.release()
-	if notify {
-		p.room.notify()
-	}
 }
 
-// report calls the hook.
-func (p *Producer) report(r *record, err error) {
-	switch {
-	case err != nil && p.options.OnError != nil:
-		channels, value := r.content()
-		p.options.OnError(value, channels, err)
-	case err == nil && p.options.OnStored != nil:
-		channels, value := r.content()
-		p.options.OnStored(value, channels)
-	}
-}
+// Flush implements [dmq.Producer].
+func (p *producer) Flush(ctx context.Context) error { return p.Ledger.Flush(ctx, func() {}) }
 
-// finish ends a group. p.mu is held.
-func (p *Producer) finish(g *group) {
-	close(g.done)
-	for i := range p.groups {
-		if p.groups[i] == g {
-			p.groups = append(p.groups[:i], p.groups[i+1:]...)
-			return
-		}
-	}
-}
-
-// Flush waits until each record pushed before the call is stored or given up. The error
-// is that of ctx, or a *ProduceError if records were given up since the last Flush.
-func (p *Producer) Flush(ctx context.Context) error {
-	for _, g := range p.seal() {
-		select {
-		case <-g.done:
-		case <-ctx.Done():
-			return &Error{Request: "Flush", Err: context.Cause(ctx)}
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failed == 0 {
-		return nil
-	}
-	e := &ProduceError{p.failed, p.first}
-	p.failed, p.first = 0, nil
-	return e
-}
-
-// seal ends the current group and returns all that have pending records.
-func (p *Producer) seal() []*group {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	groups := append([]*group(nil), p.groups...)
-	if g := p.group; g != nil {
-		p.group = nil
-		if g.pending == 0 {
-			p.finish(g)
-		}
-	}
-	return groups
-}
-
-// Close takes no more records, does a Flush and ends the producer. If ctx ends before, the
-// records not sent yet are given up, and the error says so; those under way are reported to
-// the hooks when their fate is known.
-func (p *Producer) Close(ctx context.Context) error {
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
-	p.room.notify()
+// Close implements [dmq.Producer].
+func (p *producer) Close(ctx context.Context) error {
+	p.Ledger.Close(false)
 	err := p.Flush(ctx)
-	p.mu.Lock()
-	p.over = true
-	p.mu.Unlock()
+	p.Ledger.Close(true)
 	p.poke()
 	<-p.ended
 	return err
 }
 
-// State returns the current counts.
-func (p *Producer) State() ProducerState {
+// retryPause is how long a record is left alone that has failed at every node.
+const retryPause = 100 * time.Millisecond
+
+// submit gives a new record to a connection, or lets it queue behind those that wait.
+func (p *producer) submit(r *record) {
+	if p.barren.Load() != 0 {
+		r.began = time.Now()
+	}
+	p.mu.Lock()
+	behind := p.retrying || len(p.parked) > 0
+	p.mu.Unlock()
+	if behind {
+		p.park(r)
+	} else {
+		p.advance(r)
+	}
+}
+
+// advance gives a record to the next connection. If none has room, or all have failed, it
+// is parked or given up.
+func (p *producer) advance(r *record) {
+	sent, full := p.attempt(r)
+	if sent {
+		return
+	}
+	if full || p.exhausted(r) {
+		p.park(r)
+		return
+	}
+	p.settle(r, r.outcome())
+}
+
+// attempt offers a record to the connections of those nodes that it was not tried at. full
+// tells that one of them had no room.
+func (p *producer) attempt(r *record) (sent, full bool) {
+	conns := p.client.connections()
+	start := p.client.rotation.Start(len(conns))
+	for i := range conns {
+		conn := conns[(start+i)%len(conns)]
+		if r.tried.Contain(conn.link.Address) {
+			continue
+		}
+		r.node = conn.link.Address
+		switch conn.pushFrame(&r.call, r.frame) {
+		case nil:
+			return true, false
+		case errFull:
+			full = true
+		}
+	}
+	return false, full
+}
+
+// exhausted notes that a record has failed at every connected node, and tells whether it is
+// to be tried again.
+func (p *producer) exhausted(r *record) bool {
+	if p.Options.Retry < 0 {
+		return false
+	}
+	now := time.Now()
+	p.barren.CompareAndSwap(0, now.UnixNano())
+	if r.began.IsZero() {
+		r.began = now
+		if all := p.barren.Load(); all != 0 {
+			r.began = time.Unix(0, all)
+		}
+	}
+	r.exhausted = true
+	if len(r.tried) > 0 {
+		p.Refused(r.outcome())
+		r.notBefore = now.Add(retryPause)
+	}
+	return !p.late(r, now)
+}
+
+// late tells whether a record has been tried for long enough: since it has failed everywhere
+// for the first time, and since then none was stored; or else since all have begun to fail, if
+// it was under way then.
+func (p *producer) late(r *record, now time.Time) bool {
+	began := r.began
+	if all := p.barren.Load(); began.IsZero() && all != 0 {
+		began = time.Unix(0, all)
+	}
+	return !began.IsZero() && now.Sub(began) >= p.Options.Retry
+}
+
+// park keeps a record to be tried again.
+func (p *producer) park(r *record) {
+	if p.Over() {
+		p.settle(r, r.abandoned())
+		return
+	}
+	p.mu.Lock()
+	p.parked = append(p.parked, r)
+	p.mu.Unlock()
+	p.poke()
+}
+
+// poke wakes run.
+func (p *producer) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run tries parked records again: when a connection was made or has room, and from time to
+// time those that have failed. It ends when the producer has ended, or the client.
+func (p *producer) run() {
+	defer close(p.ended)
+	look := time.NewTicker(core.LookInterval)
+	defer look.Stop()
+	for {
+		change := p.client.Change.Wait()
+		if p.Over() {
+			p.giveUp()
+			return
+		}
+		var due <-chan time.Time
+		if p.retry() {
+			due = time.After(retryPause)
+		}
+		select {
+		case <-change:
+		case <-due:
+		case <-p.wake:
+		case <-look.C:
+			p.Look()
+		case <-p.client.Done():
+			p.Ledger.Close(true)
+		}
+	}
+}
+
+// retry tries parked records again, in their order, and tells whether any are left.
+func (p *producer) retry() bool {
+	p.mu.Lock()
+	parked := p.parked
+	p.parked, p.retrying = nil, true
+	p.mu.Unlock()
+
+	kept := parked[:0]
+	now := time.Now()
+	nobody, full := len(p.client.connections()) == 0, false
+	for _, r := range parked {
+		switch {
+		case p.late(r, now):
+			p.settle(r, r.outcome())
+			continue
+		case now.Before(r.notBefore) || full || nobody && r.exhausted:
+		default:
+			gone, room := p.again(r)
+			if gone {
+				continue
+			}
+			full = !room && len(r.tried) == 0 // so no node has room
+		}
+		kept = append(kept, r)
+	}
+	clear(parked[len(kept):])
+
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.state
+	p.parked, p.retrying = append(kept, p.parked...), false
+	return len(p.parked) > 0
+}
+
+// again tries a parked record. gone tells that it need not be kept, room that it was not for
+// lack of that.
+func (p *producer) again(r *record) (gone, room bool) {
+	if r.exhausted {
+		if len(r.tried) > 0 {
+			p.Retried(1)
+			r.last = r.tried
+		}
+		r.tried, r.exhausted = nil, false
+	}
+	sent, full := p.attempt(r)
+	if sent || full || p.exhausted(r) {
+		return sent, !full
+	}
+	p.settle(r, r.outcome())
+	return true, true
+}
+
+// giveUp gives up what is parked. No more will be.
+func (p *producer) giveUp() {
+	p.mu.Lock()
+	parked := p.parked
+	p.parked = nil
+	p.mu.Unlock()
+	for _, r := range parked {
+		p.settle(r, r.abandoned())
+	}
 }

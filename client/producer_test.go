@@ -13,7 +13,7 @@ import (
 )
 
 // newProducer returns a producer that is closed at the end of the test, whatever is pending.
-func newProducer(t testing.TB, c *client.Client, options client.ProducerOptions) *client.Producer {
+func newProducer(t testing.TB, c *client.Client, options client.ProducerOptions) client.Producer {
 	t.Helper()
 	p := c.Producer(options)
 	t.Cleanup(func() { p.Close(ended()) })
@@ -27,7 +27,7 @@ func ended() context.Context {
 	return ctx
 }
 
-func produce(t testing.TB, p *client.Producer, channel string, values ...string) {
+func produce(t testing.TB, p client.Producer, channel string, values ...string) {
 	t.Helper()
 	for _, value := range values {
 		if err := p.Push(patient(t), []byte(value), channel); err != nil {
@@ -121,10 +121,17 @@ func TestProducerWaits(t *testing.T) {
 			}
 		})
 	}
-	c := newClient(t, client.Options{Nodes: []string{"127.0.0.1:1"}})
+	// What is larger than all the room gets in alone, so that MaxMessage is the only limit.
+	c := newClient(t, client.Options{Nodes: []string{"127.0.0.1:1"}, MaxMessage: 100_000})
 	p := newProducer(t, c, client.ProducerOptions{MaxPendingBytes: 1000})
-	wantError(t, p.Push(patient(t), make([]byte, 1000), "jobs"), client.ErrTooLarge)
+	wantError(t, p.Push(patient(t), make([]byte, 100_000), "jobs"), client.ErrTooLarge)
 	wantError(t, p.Push(patient(t), nil), client.ErrNoChannels)
+	if err := p.Push(patient(t), make([]byte, 90_000), "jobs"); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	wantError(t, p.Push(ctx, nil, "jobs"), context.DeadlineExceeded)
 }
 
 // What fails at every node is reported: to the hook one by one, by Flush in sum.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
@@ -13,17 +14,18 @@ import (
 // works on it: the pushing goroutine, a connection, the list of parked records.
 type record struct {
 	call
-	producer *Producer
+	producer *producer
 	frame    []byte // the message, but for the request id
 	size     int    // as the producer counts it
-	group    *group
+	group    *core.Group
 
-	node      string    // where it was sent
-	tried     failures  // nodes that were asked in vain
-	exhausted bool      // which were all: asking begins anew
-	uncertain error     // the first outcome that may have been a success
-	deadline  time.Time // for asking anew; zero if that was never necessary
-	notBefore time.Time // when to ask anew
+	node      string        // where it was sent
+	tried     core.Failures // nodes that were asked in vain
+	exhausted bool          // which were all: asking begins anew
+	last      core.Failures // of the round before
+	uncertain error         // the first outcome that may have been a success
+	began     time.Time     // when it failed everywhere for the first time, or was pushed while all did
+	notBefore time.Time     // when to ask anew
 }
 
 var records = sync.Pool{New: func() any {
@@ -32,7 +34,7 @@ var records = sync.Pool{New: func() any {
 	return r
 }}
 
-func newRecord(p *Producer) *record {
+func newRecord(p *producer) *record {
 	r := records.Get().(*record)
 	r.producer = p
 	return r
@@ -55,12 +57,12 @@ func (r *record) finished() {
 		p.settle(r, nil)
 		return
 	}
-	r.tried = append(r.tried, failure{r.node, r.err})
+	r.tried = append(r.tried, core.Failure{Node: r.node, Err: r.err})
 	uncertain := errors.Is(r.err, ErrUncertain)
 	if uncertain && r.uncertain == nil {
 		r.uncertain = r.err
 	}
-	if p.isOver() || uncertain && p.client.options.AtMostOnce {
+	if p.Over() || uncertain && p.client.Options.AtMostOnce {
 		p.settle(r, r.outcome())
 		return
 	}
@@ -70,7 +72,14 @@ func (r *record) finished() {
 // outcome returns the error of a record that is given up.
 func (r *record) outcome() error {
 	channels, _ := r.content()
-	e := newError("Push", channels, r.tried)
+	tried := r.tried
+	if len(tried) == 0 {
+		tried = r.last
+	}
+	e := core.FailAt("Push", channels, tried)
+	if len(tried) == 0 {
+		e.Err = r.producer.Why()
+	}
 	if r.uncertain != nil && !errors.Is(e, ErrUncertain) {
 		e.Err = fmt.Errorf("%w; before: %w", e.Err, r.uncertain)
 	}
@@ -80,7 +89,7 @@ func (r *record) outcome() error {
 // abandoned returns the error of a record that is given up because the producer ends.
 func (r *record) abandoned() error {
 	channels, _ := r.content()
-	e := &Error{Request: "Push", Channel: joined(channels), Err: ErrClosed}
+	e := core.Fail("Push", channels, ErrClosed)
 	if r.uncertain != nil {
 		e.Err = fmt.Errorf("%w; before: %w", ErrClosed, r.uncertain)
 	}

@@ -5,42 +5,31 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/dmq"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
-// Push stores value in all the channels, on one node.
-//
-// It asks the connected nodes one after the other, round robin from a random start, each at
-// most once, until one has stored the record. If a connection breaks after the request was
-// sent and before the answer, the record may have been stored: Push goes on to the next
-// node nevertheless, and the record may be stored twice (or see Options.AtMostOnce).
-//
-// The error wraps the reason of every node that was asked, or is ErrNotConnected.
-// ErrUncertain is among them if the record may be stored, also when ctx ends before the
-// answer. Push keeps neither slice.
-func (c *Client) Push(ctx context.Context, value []byte, channels ...string) error {
-	if err := c.checkPush(value, channels); err != nil {
-		return &Error{Request: "Push", Channel: joined(channels), Err: err}
-	}
+// Push implements [dmq.Client].
+func (c *Client) Push(ctx context.Context, value []byte, channels ...string) (err error) {
 	r := request{client: c, name: "Push", channels: channels}
-	_, err := r.do(ctx, wire.CodePush, value)
+	ctx, end := r.begin(ctx, len(value))
+	defer func() { end(err) }()
+	if err := c.checkPush(value, channels); err != nil {
+		return r.error(err)
+	}
+	_, err = r.do(ctx, wire.CodePush, value)
 	return err
 }
 
-// Pop removes the oldest record of a channel from one node and returns it.
-//
-// It asks the connected nodes one after the other, each at most once, until one has a
-// record. The error is ErrEmpty only if every connected node was asked and is empty, and
-// ErrNotConnected if there was none; otherwise it wraps the reason of each node that failed.
-// ErrUncertain is among them if a record may have been removed, also when ctx ends before
-// the answer.
-func (c *Client) Pop(ctx context.Context, channel string) ([]byte, error) {
-	channels := []string{channel}
-	if err := checkChannels(channels); err != nil {
-		return nil, &Error{Request: "Pop", Channel: channel, Err: err}
+// Pop implements [dmq.Client].
+func (c *Client) Pop(ctx context.Context, channel string) (value []byte, err error) {
+	r := request{client: c, name: "Pop", channels: []string{channel}}
+	ctx, end := r.begin(ctx, 0)
+	defer func() { end(err) }()
+	if err := core.CheckChannels(r.channels, 1); err != nil {
+		return nil, r.error(err)
 	}
-	r := request{client: c, name: "Pop", channels: channels}
 	return r.do(ctx, wire.CodePop, nil)
 }
 
@@ -49,7 +38,15 @@ type request struct {
 	client   *Client
 	name     string
 	channels []string
-	failed   failures // nodes that were asked in vain, ErrEmpty included
+	failed   core.Failures // nodes that were asked in vain, ErrEmpty included
+}
+
+// begin tells the hook, if there is one.
+func (r *request) begin(ctx context.Context, size int) (context.Context, func(error)) {
+	if r.client.Options.OnRequest == nil {
+		return ctx, func(error) {}
+	}
+	return r.client.Options.Begin(ctx, dmq.Request{Name: r.name, Channel: core.Join(r.channels), Bytes: size})
 }
 
 // do asks one node after the other. While all that are left have no room it waits.
@@ -66,7 +63,7 @@ func (r *request) do(ctx context.Context, code wire.Code, value []byte) ([]byte,
 			case <-ctx.Done():
 			}
 		}
-		change = r.client.change.wait()
+		change = r.client.Change.Wait()
 	}
 }
 
@@ -78,7 +75,7 @@ func (r *request) round(ctx context.Context, code wire.Code, value []byte) ([]by
 	start := r.client.rotation.Start(len(conns))
 	for i := range conns {
 		conn := conns[(start+i)%len(conns)]
-		if r.failed.contains(conn.node.address) {
+		if r.failed.Contain(conn.link.Address) {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -92,8 +89,8 @@ func (r *request) round(ctx context.Context, code wire.Code, value []byte) ([]by
 		case errFull:
 			full = true
 		default:
-			r.failed = append(r.failed, failure{conn.node.address, err})
-			if errors.Is(err, ErrUncertain) && (ctx.Err() != nil || code == wire.CodePush && r.client.options.AtMostOnce) {
+			r.failed = append(r.failed, core.Failure{Node: conn.link.Address, Err: err})
+			if errors.Is(err, ErrUncertain) && (ctx.Err() != nil || code == wire.CodePush && r.client.Options.AtMostOnce) {
 				return nil, r.outcome()
 			}
 		}
@@ -131,45 +128,30 @@ func (r *request) ask(ctx context.Context, conn *conn, code wire.Code, value []b
 
 // outcome returns the error of a request that no node has carried out.
 func (r *request) outcome() error {
-	refused := r.refused()
+	refused := r.failed.Without(ErrEmpty)
 	switch {
-	case len(r.failed) == 0 && r.client.closed():
-		return r.error(ErrClosed)
-	case len(r.failed) > 0 && len(refused) == 0:
-		return r.error(ErrEmpty)
+	case len(r.failed) == 0:
+		return r.client.FailUnconnected(r.name, r.channels)
+	case len(refused) == 0:
+		return core.Alike(r.name, r.channels, r.failed, ErrEmpty)
 	}
-	return newError(r.name, r.channels, refused)
+	return core.FailAt(r.name, r.channels, refused)
 }
 
 // end returns the error of a request whose context has ended before a node was asked.
 func (r *request) end(cause error) error {
-	if refused := r.refused(); len(refused) > 0 {
-		cause = fmt.Errorf("%w; %w", cause, refused)
-	}
-	return r.error(cause)
+	return r.error(r.failed.Without(ErrEmpty).Because(cause))
 }
 
-// refused returns the failures that are not ErrEmpty.
-func (r *request) refused() (f failures) {
-	for _, failure := range r.failed {
-		if !errors.Is(failure.err, ErrEmpty) {
-			f = append(f, failure)
-		}
-	}
-	return f
-}
-
-func (r *request) error(err error) error {
-	return &Error{Request: r.name, Channel: joined(r.channels), Err: err}
-}
+func (r *request) error(err error) error { return core.Fail(r.name, r.channels, err) }
 
 // checkPush checks the arguments of a Push.
 func (c *Client) checkPush(value []byte, channels []string) error {
-	if err := checkChannels(channels); err != nil {
+	if err := core.CheckChannels(channels, wire.MaxPushChannels); err != nil {
 		return err
 	}
-	if size := pushSize(value, channels); size > c.options.MaxMessage {
-		return fmt.Errorf("%w: a message of %d bytes, allowed are %d", ErrTooLarge, size, c.options.MaxMessage)
+	if size := pushSize(value, channels); size > c.Options.MaxMessage {
+		return fmt.Errorf("%w: a message of %d bytes, allowed are %d", ErrTooLarge, size, c.Options.MaxMessage)
 	}
 	return nil
 }
@@ -181,19 +163,4 @@ func pushSize(value []byte, channels []string) int {
 		size += len(channel) + 8
 	}
 	return size
-}
-
-func checkChannels(channels []string) error {
-	switch {
-	case len(channels) == 0:
-		return ErrNoChannels
-	case len(channels) > wire.MaxPushChannels:
-		return fmt.Errorf("%w: %d, allowed are %d", ErrTooManyChannels, len(channels), wire.MaxPushChannels)
-	}
-	for _, channel := range channels {
-		if !names.ValidChannel([]byte(channel)) {
-			return fmt.Errorf("%w of a channel: %.300q", ErrBadName, channel)
-		}
-	}
-	return nil
 }

@@ -4,16 +4,31 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gopkg.in/ini.v1"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 )
+
+// TestMain gives scripts signals that are not ignored: a shell cannot trap one that is, which it
+// inherits from nohup, for example. One that this process handles is not. Nor do scripts inherit
+// the umask.
+func TestMain(m *testing.M) {
+	syscall.Umask(0o022)
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // What operators and scripts rely on (operations spec §11.3).
 func TestSystemdUnits(t *testing.T) {
@@ -24,7 +39,11 @@ func TestSystemdUnits(t *testing.T) {
 		{"dmq@.service", "Unit", "After", "network-online.target local-fs.target dmq.service"},
 		{"dmq@.service", "Unit", "PartOf", "dmq.service"},
 		{"dmq@.service", "Unit", "ReloadPropagatedFrom", "dmq.service"},
-		{"dmq@.service", "Service", "Type", "simple"},
+		{"dmq@.service", "Service", "Type", "notify"},
+		{"dmq@.service", "Service", "TimeoutStartSec", "3600"},
+		{"dmq@.service", "Service", "WatchdogSec", "180"},
+		{"dmq@.socket", "Socket", "ListenStream", "0.0.0.0:10000 0.0.0.0:10001"},
+		{"dmq@.socket", "Install", "WantedBy", "sockets.target"},
 		{"dmq@.service", "Service", "User", "dmqnode"},
 		{"dmq@.service", "Service", "WorkingDirectory", instance},
 		{"dmq@.service", "Service", "ExecStart", "/usr/sbin/dmqnode -c " + instance + "/etc/config.ini"},
@@ -75,7 +94,7 @@ func TestUpstartJobs(t *testing.T) {
 func TestShellSyntax(t *testing.T) {
 	scripts := make(map[string]string)
 	for _, file := range []string{"check", "debian/postinst", "debian/common.postinst", "debian/common.prerm",
-		"debian/common.postrm", "debian/stage", "docker/image-root"} {
+		"debian/common.postrm", "debian/stage", "docker/image-root", "sysv/dmq"} {
 		scripts[file] = read(t, file)
 	}
 	for file, block := range map[string]string{
@@ -131,10 +150,9 @@ func TestKubernetesConfiguration(t *testing.T) {
 	if err := os.WriteFile(file, []byte(found[1]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var warnings strings.Builder
-	c, err := config.Load(file, nil, false, &warnings)
-	if err != nil || warnings.Len() > 0 {
-		t.Fatalf("got error %v, warnings %q", err, &warnings)
+	c, warnings, err := config.Load(file, nil, false)
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("got error %v, warnings %q", err, warnings)
 	}
 	for name, port := range map[string]uint16{"legacy": c.Server.Port, "neo": c.Server.NeoPort, "http": uint16(c.HTTP.Port)} {
 		for _, want := range []string{

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -182,6 +183,94 @@ func TestUpstartSignals(t *testing.T) {
 		t.Error("log/screen.pid is left behind")
 	}
 }
+
+// The init script starts every instance that has a configuration, passes signals on, tells what
+// runs and what cannot be started, and stops all.
+func TestInitScript(t *testing.T) {
+	r := newRoot(t)
+	const node = `
+		[ ! -e broken ] || exit 1
+		echo "$@" > arguments
+		trap 'echo HUP >> signals' HUP
+		trap 'echo TERM >> signals; exit 0' TERM
+		: > ready
+		while :; do sleep 0.01; done`
+	for _, name := range []string{"1", "second"} {
+		r.mkdir(r.instances+"/dmqnode-"+name+"/log", 0o755)
+		r.mkdir(r.instances+"/dmqnode-"+name+"/etc", 0o755)
+		r.program(r.instances+"/dmqnode-"+name+"/etc/config.ini", "")
+		r.program(r.instances+"/dmqnode-"+name+"/dmqnode", node)
+	}
+	r.mkdir(r.instances+"/dmqnode-empty", 0o755)
+	r.program(r.commands+"/screen", `while [ "$1" != sh ]; do shift; done; "$@" > /dev/null 2>&1 &`)
+	r.program(r.commands+"/start-stop-daemon", `
+		echo "$@" >> "`+r.dir+`/started"
+		while [ "$1" != --exec ]; do shift; done; shift
+		program=$1; shift 2; exec "$program" "$@"`)
+	// It takes no longer than until each node is ready, or is not to be.
+	r.program(r.commands+"/sleep", `
+		if [ "$1" = 2 ]; then
+			for node in "`+r.instances+`"/dmqnode-[1s]*; do
+				while [ ! -e "$node/ready" ] && [ ! -e "$node/broken" ]; do /bin/sleep 0.01; done
+			done
+		fi
+		exec /bin/sleep 0.01`)
+	text := regexp.MustCompile(`(?m)^(PATH=|.*/lib/lsb/).*\n`).ReplaceAllString(read(t, "sysv/dmq"), "")
+	run := func(status int, args ...string) string {
+		t.Helper()
+		cmd := r.script(text, args...)
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != status {
+			t.Errorf("%q: got exit status %d, want %d:\n%s", args, got, status, out)
+		}
+		return string(out)
+	}
+	want := func(got string, lines ...string) {
+		t.Helper()
+		for _, line := range lines {
+			if !regexp.MustCompile(`(?m)^` + line + `$`).MatchString(got) {
+				t.Errorf("no line %q in\n%s", line, got)
+			}
+		}
+	}
+	t.Cleanup(func() { // whatever a failed test has left
+		for _, name := range []string{"1", "second"} {
+			if pid, err := strconv.Atoi(strings.TrimSpace(string(first(os.ReadFile(r.instances + "/dmqnode-" + name + "/log/screen.pid"))))); err == nil {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	})
+
+	want(run(3, "status"), "dmqnode-1 does not run", "dmqnode-second does not run")
+	want(run(0, "start"), "dmqnode-1 runs, process [0-9]+", "dmqnode-second runs, process [0-9]+")
+	want(run(0, "status"), "dmqnode-1 runs, process [0-9]+", "dmqnode-second runs, process [0-9]+")
+	run(0, "reload", "second")
+	r.await(r.instances+"/dmqnode-second/signals", "HUP\n")
+	run(0, "start") // again: nothing happens
+	started := read(t, r.dir+"/started")
+	if strings.Count(started, "--chuid dmqnode:dmqnode ") != 2 || strings.Count(started, " -d -m -S dmqnode-") != 2 {
+		t.Errorf("got started %q, want two sessions of the user dmqnode", started)
+	}
+	want(run(0, "stop"), "dmqnode-1 stopped", "dmqnode-second stopped")
+	for name, signals := range map[string]string{"1": "TERM\n", "second": "HUP\nTERM\n"} {
+		instance := r.instances + "/dmqnode-" + name
+		if got := read(t, instance+"/signals"); got != signals {
+			t.Errorf("%s: got signals %q, want %q", name, got, signals)
+		}
+		if got, want := read(t, instance+"/arguments"), "--config="+instance+"/etc/config.ini\n"; got != want {
+			t.Errorf("%s: got arguments %q, want %q", name, got, want)
+		}
+		if err := os.Remove(instance + "/ready"); err != nil {
+			t.Error(err)
+		}
+	}
+	r.program(r.instances+"/dmqnode-1/broken", "")
+	want(run(1, "start"), "dmqnode-1 cannot be started: see .*/dmqnode-1/log/stderr", "dmqnode-second runs, process [0-9]+")
+	want(run(0, "stop", "second"), "dmqnode-second stopped")
+	run(2, "dance")
+}
+
+func first[T any](value T, _ error) T { return value }
 
 // await waits until the file has the content.
 func (r root) await(file, content string) {

@@ -19,6 +19,8 @@
 //	go test ./test -seed N           repeats the random input of a failed test
 //	go test ./test -run 'TestKillUnderLoad|TestInterruptedStopsAndStarts' -timeout 0 -soak 10m
 //	                                 kills and restarts nodes for that long (make soak)
+//	go test -race ./test -run TestHostileTraffic -timeout 0 -soak 10m
+//	                                 keeps a node under attack for that long (make soak)
 //
 // DMQNODE_BINARY=PATH makes the tests run that binary instead of building one.
 package test

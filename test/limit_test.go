@@ -15,7 +15,7 @@ import (
 // don't notice (legacy-protocol spec §1.3, §12.4).
 func TestConnectionOverTheLimitIsClosed(t *testing.T) {
 	t.Parallel()
-	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "3"))
+	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "3"), nodetest.Set("Limits.peer_connections", "0"))
 	three := []*client{dial(t, node), dial(t, node), dial(t, node)}
 	three[0].consume("limit")
 	three[1].push("limit", "value")
@@ -61,7 +61,7 @@ func TestConnectionOverTheLimitIsClosed(t *testing.T) {
 // long, whether it is silent or goes on sending.
 func TestRefusedConnectionsGiveTheirSlotsBack(t *testing.T) {
 	t.Parallel()
-	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "2"))
+	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "2"), nodetest.Set("Limits.peer_connections", "0"))
 	silent, sending := dial(t, node), dial(t, node)
 	for _, c := range []*client{silent, sending} {
 		c.send([]byte{99, 0, 0, 0})
@@ -123,7 +123,7 @@ func TestFiveThousandConnections(t *testing.T) {
 	slow(t)
 	const limit = 5000
 	needOpenFiles(t, limit+200)
-	node := nodetest.Start(t)
+	node := nodetest.Start(t, nodetest.Set("Limits.peer_connections", "0"))
 	dial(t, node).alive()
 	before := node.RSS()
 	all := make([]*legacyclient.Conn, limit-1) // and the one above

@@ -172,7 +172,7 @@ func TestNeoRequestLimit(t *testing.T) {
 // [Server] connection_limit counts the connections of each protocol by themselves (§2.1).
 func TestNeoConnectionLimit(t *testing.T) {
 	t.Parallel()
-	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "3"))
+	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "3"), nodetest.Set("Limits.peer_connections", "0"))
 	var legacy []*client
 	var three []*neo
 	for range 3 {

@@ -100,7 +100,7 @@ func TestConsoleWithLog(t *testing.T) {
 func TestConsoleThatIsStopped(t *testing.T) {
 	t.Parallel()
 	node, term := startOnTerminal(t, 80, 24, nodetest.Set("LOG.Root.console", "true"),
-		nodetest.Set("Server.connection_limit", "3"))
+		nodetest.Set("Server.connection_limit", "3"), nodetest.Set("Limits.peer_connections", "0"))
 	waitScreen(t, term, `no channels\z`)
 	term.Hold()
 	c := dial(t, node)

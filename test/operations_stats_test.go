@@ -66,7 +66,7 @@ func TestCheck09Stats(t *testing.T) {
 // The limit is that of each listener.
 func TestCheck10ConnectionLimit(t *testing.T) {
 	t.Parallel()
-	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "2"), nodetest.Set("STATS.interval", "1"))
+	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "2"), nodetest.Set("Limits.peer_connections", "0"), nodetest.Set("STATS.interval", "1"))
 	dial(t, node).alive()
 	dial(t, node).alive()
 	dial(t, node).wantEOF()

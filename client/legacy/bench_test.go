@@ -10,8 +10,11 @@ import (
 // dialNode returns a client of a new node.
 func dialNode(b *testing.B) *legacy.Client {
 	b.Helper()
-	client, err := legacy.Dial(b.Context(), nodetest.Start(b).Legacy())
+	client, err := legacy.New(legacy.Options{Nodes: []string{nodetest.Start(b).Legacy()}})
 	if err != nil {
+		b.Fatal(err)
+	}
+	if err := client.WaitConnected(b.Context(), 0); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { client.Close() })
@@ -23,7 +26,7 @@ func BenchmarkPush(b *testing.B) {
 	client, record := dialNode(b), make([]byte, 100)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := client.Push(b.Context(), "a", record); err != nil {
+		if err := client.Push(b.Context(), record, "a"); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -35,21 +38,23 @@ func BenchmarkProduceConsume(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	go func() {
-		p, err := client.Produce(b.Context(), "a")
+		p := client.Producer(legacy.ProducerOptions{})
 		for range b.N {
-			if err == nil {
-				err = p.Write(record)
+			if err := p.Push(b.Context(), record, "a"); err != nil {
+				b.Error(err)
 			}
 		}
-		if err == nil {
-			err = p.Close()
-		}
-		if err != nil {
+		if err := p.Close(b.Context()); err != nil {
 			b.Error(err)
 		}
 	}()
 	left := b.N
-	for _, err := range client.Consume(b.Context(), "a") {
+	consumer, err := client.Consume(b.Context(), "a", legacy.ConsumeOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer consumer.Close()
+	for _, err := range consumer.Records() {
 		if err != nil {
 			b.Fatal(err)
 		}

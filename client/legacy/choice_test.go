@@ -48,7 +48,7 @@ func TestGoingOnToTheNextNode(t *testing.T) {
 	const hangUp = ""
 	status := func(s Status) string { return string(wire.AppendStatus(nil, wire.Status(s))) }
 	value := func(v string) string { return string(wire.AppendArray([]byte(status(200)), v)) }
-	push := func(c *Client, t *testing.T) (string, error) { return "", c.Push(t.Context(), "a", []byte("x")) }
+	push := func(c *Client, t *testing.T) (string, error) { return "", c.Push(t.Context(), []byte("x"), "a") }
 	pop := func(c *Client, t *testing.T) (string, error) {
 		v, err := c.Pop(t.Context(), "a")
 		return string(v), err
@@ -57,7 +57,7 @@ func TestGoingOnToTheNextNode(t *testing.T) {
 		name    string
 		call    func(*Client, *testing.T) (string, error)
 		answers []string // as many as there have to be
-		again   bool     // Options.AtLeastOnce
+		again   bool     // not Options.AtMostOnce
 		want    string
 		errs    []error
 	}{
@@ -94,7 +94,7 @@ func TestGoingOnToTheNextNode(t *testing.T) {
 				_, err = io.WriteString(w, tc.answers[n-1])
 				return err
 			}
-			client, err := New(Options{Nodes: []string{serve(t, answer), serve(t, answer)}, AtLeastOnce: tc.again})
+			client, err := New(Options{Nodes: []string{serve(t, answer), serve(t, answer)}, AtMostOnce: !tc.again})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +122,7 @@ func TestGoingOnToTheNextNode(t *testing.T) {
 func TestShortDeadlineDoesNotDisconnectTheNode(t *testing.T) {
 	slow := make(chan struct{})
 	defer close(slow)
-	client, err := Dial(t.Context(), serve(t, func(r *bufio.Reader, w io.Writer) error {
+	client, err := connect(t.Context(), serve(t, func(r *bufio.Reader, w io.Writer) error {
 		arrays, err := readRequest(r, w)
 		if err != nil || arrays == nil {
 			return err
@@ -139,12 +139,12 @@ func TestShortDeadlineDoesNotDisconnectTheNode(t *testing.T) {
 	defer client.Close()
 	for client.Nodes()[0].Connects < 2 { // until it was made sure that the node does not hang
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		err := client.Push(ctx, "slow", []byte("x"))
+		err := client.Push(ctx, []byte("x"), "slow")
 		if cancel(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("Push without an answer: got %v, want %v", err, context.DeadlineExceeded)
 		}
 	}
-	if err := client.Push(t.Context(), "fast", []byte("x")); err != nil {
+	if err := client.Push(t.Context(), []byte("x"), "fast"); err != nil {
 		t.Error(err)
 	}
 	if n := client.Nodes()[0]; n.State != Connected || n.Err != nil {

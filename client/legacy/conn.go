@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
@@ -56,11 +56,14 @@ func (c *conn) close() {
 }
 
 // prove finds out whether a node serves the new connection. One at its limit of
-// connections closes it without a word (§1.3), and one that hangs is connected to by its
+// connections closes it without a word (legacy protocol spec §1.3), and one that hangs is connected to by its
 // kernel. Here that does no harm; of a Push it would leave the outcome uncertain.
 func (c *conn) prove() error {
 	status, _, err := c.exchange(request{head: wire.AppendCommand(nil, wire.GetNumConnections)})
 	switch {
+	case err != nil && c.r.Buffered() == 1:
+		// A neo node answers anything with the version of its protocol.
+		return fmt.Errorf("%w: this is the neo port, the client speaks legacy", ErrWrongPort)
 	case err != nil:
 		return err
 	case status == statusOK:
@@ -104,19 +107,10 @@ func (c *conn) readArray() ([]byte, error) {
 	}
 	value := make([]byte, n)
 	_, err = io.ReadFull(c.r, value)
-	return value, inWords(err)
+	return value, core.InWords(err)
 }
 
-// arrayIsHere reports whether readArray would not have to wait.
-func (c *conn) arrayIsHere() bool {
-	if c.r.Buffered() < wire.LengthSize {
-		return false
-	}
-	b, _ := c.r.Peek(wire.LengthSize)
-	return binary.LittleEndian.Uint64(b) <= uint64(c.r.Buffered()-wire.LengthSize)
-}
-
-// readNumConnections reads what follows a status of 200 (§6.4): an address, a port of 2
+// readNumConnections reads what follows a status of 200 (legacy protocol spec §6.4): an address, a port of 2
 // bytes, and the number.
 func (c *conn) readNumConnections() (uint64, error) {
 	if _, err := c.readArray(); err != nil {
@@ -133,16 +127,8 @@ func (c *conn) readNumConnections() (uint64, error) {
 func (c *conn) next(size int) ([]byte, error) {
 	b, err := c.r.Peek(size)
 	if err != nil {
-		return nil, inWords(err)
+		return nil, core.InWords(err)
 	}
 	c.r.Discard(size) // they are there
 	return b, nil
-}
-
-// inWords says that the node has closed the connection.
-func inWords(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errNodeClosed
-	}
-	return err
 }

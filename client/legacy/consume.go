@@ -1,132 +1,64 @@
 package legacy
 
 import (
-	"context"
+	"encoding/binary"
 	"errors"
-	"iter"
-	"log/slog"
-	"sync"
+	"fmt"
+	"io"
+	"slices"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
 // maxBatch is about how many bytes of records are handed over at once.
 const maxBatch = 64 << 10
 
-// Consume subscribes to the channel at all nodes, where it is created if needed, and returns
-// its records as they come. Consumers of one channel share its records: each goes to one of
-// them. The records of one node come in their order.
-//
-//	for record, err := range client.Consume(ctx, "jobs") {
-//		if err != nil {
-//			return err
-//		}
-//		…
-//	}
-//
-// A record belongs to the caller. A node that can't be connected to, or whose connection
-// breaks, is no error: Consume begins again there as soon as it is back, and the records that
-// were under way are lost (or see [Options.ConsumeOnce]).
-//
-// An error says that a node, which it names, has no more part: the channel was removed there
-// ([ErrChannelRemoved]), or the node refused. The loop may go on, for the other nodes; when
-// none is left, it ends. When ctx has ended, or the client was closed, what was received is
-// still yielded, and then an error that says so.
-//
-// To stop, end ctx or leave the loop. The protocol has no stop message, and a node sends
-// ahead as much as the connection takes: records that were under way, up to some megabytes
-// for each node, are then lost. Use [Client.Pop] to take an exact number of records.
-func (c *Client) Consume(ctx context.Context, channel string) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		req := newRequest(wire.Consume, channel)
-		req.stream, req.repeatable = true, true // the latter until the status
-		if err := checkName(channel); err != nil {
-			yield(nil, req.fail(nil, err))
-			return
-		}
-		ctx, cancel := context.WithCancel(ctx)
-		s := &consumption{client: c, ctx: ctx, req: req, arrived: make(chan batch), left: make(chan struct{})}
-		s.start()
-		defer func() { // also when the loop ends by a panic
-			cancel() // first, so that the parts know that nothing is wrong with the nodes
-			close(s.left)
-			s.parts.Wait()
-		}()
-		for b := range s.arrived {
-			for _, record := range b.records {
-				if !yield(record, nil) {
-					return
-				}
-			}
-			if b.err != nil && !yield(nil, b.err) {
-				return
-			}
-		}
-		switch {
-		case ended(ctx) != nil:
-			yield(nil, c.failEverywhere(req, ended(ctx)))
-		case c.ctx.Err() != nil:
-			yield(nil, c.failEverywhere(req, ErrClosed))
-		}
+// session is a Consume at one node. The protocol knows no acknowledgement: while one batch is
+// handled the next one is read, and no more, so a slow loop slows down the node.
+type session struct {
+	conn    *conn
+	handled chan struct{} // one token: the batch in hand is
+	stopped chan struct{} // closed by Stop
+}
+
+// Acknowledge implements [core.Session].
+func (s *session) Acknowledge(stop bool) {
+	if stop {
+		s.Stop()
+	}
+	s.handled <- struct{}{}
+}
+
+// Stop implements [core.Session]. The protocol has no message for it.
+func (s *session) Stop() {
+	select {
+	case <-s.stopped:
+	default:
+		close(s.stopped)
+		s.conn.interrupt()
 	}
 }
 
-// consumption is one Consume at all nodes. Each node has a goroutine, its part, which hands
-// over what it has received in batches and then waits: so a slow loop slows down the nodes.
-type consumption struct {
-	client  *Client
-	ctx     context.Context
-	req     request
-	arrived chan batch    // closed when no part is left
-	left    chan struct{} // closed when the loop was left
-	parts   sync.WaitGroup
-}
-
-// batch is records, or the error that ends a part.
-type batch struct {
-	records [][]byte
-	err     error
-}
-
-func (s *consumption) start() {
-	for _, n := range s.client.nodes {
-		s.parts.Go(func() { s.part(n) })
+// Consume implements [core.Link].
+func (n *node) Consume(p *core.Part) (over bool, err error) {
+	if n.awaitUsable(p.Starting); p.Starting.Err() != nil {
+		return false, ErrClosed
 	}
-	go func() {
-		s.parts.Wait()
-		close(s.arrived)
-	}()
-}
-
-// part is what goes on at one node.
-func (s *consumption) part(n *node) {
-	once := s.client.options.ConsumeOnce
-	for {
-		if !once {
-			n.awaitUsable(s.ctx)
-		}
-		over, err := s.consume(n)
-		if ended(s.ctx) != nil || s.client.ctx.Err() != nil {
-			return
-		}
-		if over || once {
-			s.hand(batch{err: s.req.fail(n, err)})
-			return
-		}
-		s.client.options.Logger.Log(s.ctx, slog.LevelDebug, "not consuming", "channel", s.req.channel, "node", n.address, "error", err)
-	}
-}
-
-// consume does a Consume until the connection breaks or the part is over.
-func (s *consumption) consume(n *node) (over bool, err error) {
-	cn, err := n.do(s.ctx, s.req)
+	req := newRequest(wire.Consume, p.Channel())
+	req.stream, req.repeatable = true, true // the latter until the status
+	cn, err := n.do(p.Starting, req)
 	if err != nil {
 		var status Status
 		return errors.As(err, &status), err
 	}
-	s.client.options.Logger.Info("consuming", "channel", s.req.channel, "node", n.address)
+	cn.unbind()
+	cn.bind(p.Ctx())
 	cn.allow(0)
-	err = s.receive(n, cn)
+	s := &session{conn: cn, handled: make(chan struct{}, 1), stopped: make(chan struct{})}
+	p.Started(s)
+	err = s.receive(p)
 	switch {
 	case errors.Is(err, ErrChannelRemoved):
 		n.release(cn)
@@ -136,47 +68,65 @@ func (s *consumption) consume(n *node) (over bool, err error) {
 		return true, err // the node would perhaps send it again, and again
 	}
 	n.drop(cn)
-	if s.ctx.Err() == nil {
-		n.broken(s.ctx, err)
+	if p.Starting.Err() == nil {
+		n.broken(p.Ctx(), err)
 	}
-	return false, n.reason(s.ctx, 0, err)
+	return false, n.disconnected(p.Ctx(), 0, err)
 }
 
 // receive hands over records until there are no more, and tells why.
-func (s *consumption) receive(n *node, cn *conn) error {
-	var records, next [][]byte // next is free: when a batch is handed over, the one before it is handled
+func (s *session) receive(p *core.Part) error {
+	inHand := false
 	for {
-		size := 0
-		records = records[:0]
-		var err error
-		for {
-			var record []byte
-			if record, err = cn.readArray(); err != nil {
-				break
+		batch, err := s.conn.readBatch()
+		if len(batch) > 0 {
+			if inHand {
+				select {
+				case <-s.handled:
+				case <-s.stopped:
+				case <-p.Ctx().Done():
+				}
 			}
-			if len(record) == 0 {
-				err = ErrChannelRemoved
-				break
-			}
-			records = append(records, record)
-			if size += len(record); size >= maxBatch || !cn.arrayIsHere() {
-				break
-			}
+			inHand = err == nil
+			records, _ := neo.ParseArrays(batch) // they are complete
+			p.Do(func() { p.Received(records, inHand && !p.Busy(), true) })
 		}
-		n.consumed.Add(uint64(len(records)))
-		if len(records) > 0 && !s.hand(batch{records: records}) || err != nil {
+		if err != nil {
 			return err
 		}
-		records, next = next, records
 	}
 }
 
-// hand hands over a batch, and tells whether anybody is there to take it.
-func (s *consumption) hand(b batch) bool {
-	select {
-	case s.arrived <- b:
-		return true
-	case <-s.left:
-		return false
+// readBatch returns records as they come, each behind its length, in memory of its own: what
+// is there, up to about maxBatch. The error belongs behind them.
+func (c *conn) readBatch() (batch []byte, err error) {
+	for {
+		if len(batch) > 0 && c.r.Buffered() < wire.LengthSize {
+			return batch, nil
+		}
+		head, err := c.r.Peek(wire.LengthSize)
+		if err != nil {
+			return batch, core.InWords(err)
+		}
+		n := binary.LittleEndian.Uint64(head)
+		switch {
+		case n == 0:
+			c.r.Discard(wire.LengthSize)
+			return batch, ErrChannelRemoved
+		case n > MaxValue:
+			return batch, fmt.Errorf("%w: the node sent a record of %d bytes, accepted are %d", ErrValueTooBig, n, MaxValue)
+		}
+		size := wire.LengthSize + int(n)
+		whole := c.r.Buffered() >= size
+		if len(batch) > 0 && (!whole || len(batch)+size > maxBatch) {
+			return batch, nil
+		}
+		if batch == nil {
+			batch = make([]byte, 0, max(size, min(c.r.Buffered(), maxBatch)))
+		}
+		batch = slices.Grow(batch, size)[:len(batch)+size]
+		if _, err := io.ReadFull(c.r, batch[len(batch)-size:]); err != nil {
+			return batch[:len(batch)-size], core.InWords(err)
+		}
 	}
 }

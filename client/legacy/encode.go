@@ -2,53 +2,44 @@ package legacy
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"strings"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
 // request is what is sent to a node before the status.
 type request struct {
-	command wire.Command
-	channel string // for messages
-	head    []byte // all but value
-	value   []byte // bytes of the array whose length is the end of head
+	command  wire.Command
+	channels []string
+	head     []byte // all but value
+	value    []byte // bytes of the array whose length is the end of head
 
 	// repeatable: if the connection breaks before the status, sending it again does no
-	// harm (§11.10).
+	// harm (legacy protocol spec §11.10).
 	repeatable bool
 
 	stream bool // it keeps its connection until somebody ends it
 }
 
-// newRequest begins a request for one channel.
-func newRequest(command wire.Command, channel string) request {
-	head := wire.AppendCommand(nil, command)
-	return request{command: command, channel: channel, head: wire.AppendArray(head, channel)}
+// newRequest begins a request for channels, which are checked.
+func newRequest(command wire.Command, channels ...string) request {
+	r := request{command: command, channels: channels, head: wire.AppendCommand(nil, command)}
+	for _, channel := range channels {
+		r.head = wire.AppendArray(r.head, channel)
+	}
+	if command == wire.PushMulti || command == wire.ProduceMulti {
+		r.head = append(r.head, wire.EndMark...)
+	}
+	return r
 }
 
-// newMultiRequest begins a request for a list of channels, or tells what is wrong with it.
-func newMultiRequest(command wire.Command, channels []string) (request, error) {
-	req := request{command: command, channel: strings.Join(channels, ",")}
-	if len(channels) == 0 {
-		return req, req.fail(nil, errors.New("no channel given"))
+// choose returns the command for one channel or the one for several.
+func choose(channels []string, one, several wire.Command) wire.Command {
+	if len(channels) == 1 {
+		return one
 	}
-	if len(channels) > wire.MaxNames {
-		req.channel = "" // would be a long message
-		return req, req.fail(nil, fmt.Errorf("%d channels, allowed are %d", len(channels), wire.MaxNames))
-	}
-	req.head = wire.AppendCommand(nil, command)
-	for _, channel := range channels {
-		if err := checkName(channel); err != nil {
-			return req, req.fail(nil, fmt.Errorf("%q: %w", channel, err))
-		}
-		req.head = wire.AppendArray(req.head, channel)
-	}
-	req.head = append(req.head, wire.EndMark...)
-	return req, nil
+	return several
 }
 
 // setValue ends a request with a value, which is not copied.
@@ -57,7 +48,7 @@ func (r *request) setValue(value []byte) {
 	r.value = value
 }
 
-// appendLength appends what precedes the bytes of an array (§2.2).
+// appendLength appends what precedes the bytes of an array (legacy protocol spec §2.2).
 func appendLength(b, array []byte) []byte {
 	return binary.LittleEndian.AppendUint64(b, uint64(len(array)))
 }
@@ -73,15 +64,6 @@ func (r *request) refusal(status Status) error {
 	return status
 }
 
-// checkName finds what the node would answer 409 to. A node of the original kind does
-// not survive a bad name in Consume, so none may leave (§11.1).
-func checkName(channel string) error {
-	if names.ValidChannel([]byte(channel)) {
-		return nil
-	}
-	return fmt.Errorf("%w: want 1 to %d of A-Z a-z 0-9 _ -", ErrBadChannelName, names.MaxChannel)
-}
-
 // checkValue finds what the node would answer 408 to, or close the connection for. In a
 // Produce, an empty record would end it.
 func checkValue(value []byte) error {
@@ -92,4 +74,12 @@ func checkValue(value []byte) error {
 		return fmt.Errorf("%w: %d bytes, allowed are %d", ErrValueTooBig, len(value), MaxValue)
 	}
 	return nil
+}
+
+// fail wraps the reason why a request failed that has to do with no node.
+func (r *request) fail(err error) error { return core.Fail(r.command.String(), r.channels, err) }
+
+// failAt wraps the reasons why a request has failed at nodes.
+func (r *request) failAt(f core.Failures) error {
+	return core.FailAt(r.command.String(), r.channels, f)
 }

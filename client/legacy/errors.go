@@ -3,14 +3,11 @@ package legacy
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"strings"
 
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
-// Status is a status code of the protocol (§2.6). Every value but 200 is an error.
+// Status is a status code of the protocol (legacy protocol spec §2.6). Every value but 200 is an error.
 type Status int32
 
 const statusOK = Status(wire.OK)
@@ -54,100 +51,22 @@ func (s Status) known() bool {
 	return ok
 }
 
-var (
-	// ErrNotConnected means that there is no connection to a node, so nothing was sent to
-	// it. The reason why comes with it.
-	ErrNotConnected = errors.New("not connected")
-
-	// ErrClosed means that the client was closed. It is [net.ErrClosed].
-	ErrClosed = net.ErrClosed
-
-	// ErrEmpty is the outcome of a Pop if every node that could be asked was asked, and none
-	// has a record in the channel.
-	ErrEmpty = errors.New("the channel is empty")
-
-	// ErrNoSuchChannelOrSubscribed is the answer of all nodes to a Pop of a channel that
-	// nothing was ever pushed to, or that has subscribers. A node can't tell them apart for
-	// a client. After its first Consume a channel stays subscribed until it is removed.
-	ErrNoSuchChannelOrSubscribed = errors.New("no such channel, or it has subscribers")
-
-	// ErrChannelRemoved ends the part of a node in a Consume: the channel was removed
-	// there.
-	ErrChannelRemoved = errors.New("the channel was removed")
-
-	// ErrUncertain means that the node may have executed the request, or a part of a
-	// Produce, but did not confirm it. Doing it again may do it twice.
-	ErrUncertain = errors.New("outcome uncertain")
-
-	errNodeClosed = fmt.Errorf("the node closed the connection: %w", io.ErrUnexpectedEOF)
-)
-
-// Error tells what failed where. Use errors.Is to find out why.
-type Error struct {
-	Request string // as the protocol calls it: "Push", "Consume", … or "Dial", "New", …
-	Channel string // for PushMulti and ProduceMulti the names with commas between
-	Node    string // address; empty if it is about no node, or about several
-	Err     error
-}
-
-func (e *Error) Error() string {
-	text := e.Request
-	if e.Channel != "" {
-		text = fmt.Sprintf("%s %q", text, e.Channel)
+// Is makes an answer of a node the same as the error of package dmq that means the same.
+func (s Status) Is(target error) bool {
+	switch s {
+	case ErrNotSupported:
+		return target == ErrUnsupported
+	case ErrBadChannelName:
+		return target == ErrBadName
+	case ErrValueTooBig:
+		return target == ErrTooLarge
+	case ErrEmptyValue:
+		return target == ErrEmptyRecord
 	}
-	switch {
-	case e.Node == "":
-	case e.Channel == "":
-		text += " " + e.Node
-	default:
-		text += " at " + e.Node
-	}
-	return fmt.Sprintf("%s: %v", text, e.Err)
+	return target == ErrNodeError
 }
 
-func (e *Error) Unwrap() error { return e.Err }
-
-// failures are the reasons why a request has failed at several nodes.
-type failures []failure
-
-type failure struct {
-	node *node
-	err  error
-}
-
-func (f *failures) add(n *node, err error) { *f = append(*f, failure{n, err}) }
-
-func (f failures) Error() string {
-	var text strings.Builder
-	for i, at := range f {
-		if i > 0 {
-			text.WriteString("; ")
-		}
-		fmt.Fprintf(&text, "%s: %v", at.node.address, at.err)
-	}
-	return text.String()
-}
-
-func (f failures) Unwrap() (all []error) {
-	for _, at := range f {
-		all = append(all, at.err)
-	}
-	return all
-}
-
-// fail wraps the reason why a request failed at a node; n is nil if it has to do with none.
-func (r *request) fail(n *node, err error) error {
-	e := &Error{Request: r.command.String(), Channel: r.channel, Err: err}
-	if n != nil {
-		e.Node = n.address
-	}
-	return e
-}
-
-// failAt wraps the reasons why a request has failed at one node or several.
-func (r *request) failAt(f failures) error {
-	if len(f) == 1 {
-		return r.fail(f[0].node, f[0].err)
-	}
-	return r.fail(nil, f)
-}
+// ErrNoSuchChannelOrSubscribed is the answer of all nodes to a Pop of a channel that
+// nothing was ever pushed to, or that has subscribers. A node can't tell them apart for
+// a client. After its first Consume a channel stays subscribed until it is removed.
+var ErrNoSuchChannelOrSubscribed = errors.New("no such channel, or it has subscribers")

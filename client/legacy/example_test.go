@@ -26,7 +26,7 @@ func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 
-	if err := client.Push(ctx, "jobs", []byte("resize 17.png")); err != nil {
+	if err := client.Push(ctx, []byte("resize 17.png"), "jobs"); err != nil {
 		log.Fatal(err)
 	}
 	for {
@@ -57,21 +57,23 @@ func ExampleClient_Consume() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 
-	producer, err := client.Produce(ctx, "hits")
+	producer := client.Producer(legacy.ProducerOptions{})
+	for i := range 1000 {
+		if err := producer.Push(ctx, fmt.Appendf(nil, "hit %d", i), "hits"); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := producer.Close(ctx); err != nil { // waits until all are stored
+		log.Fatal(err)
+	}
+
+	consumer, err := client.Consume(ctx, "hits", legacy.ConsumeOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	for i := range 1000 {
-		if err := producer.Write(fmt.Appendf(nil, "hit %d", i)); err != nil {
-			break // Close tells
-		}
-	}
-	if err := producer.Close(); err != nil { // waits until all are stored
-		log.Fatalf("%d are stored, the others perhaps: %v", producer.Stored(), err)
-	}
-
+	defer consumer.Close()
 	count := 0
-	for _, err := range client.Consume(ctx, "hits") {
+	for _, err := range consumer.Records() {
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -83,15 +85,15 @@ func ExampleClient_Consume() {
 	// Output: 1000 records
 }
 
-// A Push that is uncertain may be stored. Whether to do it again is up to you, once or for
-// all with Options.AtLeastOnce.
+// With Options.AtMostOnce a Push that is uncertain may be stored. Whether to do it again is up to
+// you.
 func ExampleClient_Push_uncertain() {
-	client, err := legacy.New(legacy.Options{Nodes: []string{"127.0.0.1:1"}}) // nobody is there
+	client, err := legacy.New(legacy.Options{Nodes: []string{"127.0.0.1:1"}, AtMostOnce: true}) // nobody is there
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer client.Close()
-	err = client.Push(context.Background(), "jobs", []byte("resize 17.png"))
+	err = client.Push(context.Background(), []byte("resize 17.png"), "jobs")
 	switch {
 	case err == nil:
 		fmt.Println("stored")

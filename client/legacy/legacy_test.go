@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/dmq"
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy/legacytest"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
@@ -22,20 +23,20 @@ func TestIdleConnectionClosedByTheNodeIsReplaced(t *testing.T) {
 		1<EOF
 		2> 01000000 0400000000000000 74657374 0300000000000000 616263
 		2< c8000000`)
-	client, err := Dial(t.Context(), node.Addr)
+	client, err := connect(t.Context(), node.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if err := client.Push(t.Context(), "test", []byte("abc")); err != nil {
+	if err := client.Push(t.Context(), []byte("abc"), "test"); err != nil {
 		t.Fatal(err)
 	}
-	for giveUp := time.Now().Add(10 * time.Second); alive(client.nodes[0].idle[0].Conn); { // until the FIN is here
+	for giveUp := time.Now().Add(10 * time.Second); alive(client.all()[0].idle[0].Conn); { // until the FIN is here
 		if time.Now().After(giveUp) {
 			t.Fatal("the end of the idle connection was not noticed")
 		}
 	}
-	if err := client.Push(t.Context(), "test", []byte("abc")); err != nil {
+	if err := client.Push(t.Context(), []byte("abc"), "test"); err != nil {
 		t.Errorf("Push over a connection that died while idle: %v", err)
 	}
 }
@@ -74,7 +75,7 @@ func TestConcurrentRequestsGetTheirOwnAnswers(t *testing.T) {
 		_, err = w.Write(answer)
 		return err
 	})
-	client, err := Dial(t.Context(), addr)
+	client, err := connect(t.Context(), addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +93,8 @@ func TestConcurrentRequestsGetTheirOwnAnswers(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := client.Nodes()[0].Idle; n < 1 || n > DefaultMaxIdle {
-		t.Errorf("idle connections: got %d, want 1 to %d", n, DefaultMaxIdle)
+	if n := client.Nodes()[0].Idle; n < 1 || n > dmq.DefaultMaxIdle {
+		t.Errorf("idle connections: got %d, want 1 to %d", n, dmq.DefaultMaxIdle)
 	}
 	client.Close()
 	if _, err := client.Pop(t.Context(), "a"); !errors.Is(err, net.ErrClosed) {
@@ -101,45 +102,47 @@ func TestConcurrentRequestsGetTheirOwnAnswers(t *testing.T) {
 	}
 }
 
-func TestDialNamesTheNode(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// connect returns a client that is connected to the one node at addr.
+func connect(ctx context.Context, addr string) (*Client, error) {
+	c, err := New(Options{Nodes: []string{addr}, AtMostOnce: true})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	addr := listener.Addr().String()
-	listener.Close()
-	_, err = Dial(t.Context(), addr)
-	var e *Error
-	if !errors.As(err, &e) || e.Request != "Dial" || e.Node != addr {
-		t.Errorf("got %v, want an *Error of Dial at %s", err, addr)
+	if err := c.WaitConnected(ctx, 0); err != nil {
+		c.Close()
+		return nil, err
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err = Dial(ctx, addr); !errors.Is(err, context.Canceled) {
-		t.Errorf("ended context: got %v, want %v", err, context.Canceled)
-	}
+	return c, nil
 }
 
-// stream is a connection whose node has sent everything it will ever send, and takes all.
-type stream struct {
+// endless is a connection whose node has sent everything it will ever send, and takes all.
+type endless struct {
 	net.Conn
 	io.Reader
 }
 
-func (s stream) Read(b []byte) (int, error)    { return s.Reader.Read(b) }
-func (s stream) Write(b []byte) (int, error)   { return len(b), nil }
-func (s stream) SetDeadline(t time.Time) error { return nil }
-func (s stream) Close() error                  { return nil }
+func (s endless) Read(b []byte) (int, error)    { return s.Reader.Read(b) }
+func (s endless) Write(b []byte) (int, error)   { return len(b), nil }
+func (s endless) SetDeadline(t time.Time) error { return nil }
+func (s endless) Close() error                  { return nil }
 
-func TestProducerWriteAllocatesNothing(t *testing.T) {
-	cn := newConn(stream{})
-	cn.bind(t.Context())
-	p := &Producer{client: &Client{options: Options{MaxUnconfirmed: 1}}, ctx: t.Context(), cn: cn}
-	record := bytes.Repeat([]byte("x"), 100)
+func TestProducerPushAllocatesNothing(t *testing.T) {
+	c, err := New(Options{Nodes: []string{"127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p := c.newProducer(ProducerOptions{}) // and nobody takes the blocks
+	record, channels := bytes.Repeat([]byte("x"), 100), []string{"jobs"}
 	n := testing.AllocsPerRun(10000, func() {
-		if err := p.Write(record); err != nil {
+		if err := p.Push(t.Context(), record, channels...); err != nil {
 			t.Fatal(err)
 		}
+		p.mu.Lock()
+		b := p.blocks[0]
+		p.blocks = p.blocks[:0]
+		p.mu.Unlock()
+		p.settle(b, nil)
 	})
 	if n != 0 {
 		t.Errorf("allocations for each record: got %v, want 0", n)
@@ -154,7 +157,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("\xc8\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff"))
 	f.Add([]byte("\xf4\x01"))
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		cn := newConn(stream{Reader: bytes.NewReader(sent)})
+		cn := newConn(endless{Reader: bytes.NewReader(sent)})
 		if _, err := cn.readStatus(); err != nil {
 			if len(sent) >= 4 {
 				t.Fatalf("status of %x: %v", sent, err)

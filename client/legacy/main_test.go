@@ -97,7 +97,7 @@ func state(client *legacy.Client, node string) legacy.NodeState {
 func push(t testing.TB, client *legacy.Client, channel string, values ...string) {
 	t.Helper()
 	for _, value := range values {
-		if err := client.Push(patient(t), channel, []byte(value)); err != nil {
+		if err := client.Push(patient(t), []byte(value), channel); err != nil {
 			t.Fatal(err)
 		}
 	}

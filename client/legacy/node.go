@@ -4,120 +4,76 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/client/nodes"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 )
-
-// State is what a client thinks of a node.
-type State string
-
-// States of a node.
-const (
-	Connecting   State = "connecting"   // no attempt to connect has ended yet
-	Connected    State = "connected"    // the last attempt has succeeded, and nothing failed since
-	Disconnected State = "disconnected" // connecting, or a connection, has failed; it is tried again
-	Closed       State = "closed"       // the client is closed
-)
-
-// NodeState tells how a client is doing with a node.
-type NodeState struct {
-	Address string
-	State   State
-	Since   time.Time // when State began
-	Err     error     // the last failure of a connection; nil if there was none
-
-	Idle     int    // connections that wait for requests
-	Busy     int    // connections in use by requests and streams
-	Connects uint64 // connections made
-	Pushed   uint64 // Push and PushMulti requests that the node has confirmed
-	Popped   uint64 // records that Pop has got
-	Consumed uint64 // records received by Consume
-	Produced uint64 // records of producers that the node has confirmed
-	Failed   uint64 // requests that failed at this node, empty channels not counted
-}
 
 // node is a node with its pool of connections.
 //
-//	               connected
-//	Connecting ───────────────▶ Connected ◀────────────┐ connected
-//	    └──────────────────────────┴───▶ Disconnected ─┘
-//	              a connection failed, or was not made
-//
-// While it is Disconnected only [node.run] connects to it, as the schedule of package nodes
-// says. Requests pass it by, unless it has an idle connection: that is one which has done
-// its work after the failure, such as happens at a node with too many connections.
+// While it is Disconnected only core.Node connects to it. Requests pass it by, unless it has an
+// idle connection: that is one which has done its work after the failure, such as happens at a
+// node with too many connections.
 type node struct {
+	*core.Node
 	client  *Client
-	address string
-	failed  chan struct{} // one token: the node became Disconnected
 	suspect chan struct{} // one token: the node may hang
-	slots   chan struct{} // a token for each request that is not a stream, at most Options.MaxConnections
+	slots   chan struct{} // a token for each request that is not a stream, at most Options.MaxRequests
 
-	connects, pushed, popped, consumed, produced, failures atomic.Uint64
-
-	mu    sync.Mutex         // guards what follows; not held across I/O
-	idle  []*conn            // last used last; at most Options.MaxIdle
-	busy  map[*conn]struct{} // in use
-	state State
-	since time.Time
-	err   error
+	mu     sync.Mutex         // guards what follows; not held across I/O
+	idle   []*conn            // last used last; at most Options.MaxIdle
+	busy   map[*conn]struct{} // in use
+	left   bool               // it gets no more requests
+	closed bool
 }
 
-func newNode(c *Client, address string) *node {
+func (c *Client) newNode(n *core.Node) core.Link {
 	return &node{
-		client: c, address: address, failed: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
-		slots: make(chan struct{}, c.options.MaxConnections),
-		busy:  make(map[*conn]struct{}), state: Connecting, since: time.Now(),
+		Node: n, client: c, suspect: make(chan struct{}, 1),
+		slots: make(chan struct{}, n.Cluster.Options.MaxRequests), busy: make(map[*conn]struct{}),
 	}
 }
 
-// run connects to the node at first and whenever it became Disconnected, until the client
-// is closed.
-func (n *node) run() {
-	ctx := n.client.ctx
-	var backoff nodes.Backoff
-	for ctx.Err() == nil {
-		if n.snapshot().State != Connected {
-			start := time.Now()
-			cn, err := n.connect(ctx)
-			if err != nil {
-				n.disconnected(err)
-				pause(ctx, backoff.Failed(time.Since(start)))
-				continue
-			}
-			n.connected(cn)
-		}
-		begin := time.Now()
-		n.watch(ctx)
-		if time.Since(begin) >= nodes.MaxDelay {
-			backoff.Succeeded()
-		}
-		pause(ctx, backoff.Failed(0))
+// all returns the nodes. The slice may be changed.
+func (c *Client) all() []*node {
+	all := c.All()
+	links := make([]*node, len(all), 2*len(all))
+	for i, n := range all {
+		links[i] = n.Link.(*node)
 	}
+	return links
+}
+
+// Connect implements [core.Link].
+func (n *node) Connect(ctx context.Context) (use func(), err error) {
+	cn, err := n.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func() { n.keep(cn) }, nil
 }
 
 // checkInterval is the shortest time between two looks at a node that may hang.
 const checkInterval = time.Second
 
-// watch returns when the node is no longer Connected, or ctx has ended. Of a node that may
-// hang it makes sure.
-func (n *node) watch(ctx context.Context) {
+// Watch implements [core.Link]. Of a node that may hang it makes sure.
+func (n *node) Watch(ctx context.Context) {
 	var checked time.Time
-	for n.snapshot().State == Connected {
+	for {
+		change := n.client.Change.Wait()
+		if state, _ := n.Connected(); state != Connected || ctx.Err() != nil {
+			return
+		}
 		select {
-		case <-n.failed:
+		case <-change:
 		case <-n.suspect:
 			if time.Since(checked) >= checkInterval {
 				n.check(ctx)
 				checked = time.Now()
 			}
 		case <-ctx.Done():
-			return
 		}
 	}
 }
@@ -132,62 +88,22 @@ func (n *node) check(ctx context.Context) {
 		n.closeIdle() // they hang too, and waiting for each of them would take long
 		fallthrough
 	default:
-		n.disconnected(err)
+		n.Lost(err)
 	}
 }
 
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// connected takes over a new connection.
-func (n *node) connected(cn *conn) {
-	n.keep(cn)
+// Leave implements [core.Link].
+func (n *node) Leave() {
 	n.mu.Lock()
-	closed := n.state == Closed
-	if !closed {
-		n.state, n.since = Connected, time.Now()
-	}
-	n.mu.Unlock()
-	if !closed {
-		n.client.options.Logger.Info("connected", "node", n.address)
-		n.client.notify()
-	}
+	defer n.mu.Unlock()
+	n.left = true
 }
 
-// disconnected is told that a connection has failed, or was not made. What is said once is
-// a warning.
-func (n *node) disconnected(err error) {
-	if n.client.ctx.Err() != nil {
-		return // that is the reason
-	}
+// Load implements [core.Link].
+func (n *node) Load() (inFlight, idle int) {
 	n.mu.Lock()
-	before := n.state
-	if before == Closed {
-		n.mu.Unlock()
-		return
-	}
-	n.err = err
-	if before != Disconnected {
-		n.state, n.since = Disconnected, time.Now()
-	}
-	n.mu.Unlock()
-	level := slog.LevelDebug
-	if before != Disconnected {
-		level = slog.LevelWarn
-		select {
-		case n.failed <- struct{}{}:
-		default:
-		}
-		n.client.notify()
-	}
-	n.client.options.Logger.Log(context.Background(), level, "not connected", "node", n.address, "error", err)
+	defer n.mu.Unlock()
+	return len(n.busy), len(n.idle)
 }
 
 // broken is told that I/O of a request has failed, and judges whether that is the node's
@@ -195,29 +111,30 @@ func (n *node) disconnected(err error) {
 // passed may be too short, or a sign that the node hangs.
 func (n *node) broken(ctx context.Context, err error) {
 	switch {
-	case n.client.ctx.Err() != nil || errors.Is(ctx.Err(), context.Canceled):
-	case ended(ctx) != nil:
+	case n.Ctx().Err() != nil || errors.Is(ctx.Err(), context.Canceled):
+	case core.EndOf(ctx) != nil:
 		select {
 		case n.suspect <- struct{}{}:
 		default:
 		}
 	default:
 		n.closeIdle() // they have the same fate, and waiting for each of them would take long
-		n.disconnected(err)
+		n.Lost(err)
 	}
 }
 
 // usable reports whether a request may be sent to the node.
 func (n *node) usable() bool {
+	state, _ := n.Connected()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.state == Connecting || n.state == Connected || len(n.idle) > 0
+	return !n.left && (state == Connecting || state == Connected || state == Disconnected && len(n.idle) > 0)
 }
 
 // awaitUsable waits until the node is usable, or ctx or the client has ended.
 func (n *node) awaitUsable(ctx context.Context) {
 	for {
-		change := n.client.change()
+		change := n.client.Change.Wait()
 		if n.usable() {
 			return
 		}
@@ -225,41 +142,20 @@ func (n *node) awaitUsable(ctx context.Context) {
 		case <-change:
 		case <-ctx.Done():
 			return
-		case <-n.client.ctx.Done():
+		case <-n.Ctx().Done():
 			return
 		}
 	}
 }
 
-// unconnected returns the error of a request that can't be sent to the node.
-func (n *node) unconnected() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.err == nil {
-		return ErrNotConnected
-	}
-	return fmt.Errorf("%w: %w", ErrNotConnected, n.err)
-}
-
-func (n *node) snapshot() NodeState {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return NodeState{
-		Address: n.address, State: n.state, Since: n.since, Err: n.err,
-		Idle: len(n.idle), Busy: len(n.busy), Connects: n.connects.Load(),
-		Pushed: n.pushed.Load(), Popped: n.popped.Load(),
-		Consumed: n.consumed.Load(), Produced: n.produced.Load(), Failed: n.failures.Load(),
-	}
-}
-
-// close closes all connections: requests and streams under way fail.
-func (n *node) close() {
+// Close implements [core.Link]: requests and streams under way fail.
+func (n *node) Close() {
 	n.mu.Lock()
 	conns := n.idle
 	for cn := range n.busy {
 		conns = append(conns, cn)
 	}
-	n.idle, n.state, n.since = nil, Closed, time.Now()
+	n.idle, n.closed = nil, true
 	n.mu.Unlock()
 	for _, cn := range conns {
 		cn.Close() // its user ends the bond with the context
@@ -270,24 +166,21 @@ func (n *node) close() {
 // then is, else err, in clear words if time is up.
 func (n *node) reason(ctx context.Context, limit time.Duration, err error) error {
 	switch {
-	case ended(ctx) != nil:
-		return ended(ctx)
-	case n.client.ctx.Err() != nil:
+	case core.EndOf(ctx) != nil:
+		return core.EndOf(ctx)
+	case n.Ctx().Err() != nil:
 		return ErrClosed
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no answer within %v: %w", limit, os.ErrDeadlineExceeded)
+		return core.NoAnswer(limit)
 	}
 	return err
 }
 
-// ended returns the error of a context that has ended. A connection may see its deadline pass
-// a moment earlier.
-func ended(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+// disconnected is reason for a connection on which a request was made.
+func (n *node) disconnected(ctx context.Context, limit time.Duration, err error) error {
+	reason := n.reason(ctx, limit, err)
+	if core.EndOf(ctx) == nil && !errors.Is(reason, ErrClosed) {
+		return fmt.Errorf("%w: %w", ErrDisconnected, reason)
 	}
-	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		return context.DeadlineExceeded
-	}
-	return nil
+	return reason
 }

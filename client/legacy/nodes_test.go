@@ -23,7 +23,7 @@ func TestRequestsAreSpreadOverTheNodes(t *testing.T) {
 	client := newClient(t, legacy.Options{}, nodes...)
 	push(t, client, "a", numbered("r", 12)...)
 	for _, n := range client.Nodes() {
-		if n.Pushed != 4 || n.State != legacy.Connected || n.Busy != 0 {
+		if n.Pushed != 4 || n.State != legacy.Connected || n.InFlight != 0 {
 			t.Errorf("after 12 pushes: got %+v, want 4 on each node", n)
 		}
 	}
@@ -36,7 +36,7 @@ func TestRequestsAreSpreadOverTheNodes(t *testing.T) {
 	if _, err := client.Pop(patient(t), "b"); !errors.Is(err, legacy.ErrNoSuchChannelOrSubscribed) {
 		t.Errorf("unknown channel: got %v, want %v", err, legacy.ErrNoSuchChannelOrSubscribed)
 	}
-	if err := client.PushMulti(patient(t), []string{"m1", "m2"}, []byte("x")); err != nil {
+	if err := client.Push(patient(t), []byte("x"), []string{"m1", "m2"}...); err != nil {
 		t.Fatal(err)
 	}
 	for _, channel := range []string{"m1", "m2"} {
@@ -103,17 +103,20 @@ func TestWithoutAnyNode(t *testing.T) {
 	for _, n := range client.Nodes() {
 		waitState(t, client, n.Address, legacy.Disconnected)
 	}
-	err = client.Push(ctx, "a", []byte("x"))
+	err = client.Push(ctx, []byte("x"), "a")
 	wantError(t, err, legacy.ErrNotConnected, syscall.ECONNREFUSED, os.ErrDeadlineExceeded)
 	_, err = client.Pop(ctx, "a")
 	wantError(t, err, legacy.ErrNotConnected)
-	_, err = client.Produce(ctx, "a")
-	wantError(t, err, legacy.ErrNotConnected)
+	p := client.Producer(legacy.ProducerOptions{Retry: -1})
+	if err := p.Push(ctx, []byte("x"), "a"); err != nil {
+		t.Error(err)
+	}
+	wantError(t, p.Close(ctx), legacy.ErrNotConnected)
 	cancel()
 	err = client.WaitConnected(ctx, 1)
 	wantError(t, err, context.Canceled, legacy.ErrNotConnected, syscall.ECONNREFUSED)
 	client.Close()
-	err = client.Push(t.Context(), "a", []byte("x"))
+	err = client.Push(t.Context(), []byte("x"), "a")
 	wantError(t, err, legacy.ErrClosed)
 	wantError(t, client.WaitConnected(t.Context(), 1), legacy.ErrClosed)
 }
@@ -167,7 +170,7 @@ func pushUnderLoad(t testing.TB, client *legacy.Client, channel string, disturb 
 	for _, prefix := range []string{"p", "q", "r", "s"} {
 		group.Go(func() {
 			for _, value := range numbered(prefix, 300) {
-				err := client.Push(ctx, channel, []byte(value))
+				err := client.Push(ctx, []byte(value), channel)
 				mu.Lock()
 				switch {
 				case err == nil:
@@ -202,7 +205,7 @@ func TestKillUnderLoad(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			nodes := startNodes(t, 3)
-			client := newClient(t, legacy.Options{AtLeastOnce: tc.again}, nodes...)
+			client := newClient(t, legacy.Options{AtMostOnce: !tc.again}, nodes...)
 			all := pushUnderLoad(t, client, "a", func() {
 				for _, node := range nodes[:2] {
 					node.Kill()
@@ -234,13 +237,13 @@ func TestHangingNodeIsPassedBy(t *testing.T) {
 	nodes := startNodes(t, 2)
 	t.Parallel() // it waits for the limit
 	limit := 2 * time.Second
-	client := newClient(t, legacy.Options{ConnectTimeout: limit, RequestTimeout: limit}, nodes...)
+	client := newClient(t, legacy.Options{ConnectTimeout: limit, RequestTimeout: limit, AtMostOnce: true}, nodes...)
 	push(t, client, "a", "before")
 	hang(t, nodes[0])
 	var stored, uncertain []string
 	for i := 0; state(client, nodes[0].Legacy()).State != legacy.Disconnected; i++ {
 		value := fmt.Sprint(i)
-		switch err := client.Push(patient(t), "a", []byte(value)); {
+		switch err := client.Push(patient(t), []byte(value), "a"); {
 		case err == nil:
 			stored = append(stored, value)
 		case errors.Is(err, legacy.ErrUncertain):
@@ -274,7 +277,7 @@ func TestHangingNodeIsNoticedByDeadlinesOfCallers(t *testing.T) {
 			t.Fatal("the client does not notice that the node hangs")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		err := client.Push(ctx, "a", []byte("x"))
+		err := client.Push(ctx, []byte("x"), "a")
 		if cancel(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, legacy.ErrNotConnected) {
 			t.Fatalf("Push to a node that hangs: %v", err)
 		}
@@ -312,15 +315,15 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// Requests beyond MaxConnections wait, here because the node has room for no more.
-func TestMaxConnections(t *testing.T) {
+// Requests beyond MaxRequests wait, here because the node has room for no more.
+func TestMaxRequests(t *testing.T) {
 	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "2"))
-	client := newClient(t, legacy.Options{MaxConnections: 2}, node)
+	client := newClient(t, legacy.Options{MaxRequests: 2}, node)
 	var group sync.WaitGroup
 	for _, prefix := range []string{"p", "q", "r", "s", "t", "u"} {
 		group.Go(func() {
 			for _, value := range numbered(prefix, 20) {
-				if err := client.Push(patient(t), "a", []byte(value)); err != nil {
+				if err := client.Push(patient(t), []byte(value), "a"); err != nil {
 					t.Error(err)
 				}
 			}
@@ -331,25 +334,30 @@ func TestMaxConnections(t *testing.T) {
 		t.Errorf("got %+v, want 120 records over 2 connections", n)
 	}
 	for range 2 { // both are in use now
-		p, err := client.Produce(patient(t), "a")
+		c, err := client.Consume(patient(t), "a", legacy.ConsumeOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer p.Close()
+		defer c.Close()
+		if err := c.WaitStarted(patient(t), 1); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
 func TestConnectionsThatAreThereAreUsedAtTheLimit(t *testing.T) {
 	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "1"))
 	client := newClient(t, legacy.Options{}, node)
-	producer, err := client.Produce(patient(t), "a") // over the one connection
-	if err != nil {
-		t.Fatal(err)
+	producer := client.Producer(legacy.ProducerOptions{}) // over the one connection
+	var err error
+	for err == nil { // a stream that gets nothing gives its connection back
+		if err = producer.Push(patient(t), []byte("z"), "z"); err == nil {
+			err = client.Push(patient(t), []byte("x"), "b")
+		}
 	}
-	err = client.Push(patient(t), "a", []byte("x"))
 	wantError(t, err, legacy.ErrNotConnected)
 	waitState(t, client, node.Legacy(), legacy.Disconnected)
-	if err := producer.Close(); err != nil {
+	if err := producer.Close(patient(t)); err != nil {
 		t.Fatal(err)
 	}
 	push(t, client, "a", "y")

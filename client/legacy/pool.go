@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"time"
-)
 
-// As existing clients set it (§11.1): the death of a node's machine is noticed in 14 s.
-var dialer = net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-	Enable: true, Idle: 5 * time.Second, Interval: 3 * time.Second, Count: 3,
-}}
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
+)
 
 // take returns a connection bound to ctx: an idle one that is still alive, else a new one.
 // If it fails nothing was sent, and unless ctx or the client has ended the error is
@@ -40,14 +36,15 @@ func (n *node) take(ctx context.Context) (*conn, error) {
 // takeIdle returns the idle connection that was used last; nil if there is none but a new
 // one may be made.
 func (n *node) takeIdle() (*conn, error) {
+	state, reason := n.Connected()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	last := len(n.idle) - 1
 	switch {
-	case n.state == Closed:
+	case n.closed:
 		return nil, ErrClosed
-	case last < 0 && n.state == Disconnected:
-		return nil, fmt.Errorf("%w: %w", ErrNotConnected, n.err)
+	case last < 0 && state == Disconnected:
+		return nil, fmt.Errorf("%w: %w", ErrNotConnected, reason)
 	case last < 0:
 		return nil, nil
 	}
@@ -62,15 +59,15 @@ func (n *node) takeIdle() (*conn, error) {
 func (n *node) takeNew(ctx context.Context) (*conn, error) {
 	cn, err := n.connect(ctx)
 	if err != nil {
-		if ended(ctx) != nil || errors.Is(err, ErrClosed) {
+		if core.EndOf(ctx) != nil || errors.Is(err, ErrClosed) {
 			n.broken(ctx, err)
 			return nil, err
 		}
-		n.disconnected(err) // but idle connections, if there are any by now, may be good
+		n.Lost(err) // but idle connections, if there are any by now, may be good
 		return nil, fmt.Errorf("%w: %w", ErrNotConnected, err)
 	}
 	n.mu.Lock()
-	closed := n.state == Closed
+	closed := n.closed
 	if !closed {
 		n.busy[cn] = struct{}{}
 	}
@@ -85,25 +82,19 @@ func (n *node) takeNew(ctx context.Context) (*conn, error) {
 
 // connect makes a connection on which the node has answered. It is not yet in the pool.
 func (n *node) connect(ctx context.Context) (*conn, error) {
-	limit := n.client.options.ConnectTimeout
-	attempt, cancel := context.WithTimeout(ctx, limit)
+	attempt, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(n.client.ctx, cancel)()
-	nc, err := dialer.DialContext(attempt, "tcp", n.address)
+	defer context.AfterFunc(n.Ctx(), cancel)()
+	var cn *conn
+	_, err := n.Dial(attempt, func(nc net.Conn) error {
+		cn = newConn(nc)
+		cn.bind(attempt)
+		defer cn.unbind()
+		return cn.prove()
+	})
 	if err != nil {
-		return nil, n.reason(ctx, limit, err)
+		return nil, n.reason(ctx, n.client.Options.ConnectTimeout, err)
 	}
-	cn := newConn(nc)
-	cn.bind(attempt)
-	err = cn.prove()
-	if !cn.unbind() && err == nil {
-		err = attempt.Err()
-	}
-	if err != nil {
-		nc.Close()
-		return nil, n.reason(ctx, limit, err)
-	}
-	n.connects.Add(1)
 	return cn, nil
 }
 
@@ -123,19 +114,20 @@ func (n *node) release(cn *conn) {
 
 // keep makes a connection idle, or closes it if there are enough.
 func (n *node) keep(cn *conn) {
+	state, _ := n.Connected()
 	n.mu.Lock()
 	delete(n.busy, cn)
-	keep := n.state != Closed && len(n.idle) < n.client.options.MaxIdle
+	keep := !n.closed && !n.left && len(n.idle) < n.client.Options.MaxIdle
 	if keep {
 		n.idle = append(n.idle, cn)
 	}
-	revived := keep && len(n.idle) == 1 && n.state == Disconnected
+	revived := keep && len(n.idle) == 1 && state == Disconnected
 	n.mu.Unlock()
 	switch {
 	case !keep:
 		cn.Close()
 	case revived:
-		n.client.notify()
+		n.client.Change.Notify()
 	}
 }
 
@@ -162,8 +154,8 @@ func (n *node) enter(ctx context.Context) error {
 	case n.slots <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
-	case <-n.client.ctx.Done():
+		return context.Cause(ctx)
+	case <-n.Ctx().Done():
 		return ErrClosed
 	}
 }
@@ -184,7 +176,7 @@ func (n *node) closeIdle() {
 func (n *node) do(ctx context.Context, req request) (*conn, error) {
 	cn, err := n.try(ctx, req)
 	if err != nil {
-		n.failures.Add(1)
+		n.Failed.Add(1)
 	}
 	return cn, err
 }
@@ -208,7 +200,7 @@ func (n *node) try(ctx context.Context, req request) (*conn, error) {
 
 // send is do for who has a slot or needs none.
 func (n *node) send(ctx context.Context, req request) (*conn, error) {
-	limit := n.client.options.RequestTimeout
+	limit := n.client.Options.RequestTimeout
 	for {
 		cn, err := n.take(ctx)
 		if err != nil {
@@ -225,7 +217,7 @@ func (n *node) send(ctx context.Context, req request) (*conn, error) {
 			continue // ends at the latest with a connection that is not reused
 		}
 		n.broken(ctx, err)
-		err = n.reason(ctx, limit, err)
+		err = n.disconnected(ctx, limit, err)
 		if sent && !req.repeatable {
 			err = fmt.Errorf("%w: %w", ErrUncertain, err)
 		}
@@ -234,7 +226,7 @@ func (n *node) send(ctx context.Context, req request) (*conn, error) {
 }
 
 // judge turns every status but 200 into an error. After a known status the connection
-// stays good, after another number it may be anything (§11.1).
+// stays good, after another number it may be anything (legacy protocol spec §11.1).
 func (n *node) judge(cn *conn, req request, status Status) (*conn, error) {
 	if status == statusOK {
 		return cn, nil

@@ -1,269 +1,344 @@
 package legacy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
-// Producer stores many records in the same channels, the fast way. It sends them in streams,
-// Produce or ProduceMulti requests. A node stores each record as it arrives but confirms
-// none; a Producer knows that all are stored when the node answers a request which is sent
-// behind them (§11.1). That is what Confirm and Close wait for.
+const (
+	// blockSize is how many bytes of records wait for a stream at most before the next block
+	// is begun.
+	blockSize = 64 << 10
+
+	// confirmSize is how many bytes of records a stream may hold unconfirmed.
+	confirmSize = 16 << 20
+
+	// confirmPause is how long a stream without new records waits before it has those it has
+	// sent confirmed.
+	confirmPause = 10 * time.Millisecond
+
+	// retryPause is how long a node is left alone that has broken a stream.
+	retryPause = 100 * time.Millisecond
+)
+
+// producer implements [dmq.Producer]. It sends records in streams, Produce or ProduceMulti
+// requests, one to each node at a time. A node stores each record as it arrives but confirms none;
+// that all are stored is known when the node answers a request which is sent behind them
+// (legacy protocol spec §11.1).
 //
-//	        Produce                     Confirm
-//	no stream ────▶ stream to a node ────────────▶ no stream
-//	    ▲                Write, Flush                  │ Write
-//	    └──────────────────────────────────────────────┘
+//	Push ──▶ block ──▶ queue ──▶ stream of a node ──▶ unconfirmed ──▶ stored
+//	                     ▲                                │
+//	                     └───────── stream broken ────────┘
 //
-// Each stream goes to the next node, so a producer that confirms now and then spreads its
-// records over the nodes. The order of records is kept within a stream.
-//
-// If a stream breaks, the records since the last Confirm may be stored or not. By default the
-// producer then ends, with [ErrUncertain]; Stored tells how many are certain. With
-// [Options.AtLeastOnce] it holds these records and sends all of them again to the next
-// node, trying for [Options.RequestTimeout] to find one; so that there are never more than
-// [Options.MaxUnconfirmed] bytes of them, it confirms by itself.
-//
-// Not safe for concurrent use.
-type Producer struct {
+// A block is records for the same channels. It grows as long as no stream is free for it: so
+// few records are sent at once, and many in large writes. Records go to the nodes by turns. One
+// goroutine for each node takes the blocks for it, and large ones of others that are slower, or
+// do not take them.
+type producer struct {
+	*core.Ledger
 	client *Client
-	ctx    context.Context
-	req    request
-	node   *node  // of the stream
-	cn     *conn  // nil while there is no stream
-	held   []byte // the unconfirmed records as they were sent; AtLeastOnce only
-	open   uint64 // records that are not confirmed
-	stored uint64
-	err    error // what ended the producer
+	ctx    context.Context // ends when nothing is to be sent any more
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	changed *sync.Cond       // there is a block, or reason to confirm
+	hasty   int              // counts the reasons to confirm
+	blocks  []*block         // oldest first
+	newest  map[*node]*block // of blocks, by home
+	homes   []*node          // nodes that can take records, or all
+	turn    int              // of homes
+	spare   []*block
+	checked []string                          // channels that are good
+	streams map[*core.Node]context.CancelFunc // that run
+
+	routines sync.WaitGroup // of streams
+	ended    chan struct{}  // closed when all have ended
 }
 
-var errProducerClosed = errors.New("the producer is closed")
+// block is records for the same channels, on the way.
+type block struct {
+	channels []string
+	group    *core.Group
+	home     *node  // takes it; others if that can't, or if there is much to do
+	data     []byte // each record behind its length, as a stream has them
+	records  int
+	failed   core.Failures
+	sent     bool      // perhaps
+	deadline time.Time // for trying again; zero if that was never necessary
+}
 
-// Produce returns a producer for the channel after starting a stream to one node, where the
-// channel is created if needed. ctx bounds the producer, including its Close. Every Producer
-// must be closed.
-func (c *Client) Produce(ctx context.Context, channel string) (*Producer, error) {
-	req := newRequest(wire.Produce, channel)
-	if err := checkName(channel); err != nil {
-		return nil, req.fail(nil, err)
+// Producer implements [dmq.Client].
+func (c *Client) Producer(options ProducerOptions) Producer {
+	p := c.newProducer(options)
+	if !c.Go(p.run) {
+		p.Ledger.Close(true)
+		close(p.ended)
 	}
-	return c.newProducer(ctx, req)
+	return p
 }
 
-// ProduceMulti is Produce for records of which each of the channels gets a copy. There must
-// be one channel at least, 65,536 at most.
-func (c *Client) ProduceMulti(ctx context.Context, channels []string) (*Producer, error) {
-	req, err := newMultiRequest(wire.ProduceMulti, channels)
+func (c *Client) newProducer(options ProducerOptions) *producer {
+	p := &producer{
+		Ledger: core.NewLedger(c.Cluster, options, math.MaxInt),
+		client: c, newest: make(map[*node]*block), streams: make(map[*core.Node]context.CancelFunc), ended: make(chan struct{}),
+	}
+	p.changed = sync.NewCond(&p.mu)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.homes = c.usable()
+	return p
+}
+
+// Push implements [dmq.Producer]. A record has 1 to [MaxValue] bytes.
+func (p *producer) Push(ctx context.Context, value []byte, channels ...string) error {
+	if err := cmp.Or(checkValue(value), p.check(channels)); err != nil {
+		return core.Fail("Push", channels, err)
+	}
+	size := wire.LengthSize + len(value)
+	group, err := p.take(ctx, size)
 	if err != nil {
-		return nil, err
+		return core.Fail("Push", channels, err)
 	}
-	return c.newProducer(ctx, req)
-}
-
-func (c *Client) newProducer(ctx context.Context, req request) (*Producer, error) {
-	req.stream, req.repeatable = true, true // the latter at its start
-	p := &Producer{client: c, ctx: ctx, req: req}
-	if err := p.begin(); err != nil {
-		return nil, err
-	}
-	return p, nil
-}
-
-// Write adds a record of 1 to [MaxValue] bytes, which is free for other use when Write
-// returns. It may wait in a buffer of 64 KiB. Write blocks while the node does not keep up.
-// A record of another size is refused and the producer goes on; after any other error it has
-// ended.
-func (p *Producer) Write(record []byte) error {
-	if p.err != nil {
-		return p.err
-	}
-	if err := checkValue(record); err != nil {
-		return p.req.fail(p.node, err)
-	}
-	if p.cn == nil {
-		if err := p.begin(); err != nil {
-			if err := p.settle(err, p.noStep); err != nil {
-				return err
-			}
-		}
-	}
-	p.open++
-	if p.client.options.AtLeastOnce {
-		p.held = append(appendLength(p.held, record), record...)
-	}
-	if err := p.send(record); err != nil {
-		return p.settle(err, p.noStep)
-	}
-	if len(p.held) >= p.client.options.MaxUnconfirmed {
-		return p.Confirm()
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.open(group, channels, size)
+	b.data = append(appendLength(b.data, value), value...)
+	b.records++
 	return nil
 }
 
-// Flush sends what is in the buffer.
-func (p *Producer) Flush() error { return p.onStream(p.flush) }
+// take is Take, but has what was sent confirmed before it waits.
+func (p *producer) take(ctx context.Context, size int) (*core.Group, error) {
+	if p.Full(size) {
+		p.hurry()
+	}
+	return p.Take(ctx, size)
+}
 
-// Confirm waits until the node has stored all records written so far.
-func (p *Producer) Confirm() error { return p.onStream(p.end) }
-
-// onStream does a step on the stream, if there is one.
-func (p *Producer) onStream(step func() error) error {
-	switch {
-	case p.err != nil:
-		return p.err
-	case p.cn == nil:
+// check finds channels that no node accepts. Most often they are those of the time before.
+func (p *producer) check(channels []string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(channels) > 0 && slices.Equal(p.checked, channels) {
 		return nil
 	}
-	if err := step(); err != nil {
-		return p.settle(err, step)
+	if err := core.CheckChannels(channels, wire.MaxNames); err != nil {
+		return err
 	}
+	p.checked = slices.Clone(channels)
 	return nil
 }
 
-// Close ends the producer after a Confirm. If it returns an error that is [ErrUncertain], all
-// but the first Stored records may be stored or not; the error is that of Write or Flush if
-// one has failed before.
-func (p *Producer) Close() error {
-	err := p.Confirm()
-	if err == errProducerClosed {
+// nextHome returns the node that the next record is for. p.mu is held.
+func (p *producer) nextHome() *node {
+	if len(p.homes) == 0 {
 		return nil
 	}
-	if err == nil {
-		p.err = errProducerClosed
-	}
-	return err
+	p.turn = (p.turn + 1) % len(p.homes)
+	return p.homes[p.turn]
 }
 
-// Stored returns how many records are confirmed, counted from the first.
-func (p *Producer) Stored() uint64 { return p.stored }
-
-// begin starts a stream to the next node that accepts it.
-func (p *Producer) begin() (err error) {
-	p.node, p.cn, err = p.client.doOnOne(p.ctx, p.req, p.client.streams)
-	return err
-}
-
-// send writes a record to the stream.
-func (p *Producer) send(record []byte) error {
-	if wire.LengthSize+len(record) > p.cn.w.Available() {
-		p.cn.allow(p.client.options.RequestTimeout)
+// open returns a block with room for a record. p.mu is held.
+func (p *producer) open(group *core.Group, channels []string, size int) *block {
+	home := p.nextHome()
+	if b := p.newest[home]; b != nil && b.fits(home, group, channels, size) {
+		return b
 	}
-	p.cn.w.Write(appendLength(p.cn.w.AvailableBuffer(), record))
-	_, err := p.cn.w.Write(record) // or of the Write before it
-	return err
-}
-
-// flush sends what is in the buffer of the stream.
-func (p *Producer) flush() error {
-	p.cn.allow(p.client.options.RequestTimeout)
-	return p.cn.w.Flush()
-}
-
-// end ends the stream and waits for the confirmation.
-func (p *Producer) end() error {
-	p.cn.w.Write(wire.EndMark)
-	p.cn.w.Write(wire.AppendCommand(nil, wire.GetNumConnections))
-	if err := p.flush(); err != nil {
-		return err
-	}
-	status, err := p.cn.readStatus()
-	if err != nil {
-		return err
-	}
-	if status == ErrNotSupported {
-		p.node.release(p.cn)
-	} else { // more than the status may follow
-		p.node.drop(p.cn)
-	}
-	p.cn = nil
-	p.node.produced.Add(p.open)
-	p.stored += p.open
-	p.open, p.held = 0, p.held[:0]
-	return nil
-}
-
-// noStep is for when there is nothing to do on a stream but what settle does.
-func (p *Producer) noStep() error { return nil }
-
-// settle deals with a broken stream, or one that could not be started. It ends the producer,
-// or with AtLeastOnce sends the unconfirmed records again to another node, and does step
-// there.
-func (p *Producer) settle(err error, step func() error) error {
-	giveUp := time.Now().Add(p.client.options.RequestTimeout)
-	for {
-		err = p.lose(err)
-		if !p.client.options.AtLeastOnce || !p.client.mayGoOn(p.ctx, p.req, err) || time.Now().After(giveUp) {
-			return p.finish(err)
-		}
-		change := p.client.change()
-		if err = p.begin(); err != nil {
-			if !p.await(change, giveUp) {
-				return p.finish(err)
-			}
-			continue
-		}
-		if err = p.resend(); err == nil {
-			err = step()
-		}
-		if err == nil {
-			return nil
+	const far = 64
+	for i := len(p.blocks) - 1; i >= max(0, len(p.blocks)-far); i-- { // records for several channels by turns
+		if b := p.blocks[i]; b.fits(home, group, channels, size) {
+			return b
 		}
 	}
+	var b *block
+	if last := len(p.spare) - 1; last >= 0 {
+		b, p.spare = p.spare[last], p.spare[:last]
+	} else {
+		b = new(block)
+	}
+	if !slices.Equal(b.channels, channels) {
+		b.channels = slices.Clone(channels)
+	}
+	b.group = group
+	b.home = home
+	p.blocks = append(p.blocks, b)
+	p.newest[home] = b
+	p.changed.Broadcast()
+	return b
 }
 
-// lose closes a broken stream and returns the error of the request. Without a stream err is
-// that already.
-func (p *Producer) lose(err error) error {
-	if p.cn == nil {
-		return err
-	}
-	p.node.drop(p.cn)
-	p.cn = nil
-	if p.ctx.Err() == nil {
-		p.node.broken(p.ctx, err)
-	}
-	p.node.failures.Add(1)
-	return p.req.fail(p.node, p.node.reason(p.ctx, p.client.options.RequestTimeout, err))
+// fits tells whether a block takes one more record.
+func (b *block) fits(home *node, group *core.Group, channels []string, size int) bool {
+	return b.home == home && b.group == group && b.deadline.IsZero() && len(b.data)+size <= blockSize &&
+		slices.Equal(b.channels, channels)
 }
 
-// await waits for a change of the nodes, and tells whether there was one in time.
-func (p *Producer) await(change <-chan struct{}, giveUp time.Time) bool {
-	timer := time.NewTimer(time.Until(giveUp))
-	defer timer.Stop()
-	select {
-	case <-change:
-		return true
-	case <-timer.C:
-	case <-p.ctx.Done():
-	case <-p.client.ctx.Done():
-	}
-	return false
-}
-
-// resend writes the unconfirmed records to a new stream.
-func (p *Producer) resend() error {
-	const part = 64 << 10 // what RequestTimeout is for
-	for rest := p.held; len(rest) > 0; {
-		n := min(part, len(rest))
-		p.cn.allow(p.client.options.RequestTimeout)
-		if _, err := p.cn.w.Write(rest[:n]); err != nil {
-			return err
+// settle ends a block: err is nil if it is stored.
+func (p *producer) settle(b *block, err error) {
+	if p.Reports(err) {
+		records, _ := neo.ParseArrays(b.data)
+		for value := range records.All {
+			p.Report(value, b.channels, err)
 		}
-		rest = rest[n:]
 	}
-	return nil
+	p.Settle(b.group, b.records, len(b.data), err)
+	*b = block{channels: b.channels, data: b.data[:0]}
+	if cap(b.data) <= 2*blockSize {
+		p.mu.Lock()
+		p.spare = append(p.spare, b)
+		p.mu.Unlock()
+	}
 }
 
-// finish ends the producer with an error.
-func (p *Producer) finish(err error) error {
-	if p.open > 0 {
-		e := err.(*Error)
+// giveUp ends a block that no node has taken.
+func (p *producer) giveUp(b *block, reason error) {
+	e := core.FailAt("Push", b.channels, b.failed)
+	if len(b.failed) == 0 {
+		e.Err = reason
+	}
+	if b.sent && !errors.Is(e, ErrUncertain) {
 		e.Err = fmt.Errorf("%w: %w", ErrUncertain, e.Err)
 	}
-	p.err = err
+	p.settle(b, e)
+}
+
+// hurry has what was sent confirmed, and what was not sent.
+func (p *producer) hurry() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hasty++
+	p.changed.Broadcast()
+}
+
+// Flush implements [dmq.Producer].
+func (p *producer) Flush(ctx context.Context) error { return p.Ledger.Flush(ctx, p.hurry) }
+
+// Close implements [dmq.Producer].
+func (p *producer) Close(ctx context.Context) error {
+	p.Ledger.Close(false)
+	err := p.Flush(ctx)
+	p.Ledger.Close(true)
+	p.cancel()
+	<-p.ended
 	return err
+}
+
+// run sees to the streams and to what waits for too long, until the producer or the client has
+// ended.
+func (p *producer) run() {
+	defer close(p.ended)
+	look := time.NewTicker(core.LookInterval)
+	defer look.Stop()
+	for p.ctx.Err() == nil {
+		change := p.client.Change.Wait()
+		p.start()
+		select {
+		case <-change:
+		case <-look.C:
+			p.Look()
+		case <-p.client.Done():
+			p.Ledger.Close(true)
+			p.cancel()
+		case <-p.ctx.Done():
+		}
+		p.expire()
+	}
+	p.hurry()
+	p.routines.Wait()
+	p.mu.Lock()
+	blocks := p.blocks
+	p.blocks = nil
+	p.mu.Unlock()
+	for _, b := range blocks {
+		b.failed = nil
+		p.giveUp(b, ErrClosed)
+	}
+}
+
+// start starts streams to nodes that are new, and ends those to nodes that are gone.
+func (p *producer) start() {
+	all := p.client.All()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n, end := range p.streams {
+		if !slices.Contains(all, n) {
+			end()
+			delete(p.streams, n)
+			p.changed.Broadcast()
+		}
+	}
+	for _, n := range all {
+		if p.streams[n] == nil {
+			ctx, end := context.WithCancel(p.ctx)
+			p.streams[n] = end
+			s := &stream{producer: p, node: n.Link.(*node), ctx: ctx}
+			p.routines.Go(s.run)
+		}
+	}
+	p.homes = p.client.usable()
+}
+
+// expire gives up the blocks that were tried for long enough, or can't be at all.
+func (p *producer) expire() {
+	nobody := true
+	for _, n := range p.client.all() {
+		nobody = nobody && !n.usable()
+	}
+	now := time.Now()
+	var late []*block
+	p.mu.Lock()
+	p.blocks = slices.DeleteFunc(p.blocks, func(b *block) bool {
+		if nobody && b.deadline.IsZero() {
+			b.deadline = now.Add(p.Options.Retry)
+		}
+		expired := !b.deadline.IsZero() && !now.Before(b.deadline) && (nobody || p.Options.Retry >= 0)
+		if expired {
+			late = append(late, b)
+			if p.newest[b.home] == b {
+				delete(p.newest, b.home)
+			}
+		}
+		return expired
+	})
+	p.mu.Unlock()
+	for _, b := range late {
+		p.giveUp(b, p.Why())
+	}
+}
+
+// back takes back blocks that a node has not confirmed, or gives them up.
+func (p *producer) back(blocks []*block, n *node, err error, sent bool) {
+	p.Refused(fmt.Errorf("%s: %w", n.Address, err))
+	over := p.Over() || p.ctx.Err() != nil
+	asked := p.client.inTurn(p.client.pushes)
+	var kept []*block
+	for _, b := range blocks {
+		b.sent = b.sent || sent
+		b.failed = append(slices.DeleteFunc(b.failed, func(f core.Failure) bool { return f.Node == n.Address }), core.Failure{Node: n.Address, Err: err})
+		if b.deadline.IsZero() {
+			b.deadline = time.Now().Add(max(0, p.Options.Retry))
+		}
+		everywhere := !slices.ContainsFunc(asked, func(other *node) bool { return !b.failed.Contain(other.Address) })
+		var status Status
+		refused := errors.As(err, &status) && status != ErrOutOfMemory // others would say the same
+		if over || refused || sent && p.client.Options.AtMostOnce || p.Options.Retry < 0 && everywhere {
+			p.giveUp(b, err)
+			continue
+		}
+		p.Retried(b.records)
+		kept = append(kept, b)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.blocks = append(kept, p.blocks...)
+	p.changed.Broadcast()
 }

@@ -7,91 +7,69 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/dmq"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
-// Push appends value, 1 to [MaxValue] bytes, to the channel of one node, which is created
-// if needed. When Push returns nil the node has stored it, once for each subscriber.
-//
-// It asks the nodes one after the other, each at most once, while it is certain that none
-// has stored the record: it could not be sent completely, or the node said that it is out
-// of memory. If that is not certain the error is [ErrUncertain] (or see
-// [Options.AtLeastOnce]). Other refusals end it at once, since they would be the same
-// everywhere.
-func (c *Client) Push(ctx context.Context, channel string, value []byte) error {
-	req := newRequest(wire.Push, channel)
-	if err := cmp.Or(checkName(channel), checkValue(value)); err != nil {
-		return req.fail(nil, err)
+// Push implements [dmq.Client]: as a Push to one channel, a PushMulti to several, 65,536 at
+// most. value has 1 to [MaxValue] bytes. Refusals that would be the same everywhere end it at
+// once. If the outcome of a PushMulti is uncertain, some of the channels may have it.
+func (c *Client) Push(ctx context.Context, value []byte, channels ...string) (err error) {
+	ctx, end := c.begin(ctx, "Push", channels, len(value))
+	defer func() { end(err) }()
+	if err := cmp.Or(core.CheckChannels(channels, wire.MaxNames), checkValue(value)); err != nil {
+		return core.Fail("Push", channels, err)
 	}
+	req := newRequest(choose(channels, wire.Push, wire.PushMulti), channels...)
 	req.setValue(value)
-	return c.store(ctx, req)
-}
-
-// PushMulti appends value, 1 to [MaxValue] bytes, to each of the channels, on one node, as
-// Push does. There must be one channel at least, 65,536 at most; a channel that is there
-// twice gets it twice. If the outcome is uncertain, some of the channels may have it.
-func (c *Client) PushMulti(ctx context.Context, channels []string, value []byte) error {
-	req, err := newMultiRequest(wire.PushMulti, channels)
-	if err != nil {
-		return err
-	}
-	if err := checkValue(value); err != nil {
-		return req.fail(nil, err)
-	}
-	req.setValue(value)
-	return c.store(ctx, req)
-}
-
-// store sends a Push or PushMulti.
-func (c *Client) store(ctx context.Context, req request) error {
 	n, cn, err := c.doOnOne(ctx, req, c.pushes)
 	if err != nil {
 		return err
 	}
 	n.release(cn)
-	n.pushed.Add(1)
+	n.Pushed.Add(1)
 	return nil
 }
 
-// Pop takes the oldest record of the channel out of one node.
-//
-// It asks the nodes one after the other until one has a record. The error is [ErrEmpty] if
-// every node that could be asked said so, and [ErrNoSuchChannelOrSubscribed] if all said
-// that the channel can't be popped from. A node that fails while it is asked makes Pop fail
-// if no other has a record. If the error is [ErrUncertain] a node may have taken out a
-// record, which is then lost; Pop ends with it.
-func (c *Client) Pop(ctx context.Context, channel string) ([]byte, error) {
-	req := newRequest(wire.Pop, channel)
-	if err := checkName(channel); err != nil {
-		return nil, req.fail(nil, err)
+// begin tells the hook, if there is one.
+func (c *Client) begin(ctx context.Context, name string, channels []string, size int) (context.Context, func(error)) {
+	if c.Options.OnRequest == nil {
+		return ctx, func(error) {}
 	}
-	var failed, empty, unknown failures
+	return c.Options.Begin(ctx, dmq.Request{Name: name, Channel: core.Join(channels), Bytes: size})
+}
+
+// Pop implements [dmq.Client]. The error is [ErrNoSuchChannelOrSubscribed] if all nodes said that
+// the channel can't be popped from.
+func (c *Client) Pop(ctx context.Context, channel string) (value []byte, err error) {
+	ctx, end := c.begin(ctx, "Pop", []string{channel}, 0)
+	defer func() { end(err) }()
+	req := newRequest(wire.Pop, channel)
+	if err := core.CheckChannels(req.channels, 1); err != nil {
+		return nil, req.fail(err)
+	}
+	var failed core.Failures
 	for _, n := range c.inTurn(c.pops) {
 		value, err := n.pop(ctx, req)
-		switch {
-		case err == nil:
+		if err == nil {
 			return value, nil
-		case errors.Is(err, ErrEmpty):
-			empty.add(n, err)
-			continue
-		case errors.Is(err, ErrNoSuchChannelOrSubscribed):
-			unknown.add(n, err)
-			continue
 		}
-		failed.add(n, err)
-		if !c.mayGoOn(ctx, req, err) {
+		failed = append(failed, core.Failure{Node: n.Address, Err: err})
+		if !errors.Is(err, ErrEmpty) && !errors.Is(err, ErrNoSuchChannelOrSubscribed) && !c.mayGoOn(ctx, req, err) {
 			break
 		}
 	}
+	refused := failed.Without(ErrEmpty).Without(ErrNoSuchChannelOrSubscribed)
 	switch {
-	case len(failed) > 0:
-		return nil, req.failAt(failed)
-	case len(empty) > 0:
-		return nil, c.failEverywhere(req, ErrEmpty)
-	case len(unknown) > 0:
-		return nil, c.failEverywhere(req, ErrNoSuchChannelOrSubscribed)
+	case len(failed) == 0:
+		return nil, c.FailUnconnected("Pop", req.channels)
+	case len(refused) > 0:
+		return nil, req.failAt(refused)
+	case len(failed.Without(ErrNoSuchChannelOrSubscribed)) > 0:
+		return nil, core.Alike("Pop", req.channels, failed, ErrEmpty)
 	}
-	return nil, c.failUnconnected(req)
+	return nil, core.Alike("Pop", req.channels, failed, ErrNoSuchChannelOrSubscribed)
 }
 
 // pop does a Pop at one node.
@@ -106,12 +84,12 @@ func (n *node) pop(ctx context.Context, req request) ([]byte, error) {
 	}
 	switch {
 	case err != nil:
-		n.failures.Add(1)
+		n.Failed.Add(1)
 		return nil, err
 	case len(value) == 0:
 		return nil, ErrEmpty
 	}
-	n.popped.Add(1)
+	n.Popped.Add(1)
 	return value, nil
 }
 
@@ -125,7 +103,7 @@ func (n *node) readValue(ctx context.Context, cn *conn) ([]byte, error) {
 	n.drop(cn)
 	if !errors.Is(err, ErrValueTooBig) {
 		n.broken(ctx, err)
-		err = n.reason(ctx, n.client.options.RequestTimeout, err)
+		err = n.disconnected(ctx, n.client.Options.RequestTimeout, err)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrUncertain, err)
 }
@@ -136,8 +114,8 @@ func (n *node) readValue(ctx context.Context, cn *conn) ([]byte, error) {
 func (c *Client) RemoveChannel(ctx context.Context, channel string) error {
 	req := newRequest(wire.RemoveChannel, channel)
 	req.repeatable = true
-	if err := checkName(channel); err != nil {
-		return req.fail(nil, err)
+	if err := core.CheckChannels(req.channels, 1); err != nil {
+		return req.fail(err)
 	}
 	return c.doOnAll(ctx, req, func(n *node, cn *conn) error {
 		n.release(cn)
@@ -157,12 +135,12 @@ func (c *Client) GetNumConnections(ctx context.Context) (map[string]uint64, erro
 		if err != nil {
 			n.drop(cn)
 			n.broken(ctx, err)
-			return n.reason(ctx, c.options.RequestTimeout, err)
+			return n.disconnected(ctx, c.Options.RequestTimeout, err)
 		}
 		n.release(cn)
 		mu.Lock()
 		defer mu.Unlock()
-		counts[n.address] = count
+		counts[n.Address] = count
 		return nil
 	})
 	return counts, err

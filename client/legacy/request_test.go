@@ -17,11 +17,14 @@ import (
 func dial(t testing.TB, dialogue string) (*legacy.Client, *legacytest.Node) {
 	t.Helper()
 	node := legacytest.Play(t, dialogue)
-	client, err := legacy.Dial(t.Context(), node.Addr)
+	client, err := legacy.New(legacy.Options{Nodes: []string{node.Addr}, AtMostOnce: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
+	if err := client.WaitConnected(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
 	return client, node
 }
 
@@ -46,7 +49,7 @@ func TestRequestsFollowTheVectors(t *testing.T) {
 	type step = func(context.Context, *legacy.Client) string
 	push := func(channel, value string) step {
 		return func(ctx context.Context, c *legacy.Client) string {
-			return result(nil, c.Push(ctx, channel, []byte(value)))
+			return result(nil, c.Push(ctx, []byte(value), channel))
 		}
 	}
 	pop := func(channel string) step {
@@ -57,7 +60,7 @@ func TestRequestsFollowTheVectors(t *testing.T) {
 	}
 	pushMulti := func(value string, channels ...string) step {
 		return func(ctx context.Context, c *legacy.Client) string {
-			return result(nil, c.PushMulti(ctx, channels, []byte(value)))
+			return result(nil, c.Push(ctx, []byte(value), channels...))
 		}
 	}
 
@@ -130,7 +133,7 @@ func TestRequestsFollowTheVectors(t *testing.T) {
 			1> 02000000 0300000000000000 626967
 			1< c8000000 0300000000000000 61
 			1<EOF`,
-			[]step{pop("big")}, []string{"error: outcome uncertain: the node closed the connection: unexpected EOF"}},
+			[]step{pop("big")}, []string{"error: outcome uncertain: the connection was lost: the node has closed the connection: unexpected EOF"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			client, _ := dial(t, tc.dialogue)
@@ -147,14 +150,11 @@ func TestBadRequestsAreRefusedLocally(t *testing.T) {
 	client, _ := dial(t, "1>CLOSE")
 	ctx := t.Context()
 	produce := func(channel string) error {
-		_, err := client.Produce(ctx, channel)
-		return err
+		return client.Producer(legacy.ProducerOptions{}).Push(ctx, []byte("x"), channel)
 	}
 	consume := func(channel string) error {
-		for _, err := range client.Consume(ctx, channel) {
-			return err
-		}
-		return nil
+		_, err := client.Consume(ctx, channel, legacy.ConsumeOptions{})
+		return err
 	}
 	pop := func(channel string) error {
 		_, err := client.Pop(ctx, channel)
@@ -162,28 +162,28 @@ func TestBadRequestsAreRefusedLocally(t *testing.T) {
 	}
 	for _, channel := range []string{"", "a.b", "te st", "sub@chan", "a/b", "ä", "a\x00", strings.Repeat("a", 252)} {
 		for request, err := range map[string]error{
-			"Push":          client.Push(ctx, channel, []byte("x")),
-			"PushMulti":     client.PushMulti(ctx, []string{"good", channel}, []byte("x")),
+			"Push":          client.Push(ctx, []byte("x"), channel),
+			"PushMulti":     client.Push(ctx, []byte("x"), []string{"good", channel}...),
 			"Pop":           pop(channel),
 			"Produce":       produce(channel),
 			"Consume":       consume(channel),
 			"RemoveChannel": client.RemoveChannel(ctx, channel),
 		} {
-			if !errors.Is(err, legacy.ErrBadChannelName) {
-				t.Errorf("%s %q: got %v, want %v", request, channel, err, legacy.ErrBadChannelName)
+			if !errors.Is(err, legacy.ErrBadName) {
+				t.Errorf("%s %q: got %v, want %v", request, channel, err, legacy.ErrBadName)
 			}
 		}
 	}
-	if err := client.Push(ctx, "test", nil); !errors.Is(err, legacy.ErrEmptyValue) {
+	if err := client.Push(ctx, nil, "test"); !errors.Is(err, legacy.ErrEmptyValue) {
 		t.Errorf("Push of an empty record: got %v, want %v", err, legacy.ErrEmptyValue)
 	}
-	if err := client.PushMulti(ctx, []string{"a"}, nil); !errors.Is(err, legacy.ErrEmptyValue) {
+	if err := client.Push(ctx, nil, []string{"a"}...); !errors.Is(err, legacy.ErrEmptyValue) {
 		t.Errorf("PushMulti of an empty record: got %v, want %v", err, legacy.ErrEmptyValue)
 	}
-	if err := client.Push(ctx, "test", make([]byte, legacy.MaxValue+1)); !errors.Is(err, legacy.ErrValueTooBig) {
+	if err := client.Push(ctx, make([]byte, legacy.MaxValue+1), "test"); !errors.Is(err, legacy.ErrValueTooBig) {
 		t.Errorf("Push of 10 MiB + 1: got %v, want %v", err, legacy.ErrValueTooBig)
 	}
-	if err := client.PushMulti(ctx, nil, []byte("x")); err == nil {
+	if err := client.Push(ctx, []byte("x"), nil...); err == nil {
 		t.Error("PushMulti without channels: got no error")
 	}
 }
@@ -211,27 +211,29 @@ func TestLostConnection(t *testing.T) {
 		want     error
 	}{
 		{"Push is not repeated", "1> 01000000 0100000000000000 65 0100000000000000 31\n1<EOF",
-			func(c *legacy.Client) error { return c.Push(ctx, "e", []byte("1")) }, legacy.ErrUncertain},
+			func(c *legacy.Client) error { return c.Push(ctx, []byte("1"), "e") }, legacy.ErrUncertain},
 		{"Pop is not repeated", "1> 02000000 0100000000000000 65\n1<EOF",
 			func(c *legacy.Client) error { _, err := c.Pop(ctx, "e"); return err }, legacy.ErrUncertain},
 		{"RemoveChannel is repeated", "1> 0c000000 0100000000000000 65\n1<EOF\n2> 0c000000 0100000000000000 65\n2< c8000000",
 			func(c *legacy.Client) error { return c.RemoveChannel(ctx, "e") }, nil},
 		{"RemoveChannel is not repeated endlessly", "1> 0c000000 0100000000000000 65\n1<EOF\n2> 0c000000 0100000000000000 65\n2<EOF",
 			func(c *legacy.Client) error { return c.RemoveChannel(ctx, "e") }, io.ErrUnexpectedEOF},
-		{"the start of Produce is repeated", "1> 0a000000 0100000000000000 65\n1<EOF\n2> 0a000000 0100000000000000 65\n2< c8000000\n2> 0000000000000000 08000000\n2< 96010000",
+		{"the start of Produce is repeated", "1> 0a000000 0100000000000000 65\n1<EOF\n2> 0a000000 0100000000000000 65\n2< c8000000\n2> 0100000000000000 31\n2> 0000000000000000 08000000\n2< 96010000",
 			func(c *legacy.Client) error {
-				p, err := c.Produce(ctx, "e")
-				if err != nil {
+				p := c.Producer(legacy.ProducerOptions{})
+				if err := p.Push(ctx, []byte("1"), "e"); err != nil {
 					return err
 				}
-				return p.Close()
+				return p.Close(ctx)
 			}, nil},
 		{"the start of Consume is repeated", "1> 06000000 0100000000000000 65\n1<EOF\n2> 06000000 0100000000000000 65\n2< c8000000 0000000000000000",
 			func(c *legacy.Client) error {
-				for _, err := range c.Consume(ctx, "e") {
+				consumer, err := c.Consume(ctx, "e", legacy.ConsumeOptions{})
+				if err != nil {
 					return err
 				}
-				return nil
+				defer consumer.Close()
+				return consumer.Each(nil)
 			}, legacy.ErrChannelRemoved},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

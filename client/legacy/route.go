@@ -3,21 +3,23 @@ package legacy
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/nodes"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
+// usable returns the nodes that can be asked.
+func (c *Client) usable() []*node {
+	return slices.DeleteFunc(c.all(), func(n *node) bool { return !n.usable() })
+}
+
 // inTurn returns the nodes that can be asked, each once, in the order in which to ask them
-// (§11.3).
+// (legacy protocol spec §11.3).
 func (c *Client) inTurn(rotation *nodes.Rotation) []*node {
-	usable := make([]*node, 0, 2*len(c.nodes)) // so that the order needs no second one
-	for _, n := range c.nodes {
-		if n.usable() {
-			usable = append(usable, n)
-		}
-	}
+	usable := c.usable()
 	start := rotation.Start(len(usable))
 	return append(usable, usable[:start]...)[start:]
 }
@@ -25,30 +27,30 @@ func (c *Client) inTurn(rotation *nodes.Rotation) []*node {
 // doOnOne sends a request to one node after the other until one accepts it. The error is an
 // [*Error].
 func (c *Client) doOnOne(ctx context.Context, req request, rotation *nodes.Rotation) (*node, *conn, error) {
-	var failed failures
+	var failed core.Failures
 	for _, n := range c.inTurn(rotation) {
 		cn, err := n.do(ctx, req)
 		if err == nil {
 			return n, cn, nil
 		}
-		failed.add(n, err)
+		failed = append(failed, core.Failure{Node: n.Address, Err: err})
 		if !c.mayGoOn(ctx, req, err) {
 			break
 		}
 	}
 	if len(failed) == 0 {
-		return nil, nil, c.failUnconnected(req)
+		return nil, nil, c.FailUnconnected(req.command.String(), req.channels)
 	}
 	return nil, nil, req.failAt(failed)
 }
 
-// mayGoOn tells whether another node may be asked after one that failed with err (§11.10).
+// mayGoOn tells whether another node may be asked after one that failed with err (legacy protocol spec §11.10).
 func (c *Client) mayGoOn(ctx context.Context, req request, err error) bool {
-	if ended(ctx) != nil || c.ctx.Err() != nil {
+	if core.EndOf(ctx) != nil || c.Closed() {
 		return false
 	}
 	if errors.Is(err, ErrUncertain) {
-		return c.options.AtLeastOnce && (req.command == wire.Push || req.command == wire.PushMulti)
+		return !c.Options.AtMostOnce && (req.command == wire.Push || req.command == wire.PushMulti)
 	}
 	var status Status
 	if errors.As(err, &status) {
@@ -60,9 +62,10 @@ func (c *Client) mayGoOn(ctx context.Context, req request, err error) bool {
 // doOnAll sends a request to all nodes at the same time and calls then for each that accepts
 // it, which has to release or drop the connection. It is called in several goroutines.
 func (c *Client) doOnAll(ctx context.Context, req request, then func(*node, *conn) error) error {
-	errs := make([]error, len(c.nodes))
+	all := c.all()
+	errs := make([]error, len(all))
 	var group sync.WaitGroup
-	for i, n := range c.nodes {
+	for i, n := range all {
 		group.Go(func() {
 			cn, err := n.do(ctx, req)
 			if err == nil {
@@ -72,34 +75,14 @@ func (c *Client) doOnAll(ctx context.Context, req request, then func(*node, *con
 		})
 	}
 	group.Wait()
-	var failed failures
+	var failed core.Failures
 	for i, err := range errs {
 		if err != nil {
-			failed.add(c.nodes[i], err)
+			failed = append(failed, core.Failure{Node: all[i].Address, Err: err})
 		}
 	}
 	if len(failed) == 0 {
 		return nil
 	}
 	return req.failAt(failed)
-}
-
-// failEverywhere wraps an outcome that is the same for all nodes.
-func (c *Client) failEverywhere(req request, err error) error {
-	if len(c.nodes) == 1 {
-		return req.fail(c.nodes[0], err)
-	}
-	return req.fail(nil, err)
-}
-
-// failUnconnected returns the error of a request for which there is no node to ask.
-func (c *Client) failUnconnected(req request) error {
-	if c.ctx.Err() != nil {
-		return c.failEverywhere(req, ErrClosed)
-	}
-	var all failures
-	for _, n := range c.nodes {
-		all.add(n, n.unconnected())
-	}
-	return req.failAt(all)
 }

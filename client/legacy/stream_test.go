@@ -10,68 +10,59 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
 )
 
-// The dialogue of V21, with the confirmation of §11.1 behind it.
-const produceTwo = `
+// As the dialogue of V21, with the confirmation of legacy protocol spec §11.1 behind it.
+const produceOne = `
 	1> 0a000000 0200000000000000 7031
 	1< c8000000
-	1> 0200000000000000 7231 0200000000000000 7232
+	1> 0200000000000000 7231
 	1> 0000000000000000 08000000
 	1< 96010000
 `
 
 func TestProduceIsConfirmedByTheRequestBehindIt(t *testing.T) {
-	client, _ := dial(t, produceTwo+`
+	client, _ := dial(t, produceOne+`
 		1> 02000000 0200000000000000 7031
 		1< c8000000 0200000000000000 7231`)
-	p, err := client.Produce(t.Context(), "p1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Write([]byte("r1")); err != nil {
+	ctx := t.Context()
+	p := client.Producer(legacy.ProducerOptions{})
+	if err := p.Push(ctx, []byte("r1"), "p1"); err != nil {
 		t.Error(err)
 	}
-	if err := p.Write(nil); !errors.Is(err, legacy.ErrEmptyValue) {
-		t.Errorf("Write of an empty record, which would end the stream: got %v, want %v", err, legacy.ErrEmptyValue)
+	if err := p.Push(ctx, nil, "p1"); !errors.Is(err, legacy.ErrEmptyRecord) {
+		t.Errorf("Push of an empty record, which would end the stream: got %v, want %v", err, legacy.ErrEmptyRecord)
 	}
-	if err := p.Write(make([]byte, legacy.MaxValue+1)); !errors.Is(err, legacy.ErrValueTooBig) {
-		t.Errorf("Write of 10 MiB + 1: got %v, want %v", err, legacy.ErrValueTooBig)
+	if err := p.Push(ctx, make([]byte, legacy.MaxValue+1), "p1"); !errors.Is(err, legacy.ErrTooLarge) {
+		t.Errorf("Push of 10 MiB + 1: got %v, want %v", err, legacy.ErrTooLarge)
 	}
-	if err := p.Write([]byte("r2")); err != nil {
+	if err := p.Close(ctx); err != nil {
 		t.Error(err)
 	}
-	if err := p.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := p.Close(); err != nil {
+	if err := p.Close(ctx); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	if err := p.Write([]byte("r3")); err == nil {
-		t.Error("Write after Close: got no error")
+	if err := p.Push(ctx, []byte("r3"), "p1"); !errors.Is(err, legacy.ErrClosed) {
+		t.Errorf("Push after Close: got %v, want %v", err, legacy.ErrClosed)
 	}
-	if got, err := client.Pop(t.Context(), "p1"); string(got) != "r1" {
+	if got, err := client.Pop(ctx, "p1"); string(got) != "r1" {
 		t.Errorf("Pop over the same connection: got %q, %v, want \"r1\"", got, err)
 	}
 }
 
-func TestProduceFlushSendsTheBuffer(t *testing.T) {
+// What is pushed is sent at once, without a Flush, and confirmed soon.
+func TestProduceSendsWithoutFlush(t *testing.T) {
 	client, node := dial(t, `
 		1> 0a000000 0200000000000000 7031
 		1< c8000000
-		1> 0200000000000000 7231`)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	p, err := client.Produce(ctx, "p1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.Write([]byte("r1"))
-	if err := p.Flush(); err != nil {
+		1> 0200000000000000 7231
+		1> 0000000000000000 08000000
+		1< 96010000`)
+	p := client.Producer(legacy.ProducerOptions{})
+	if err := p.Push(t.Context(), []byte("r1"), "p1"); err != nil {
 		t.Error(err)
 	}
-	<-node.Done // it has the record
-	cancel()
-	if err := p.Close(); !errors.Is(err, legacy.ErrUncertain) || !errors.Is(err, context.Canceled) {
-		t.Errorf("Close after its context ended: got %v, want %v and %v", err, legacy.ErrUncertain, context.Canceled)
+	<-node.Done
+	if err := p.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -79,7 +70,9 @@ func TestProduceRefused(t *testing.T) {
 	client, _ := dial(t, `
 		1> 0a000000 0200000000000000 7031
 		1< 99010000`)
-	if _, err := client.Produce(t.Context(), "p1"); !errors.Is(err, legacy.ErrBadChannelName) {
+	p := client.Producer(legacy.ProducerOptions{})
+	p.Push(t.Context(), []byte("r1"), "p1")
+	if err := p.Close(t.Context()); !errors.Is(err, legacy.ErrBadChannelName) || !errors.Is(err, legacy.ErrBadName) {
 		t.Errorf("got %v, want %v", err, legacy.ErrBadChannelName)
 	}
 }
@@ -90,20 +83,19 @@ func TestProduceUnconfirmedIsUncertain(t *testing.T) {
 		1< c8000000
 		1> 0200000000000000 7231 0000000000000000 08000000
 		1<EOF`)
-	p, err := client.Produce(t.Context(), "p1")
-	if err != nil {
-		t.Fatal(err)
+	var told error
+	p := client.Producer(legacy.ProducerOptions{OnError: func(value []byte, channels []string, err error) {
+		if string(value) == "r1" && slices.Equal(channels, []string{"p1"}) {
+			told = err
+		}
+	}})
+	p.Push(t.Context(), []byte("r1"), "p1")
+	closed := p.Close(t.Context())
+	if !errors.Is(closed, legacy.ErrUncertain) || !errors.Is(told, legacy.ErrUncertain) {
+		t.Errorf("Close: got %v, OnError: %v, want %v", closed, told, legacy.ErrUncertain)
 	}
-	p.Write([]byte("r1"))
-	closed := p.Close()
-	if !errors.Is(closed, legacy.ErrUncertain) {
-		t.Errorf("Close: got %v, want %v", closed, legacy.ErrUncertain)
-	}
-	if err := p.Close(); err != closed {
-		t.Errorf("second Close: got %v, want the same error, %v", err, closed)
-	}
-	if err := p.Write([]byte("r2")); err != closed {
-		t.Errorf("Write: got %v, want what ended the stream, %v", err, closed)
+	if s := p.State(); s.Failed != 1 || s.Stored != 0 || s.Pending != 0 {
+		t.Errorf("got %+v, want one record failed", s)
 	}
 }
 
@@ -120,18 +112,22 @@ func TestConsumeUntilTheChannelIsRemoved(t *testing.T) {
 		1< 0000000000000000`)
 	ctx := t.Context()
 	onRecord := map[string]func() error{
-		"a":    func() error { return client.Push(ctx, "c1", []byte("rec1")) },
+		"a":    func() error { return client.Push(ctx, []byte("rec1"), "c1") },
 		"rec1": func() error { return client.RemoveChannel(ctx, "c1") },
 	}
 	var got []string
 	var end error
-	for record, err := range client.Consume(ctx, "c1") {
+	c, err := client.Consume(ctx, "c1", legacy.ConsumeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for record, err := range c.Records() {
 		if err != nil {
 			end = err
 			break
 		}
-		got = append(got, string(record))
-		if err := onRecord[string(record)](); err != nil {
+		got = append(got, string(record.Value))
+		if err := onRecord[string(record.Value)](); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -141,7 +137,7 @@ func TestConsumeUntilTheChannelIsRemoved(t *testing.T) {
 	if !errors.Is(end, legacy.ErrChannelRemoved) {
 		t.Errorf("end: got %v, want %v", end, legacy.ErrChannelRemoved)
 	}
-	if n := client.Nodes()[0]; n.Idle != 2 || n.Busy != 0 || n.Consumed != 2 {
+	if n := client.Nodes()[0]; n.Idle != 2 || n.InFlight != 0 || n.Consumed != 2 {
 		t.Errorf("connections and records: got %+v, want two of either, all idle", n)
 	}
 }
@@ -155,12 +151,16 @@ func TestConsumeEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	var got []string
 	var end error
-	for record, err := range client.Consume(ctx, "c1") {
+	c, err := client.Consume(ctx, "c1", legacy.ConsumeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for record, err := range c.Records() {
 		if err != nil {
 			end = err
 			break
 		}
-		got = append(got, string(record))
+		got = append(got, string(record.Value))
 		if len(got) == 2 {
 			cancel()
 		}
@@ -175,9 +175,13 @@ func TestConsumeNodeStops(t *testing.T) {
 		1> 06000000 0200000000000000 6331
 		1< c8000000 0200000000000000 61
 		1<EOF`)
-	for record, err := range client.Consume(t.Context(), "c1") {
-		if record != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("half a record: got %q, %v, want none, %v", record, err, io.ErrUnexpectedEOF)
+	c, err := client.Consume(t.Context(), "c1", legacy.ConsumeOptions{Once: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for record, err := range c.Records() {
+		if record.Value != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("half a record: got %q, %v, want none, %v", record.Value, err, io.ErrUnexpectedEOF)
 		}
 	}
 }

@@ -1,7 +1,8 @@
+//go:build linux
+
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,11 +13,7 @@ import (
 	datadir "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/check"
 )
 
-// Errors of check; the report tells more.
-var (
-	errFaults    = errors.New("there are faults")
-	errUnchecked = errors.New("not everything could be checked")
-)
+var errFaults = errors.New("there are faults") // the report tells more
 
 func newCheck(t *tool) *cobra.Command {
 	var ringDir string
@@ -27,8 +24,9 @@ func newCheck(t *tool) *cobra.Command {
 original one, and changes nothing in it. It prints the storages with their
 records, and every fault that it finds: where, what it means for the next
 start, and what to do. It says whether the node was stopped cleanly, was
-killed, or is running. Bytes are those of payloads; "memory" is what is in
-dumps and ring files.
+killed, or is running, and what the next start deletes or sets aside. Bytes
+are those of payloads; "memory" is what is in dumps and rings, "overflow" what
+is in spill files or the overflow of an original node.
 
 An empty directory is that of a node without records; one that has other files
 than those of a node is an error that names the likely one.
@@ -56,6 +54,11 @@ Exit status:
 				if err := checkDataDir(args[0]); err != nil {
 					return err
 				}
+				if ringDir == "" {
+					if ringDir = configuredRings(args[0]); ringDir != "" {
+						t.say("ring files are those in %s, as [Storage] ring_dir of the instance says", ringDir)
+					}
+				}
 				report, err := datadir.Directory(args[0], ringDir)
 				if err != nil {
 					return fmt.Errorf("%w: %w", errUnchecked, err)
@@ -64,7 +67,7 @@ Exit status:
 			})
 		},
 	}
-	cmd.Flags().StringVar(&ringDir, "ring-dir", "", "`directory` of the ring files, if [Storage] ring_dir is set")
+	cmd.Flags().StringVar(&ringDir, "ring-dir", "", "`directory` of the ring files, if not as etc/config.ini beside DIR says")
 	return uses(cmd, "json", "quiet")
 }
 
@@ -87,17 +90,4 @@ func printReport(report *datadir.Report, asJSON bool, stdout io.Writer) error {
 		return fmt.Errorf("%s: %w: %d", report.Directory, errFaults, len(report.Faults))
 	}
 	return nil
-}
-
-// untilInterrupted does something that only reads files, and does not wait for its end if
-// ctx ends before.
-func untilInterrupted(ctx context.Context, do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

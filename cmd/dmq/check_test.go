@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -9,6 +11,7 @@ import (
 	"testing"
 
 	datadir "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/check"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/storagetest"
 )
 
 func fixture(name string) string {
@@ -87,6 +90,34 @@ func TestCheckOfAnotherDirectory(t *testing.T) {
 	check(t, outcome{got.status, "", got.stderr}, 0, "", "")
 }
 
+// Ring files are looked for where the configuration of the instance has them.
+func TestCheckFindsTheRingFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) {
+		t.Helper()
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("etc/config.ini", "[Server]\naddress = 127.0.0.1\nport = 1\nneoport = 2\nchannel_size_limit = 3\n"+
+		"unix_socket_path = s\ndata_dir = records\n[Storage]\nring_dir = rings\n[LOG.Root]\nconsole = true\n")
+	write("records/none.rq", "")
+	write("other/none.rq", "")
+	for name, want := range map[string]string{
+		"records": filepath.Join(dir, "rings"), // which is not there
+		"other":   "",
+	} {
+		got := dmq(t.Context(), nil, "check", filepath.Join(dir, name))
+		if strings.Contains(got.stderr, "ring files are those in "+want+", as") != (want != "") || (got.status == 2) != (want != "") {
+			t.Errorf("check of %s: got %+v, want ring files in %q", name, got, want)
+		}
+	}
+}
+
 func TestCheckAsJSON(t *testing.T) {
 	got := dmq(t.Context(), nil, "check", "--json", fixture("crash/stale-pushed"))
 	check(t, outcome{status: got.status, stderr: got.stderr}, 1, "", "there are faults: 1")
@@ -146,4 +177,45 @@ func TestInterruptedCheckDoesNotWait(t *testing.T) {
 	if got := exitStatus(err); got != exitInterrupted {
 		t.Errorf("exit status: got %d, want %d", got, exitInterrupted)
 	}
+}
+
+// A killed node's directory becomes one that the original loads, and says with which limit.
+func TestExport(t *testing.T) {
+	options := storagetest.Options(t, 100)
+	options.RingInFile = true
+	channels := storagetest.Start(t, options)
+	check(t, dmq(t.Context(), nil, "export", options.Dir), 1, "", "is in use by")
+	c, err := channels.Open([]byte("jobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second one spills
+		if err := c.Push(make([]byte, 60)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Commit()
+	left := t.TempDir()
+	files, err := filepath.Glob(filepath.Join(options.Dir, "*.dat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files { // as they are when the node is killed
+		b, err := os.ReadFile(name)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(left, filepath.Base(name)), b, 0o600)
+		}
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	got := dmq(t.Context(), nil, "export", left)
+	check(t, got, 0, "", "exported 2 records of 120 bytes; an original node needs a channel_size_limit of at least 68")
+	got = dmq(t.Context(), nil, "check", left)
+	if !strings.Contains(got.stdout, ": stopped cleanly.\n") || !strings.Contains(got.stdout, "jobs      plain        1     60          1     60        2    120") {
+		t.Errorf("dmq check says\n%s", got.stdout)
+	}
+	check(t, dmq(t.Context(), nil, "export", left), 0, "", "nothing is to be exported")
+	check(t, dmq(t.Context(), nil, "export"), 2, "", "needs exactly a DIR")
+	check(t, dmq(t.Context(), nil, "export", fixture("none")), 2, "", "no such file or directory")
 }

@@ -10,12 +10,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-
-	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
 // tool is what all commands have: their settings, and where they print.
@@ -68,6 +65,7 @@ const (
 	groupRecords = "records"
 	groupStreams = "streams"
 	groupNodes   = "nodes"
+	groupLocal   = "local"
 )
 
 func newRoot(t *tool) *cobra.Command {
@@ -88,7 +86,8 @@ func newRoot(t *tool) *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupRecords, Title: "Single records and channels:"},
 		&cobra.Group{ID: groupStreams, Title: "Streams of records:"},
-		&cobra.Group{ID: groupNodes, Title: "Nodes:"})
+		&cobra.Group{ID: groupNodes, Title: "Nodes:"},
+		&cobra.Group{ID: groupLocal, Title: "On the machine of a node:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, command := range commands {
 			command.GroupID = group
@@ -97,38 +96,10 @@ func newRoot(t *tool) *cobra.Command {
 	}
 	add(groupRecords, newPush(t), newPop(t), newRemove(t))
 	add(groupStreams, newProduce(t), newConsume(t), newDrain(t), newLoad(t), newMirror(t))
-	add(groupNodes, newPing(t), newTop(t), newBench(t), newGenCredentials(t), newCheck(t), newExtract(t))
+	add(groupNodes, newPing(t), newTop(t), newBench(t))
+	add(groupLocal, newNewInstance(t), newGenCredentials(t), newReload(t), newControl(t), newCheck(t), newExtract(t), newExport(t))
 	root.AddCommand(newMan())
 	return root
-}
-
-// connected makes a command of one that needs the DMQ.
-func (t *tool) connected(do func(ctx context.Context, dmq queue.Queue, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		dmq, err := t.connect(cmd)
-		if err != nil {
-			return err
-		}
-		defer dmq.Close()
-		return do(cmd.Context(), dmq, args)
-	}
-}
-
-func (t *tool) connect(cmd *cobra.Command) (queue.Queue, error) {
-	if err := t.resolve(); err != nil {
-		return nil, &usageError{cmd.CommandPath(), err}
-	}
-	options, err := t.options()
-	if err != nil {
-		return nil, &usageError{cmd.CommandPath(), err}
-	}
-	return t.connectTo(cmd.Context(), options)
-}
-
-func (t *tool) connectTo(ctx context.Context, options queue.Options) (queue.Queue, error) {
-	defer t.waiting("for connections to %s", strings.Join(options.Nodes, ", "))()
-	options.Logger = t.logger()
-	return queue.Connect(ctx, options)
 }
 
 // say tells a person something, or with --json whoever reads standard error, where all is
@@ -149,9 +120,7 @@ func (t *tool) tell(text string) error {
 		_, err := fmt.Fprintf(t.stderr, "dmq: %s\n", text)
 		return err
 	}
-	out := json.NewEncoder(t.stderr)
-	out.SetEscapeHTML(false)
-	return out.Encode(struct {
+	return writeJSON(t.stderr, struct {
 		Message string `json:"message"`
 	}{text})
 }
@@ -166,21 +135,24 @@ func (t *tool) report(result any, words string) error {
 }
 
 func (t *tool) printJSON(result any) error {
-	out := json.NewEncoder(t.stdout)
-	out.SetEscapeHTML(false)
-	if err := out.Encode(result); err != nil {
+	if err := writeJSON(t.stdout, result); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil
+}
+
+// writeJSON writes an object on a line of its own.
+func writeJSON(out io.Writer, value any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
 }
 
 // complain tells why the command ends.
 func (t *tool) complain(err error) {
 	text, hint := explain(err)
 	if t.json {
-		out := json.NewEncoder(t.stderr)
-		out.SetEscapeHTML(false)
-		out.Encode(struct {
+		writeJSON(t.stderr, struct {
 			Error  string `json:"error"`
 			Hint   string `json:"hint,omitempty"`
 			Status int    `json:"status"`
@@ -246,20 +218,3 @@ func exactlyChannel(cmd *cobra.Command, args []string) error {
 
 // channelList returns the channels of an argument CHANNEL[,CHANNEL…].
 func channelList(argument string) []string { return strings.Split(argument, ",") }
-
-// outlasting returns a context that ends some time after ctx, for what then has to be
-// brought to an end. release is to be called at the end of that.
-func (t *tool) outlasting(ctx context.Context) (longer context.Context, release context.CancelFunc) {
-	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		defer t.waiting("up to %v for the answers to what was sent; another Ctrl-C ends without them", t.timeout)()
-		select {
-		case <-longer.Done():
-		case <-time.After(t.timeout):
-			cancel(errNoEnd)
-		}
-	})
-	return longer, func() { stop(); cancel(nil) }
-}
-
-var errNoEnd = errors.New("no answer in time after the interrupt")

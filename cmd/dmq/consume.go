@@ -165,6 +165,10 @@ func (t *tool) each(ctx context.Context, consumer queue.Consumer, end ending, ha
 	over := t.waiting("until the nodes begin to send")
 	consumer.Await(ctx)
 	over()
+	if isTerminal(t.stderr) { // for others this is no news
+		over = t.waiting("for records")
+		defer func() { over() }()
+	}
 	patience := end.idle
 	if end.follow {
 		patience = math.MaxInt64
@@ -172,6 +176,7 @@ func (t *tool) each(ctx context.Context, consumer queue.Consumer, end ending, ha
 	idle := time.AfterFunc(patience, consumer.Stop)
 	defer idle.Stop()
 	for record, err := range consumer.Records() {
+		over()
 		idle.Stop() // while the record is handled, however long that takes, nobody waits for one
 		switch {
 		case errors.Is(err, client.ErrChannelRemoved), errors.Is(err, legacy.ErrChannelRemoved):

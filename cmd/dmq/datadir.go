@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,9 +15,11 @@ import (
 
 // dataFiles are the patterns of the files of a data directory, of this node and the original.
 var dataFiles = []string{
-	"*.rq", "*.rq-aside*", "overflow*.dat", "ofchannels*.csv", "storages.dat", "ring-*.dat",
-	"catalogue*", "*.ring", "*.spill",
+	"*.rq", "*.rq-aside*", "overflow*.dat", "ofchannels*.csv",
+	"catalogue*.dat", "ring-*.dat", "spill-*.dat", "storages.dat",
 }
+
+var errUnchecked = errors.New("not everything could be checked")
 
 var errNoDataDir = errors.New("this is not the data directory of a node: it has none of its files")
 
@@ -66,25 +68,49 @@ func likelyDataDir(dir string) string {
 
 // dataDirOf returns the arguments of check for an instance, as its configuration says.
 func dataDirOf(instance string) (check string, ok bool) {
+	data, rings, ok := directoriesOf(instance)
+	check = shellWord(data)
+	if rings != "" {
+		check += " --ring-dir " + shellWord(rings)
+	}
+	return check, ok
+}
+
+// directoriesOf returns the data directory of an instance, and that of its ring files if they
+// are elsewhere; not ok if it is no instance.
+func directoriesOf(instance string) (data, rings string, ok bool) {
 	file := filepath.Join(instance, "etc", "config.ini")
 	if _, err := os.Stat(file); err != nil {
-		return "", false
+		return "", "", false
 	}
 	in := func(dir string) string {
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(instance, dir)
+		if dir == "" || filepath.IsAbs(dir) {
+			return dir
 		}
-		return shellWord(dir)
+		return filepath.Join(instance, dir)
 	}
-	c, err := config.Load(file, nil, true, io.Discard)
+	c, _, err := config.Load(file, nil, true)
 	if err != nil { // which is no reason to tell nothing
-		return in("data"), true
+		return in("data"), "", true
 	}
-	check = in(c.Server.DataDir)
-	if c.Storage.RingDir != "" {
-		check += " --ring-dir " + in(c.Storage.RingDir)
+	return in(c.Server.DataDir), in(c.Storage.RingDir), true
+}
+
+// configuredRings returns the directory of the ring files that belong to a data directory, if
+// the instance that it is in says so; "" = that itself.
+func configuredRings(dir string) string {
+	data, rings, ok := directoriesOf(filepath.Join(dir, ".."))
+	if !ok {
+		return ""
 	}
-	return check, true
+	configured, err := os.Stat(data)
+	if err != nil {
+		return ""
+	}
+	if this, err := os.Stat(dir); err != nil || !os.SameFile(this, configured) {
+		return ""
+	}
+	return rings
 }
 
 // shellWord quotes what a shell would take apart.
@@ -93,4 +119,17 @@ func shellWord(word string) string {
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
 	return word
+}
+
+// untilInterrupted does something that only reads files, and does not wait for its end if
+// ctx ends before.
+func untilInterrupted(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

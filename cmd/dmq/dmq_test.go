@@ -81,7 +81,7 @@ func TestCommands(t *testing.T) {
 			1> 01000000 0400000000000000 74657374 0100000000000000 62
 			1< 97010000`, 1, "", "value 2 of 3 (those before it are stored)"},
 		{"push nothing", "push test -", "", "1>CLOSE", 1, "", "empty record"},
-		{"push to a bad name", "push te.st a", "", "1>CLOSE", 2, "", "bad channel name"},
+		{"push to a bad name", "push te.st a", "", "1>CLOSE", 2, "", "bad name"},
 		{"push unconfirmed", "push test abc", "", `
 			1> 01000000 0400000000000000 74657374 0300000000000000 616263
 			1<EOF`, 5, "", "a node may have done it or not"},
@@ -104,7 +104,7 @@ func TestCommands(t *testing.T) {
 			produceP1 + "1> 0200000000000000 7231 0200000000000000 7232" + endProduce, 0, "", "records stored: 2\n"},
 		{"produce skips empty lines", "produce p1", "\nr1\n\n\nr2\n",
 			produceP1 + "1> 0200000000000000 7231 0200000000000000 7232" + endProduce, 0, "", "records stored: 2, empty ones skipped: 3\n"},
-		{"produce nothing", "produce p1", "", produceP1 + endProduce, 0, "", "records stored: 0\n"},
+		{"produce nothing", "produce p1", "", "1>CLOSE", 0, "", "records stored: 0\n"},
 		{"produce standard input as one record", "produce p1 --whole", "r1\n",
 			produceP1 + "1> 0300000000000000 72310a" + endProduce, 0, "", "records stored: 1\n"},
 		{"produce the longest line", "produce p1", strings.Repeat("x", legacy.MaxValue) + "\ny\n",

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -16,16 +18,18 @@ func newExtract(t *tool) *cobra.Command {
 		Short: "Make a dump of records that a node has set aside",
 		Long: `Extract reads a FILE of a stopped node, or one that it has set aside, and
 changes nothing in it: overflow records, overflow-aside-N.dat or overflow.dat,
-or a dump. It writes the records that are intact to standard output, as a dump.
-In the data directory of a stopped node, under the name of a storage with .rq,
-that is loaded by the next start.
+a dump, or a ring file, ring-N-aside.dat or spill-N-aside.dat. It writes the
+records that are intact to standard output, as a dump. In the data directory
+of a stopped node, under the name of a storage with .rq, that is loaded by the
+next start.
 
 The overflow has records of many storages, and knows them by number. ID is that
 of the wanted one; without it, extract lists them and which names are known.
 Those without a name may have been consumed, or belong to a channel that was
 removed: look before you deliver them. Of a damaged dump, STORAGE.rq-aside, the
 node has loaded the intact records when it set the file aside: loading them
-once more would deliver them twice.
+once more would deliver them twice. So it is with a ring file of which extract
+says that it does not tell which records are not delivered.
 
 Exit status:
     0  everything there was has been written
@@ -49,6 +53,7 @@ Exit status:
 				}
 			}
 			return untilInterrupted(cmd.Context(), func() error {
+				defer t.waiting("for the disk: reading %s", args[0])()
 				written, damage, err := datadir.Extract(args[0], uint32(id), cmd.OutOrStdout())
 				switch {
 				case errors.Is(err, datadir.ErrWhich):

@@ -17,9 +17,8 @@ func newGenCredentials(t *tool) *cobra.Command {
 		Use:   "gen-credentials NAME",
 		Short: "Make a key for a client of the neo protocol",
 		Long: `Gen-credentials makes a new random key for the client NAME, and prints the line
-NAME:KEY that belongs into etc/credentials of each node. Tell a running node to
-read that file again by sending the line "update-credentials" to its control
-socket.
+NAME:KEY that belongs into etc/credentials of each node. 'dmq reload' makes a
+running node read that file again.
 
 With --file the same line is also written to a new file that only its owner can
 read, for --credentials of the client. A file that exists is not touched.
@@ -35,9 +34,7 @@ NAME is 1 to 100 visible ASCII characters without a colon.`,
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var key [client.KeySize]byte
-			rand.Read(key[:]) // never fails
-			line := fmt.Sprintf("%s:%x", args[0], key)
+			key, line := newKey(args[0])
 			if _, err := client.ParseCredentials(line); err != nil {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("NAME %q: want 1 to 100 visible ASCII characters without a colon", args[0])}
 			}
@@ -51,7 +48,7 @@ NAME is 1 to 100 visible ASCII characters without a colon.`,
 					Name string `json:"name"`
 					Key  string `json:"key"`
 					File string `json:"file,omitempty"`
-				}{args[0], fmt.Sprintf("%x", key), file})
+				}{args[0], key, file})
 			}
 			if _, err := fmt.Fprintln(t.stdout, line); err != nil {
 				return fmt.Errorf("standard output: %w", err)
@@ -61,6 +58,14 @@ NAME is 1 to 100 visible ASCII characters without a colon.`,
 	}
 	cmd.Flags().StringVar(&file, "file", "", "`file` to write for the client, too; it must not exist")
 	return uses(cmd, "json", "quiet")
+}
+
+// newKey returns a random key and the line for it in a file of credentials.
+func newKey(name string) (key, line string) {
+	var bytes [client.KeySize]byte
+	rand.Read(bytes[:]) // never fails
+	key = fmt.Sprintf("%x", bytes)
+	return key, name + ":" + key
 }
 
 // writeSecret makes a file that only its owner can read.

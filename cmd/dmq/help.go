@@ -11,8 +11,8 @@ import (
 
 const rootHelp = `dmq is the client tool of a DMQ, a queue made of many nodes: it pushes and pops
 records, produces and consumes streams, moves channels into files and to other
-DMQs, looks after nodes, and measures them. It also verifies the data directory
-of a node.
+DMQs, looks after nodes, and measures them. On the machine of a node it makes
+the directory of a new one, speaks to its control socket, and verifies its data.
 
 Records and reports go to standard output, everything else to standard error.
 
@@ -20,7 +20,7 @@ Nodes are spoken to over the neo protocol if there are credentials, else over
 the legacy protocol; --protocol decides otherwise. A request goes to one node
 after the other until one serves it; streams have all nodes at once. A channel
 is named by 1 to 251 of the characters A-Z a-z 0-9 _ -. Pushing to a channel
-creates it. A record has 60 MiB at most over neo, 10 MiB over legacy; what is
+creates it. A record has 256 MiB at most over neo, 10 MiB over legacy; what is
 larger is refused and nothing of it is stored.
 
 Settings:

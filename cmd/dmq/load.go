@@ -70,7 +70,7 @@ func (t *tool) load(ctx context.Context, dmq queue.Queue, name string, channels 
 	defer bar.end()
 	longer, release := t.outlasting(ctx)
 	defer release()
-	producer, err := t.producer(longer, dmq, channels...)
+	producer, err := dmq.Produce(longer, channels...)
 	if err != nil {
 		return err
 	}

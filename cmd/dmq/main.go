@@ -2,8 +2,9 @@
 // nodes and for measuring them.
 //
 // main runs one command: command.go has what all have in common, settings.go where their
-// settings come from, exit.go what their errors mean, print.go and progress.go what they show;
-// each subcommand has a file of its own.
+// settings come from, connect.go how they get at a DMQ, help.go how they explain themselves,
+// exit.go what their errors mean, print.go and output.go how they print records, progress.go
+// and waiting.go what a person sees meanwhile; each subcommand has a file of its own.
 //
 //	internal/queue       a DMQ over either protocol, on the client packages
 //	internal/recordfile  the file of drain and load

@@ -32,7 +32,8 @@ Mirror has a subscriber name of its own, "mirror" if --subscriber doesn't say
 another, so that it gets a copy of all records and takes nothing away from
 other subscribers. (If it is the first one, it gets what was in the channel
 before.) The subscriber collects records also while mirror does not run, which
-is how it goes on where it was.
+is how it goes on where it was. It stays until the channel is removed: when you
+need no more mirrors, its records fill the node.
 
 A record is acknowledged at the source only after the target has stored it, so
 none is lost, whatever is killed or breaks; what was not acknowledged yet comes
@@ -91,7 +92,7 @@ func (t *tool) mirror(ctx context.Context, from, to queue.Queue, channel, toChan
 	}
 	longer, release := t.outlasting(ctx)
 	defer release()
-	producer, err := t.producer(longer, to, toChannel)
+	producer, err := to.Produce(longer, toChannel)
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
@@ -102,7 +103,7 @@ func (t *tool) mirror(ctx context.Context, from, to queue.Queue, channel, toChan
 	if unconfirmed := producer.Close(longer); unconfirmed != nil {
 		err = fmt.Errorf("target: %w", unconfirmed) // with what failed before
 	}
-	return errors.Join(err, t.report(done, done.words("mirrored")))
+	return errors.Join(err, t.report(done, done.words("mirrored")+"; "+staying(opts.subscriber, channel)))
 }
 
 // mirrorTo returns what is stored at the target.

@@ -11,8 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/client"
-	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
@@ -43,6 +41,14 @@ are skipped.`,
 			return nil
 		},
 		ValidArgsFunction: filesAfterChannel,
+		PreRunE: func(_ *cobra.Command, args []string) error {
+			for _, file := range args[1:] { // before a record of another one is stored
+				if _, err := os.Stat(file); err != nil && file != "-" {
+					return err
+				}
+			}
+			return nil
+		},
 		RunE: t.connected(func(ctx context.Context, dmq queue.Queue, args []string) error {
 			read := t.readLines
 			switch {
@@ -74,7 +80,7 @@ type readRecords func(ctx context.Context, in io.Reader, take func(record []byte
 func (t *tool) produce(ctx context.Context, dmq queue.Queue, channels, files []string, read readRecords) error {
 	longer, release := t.outlasting(ctx)
 	defer release()
-	producer, err := t.producer(longer, dmq, channels...)
+	producer, err := dmq.Produce(longer, channels...)
 	if err != nil {
 		return err
 	}
@@ -93,7 +99,7 @@ func (t *tool) produce(ctx context.Context, dmq queue.Queue, channels, files []s
 		if done.Stored > 0 {
 			err = &partlyError{err}
 		}
-		stored := producer.State().Stored
+		stored := int64(producer.State().Stored)
 		done.Stored, done.Unconfirmed = stored, done.Stored-stored
 	}
 	return errors.Join(err, t.report(done, done.words("stored")))
@@ -112,7 +118,7 @@ func (t *tool) produceFile(ctx context.Context, name string, producer queue.Prod
 	bar := t.newProgress("producing", sizeOf(in))
 	defer bar.end()
 	number := 0
-	err := read(ctx, &sendBeforeRead{producer, interruptible(ctx, in)}, func(record []byte) error {
+	err := read(ctx, interruptible(ctx, in), func(record []byte) error {
 		number++
 		bar.add(len(record) + 1)
 		if len(record) == 0 && t.protocol == string(queue.Legacy) {
@@ -131,26 +137,8 @@ func (t *tool) produceFile(ctx context.Context, name string, producer queue.Prod
 	return err
 }
 
-// sendBeforeRead sends what has been produced before it waits for more input.
-type sendBeforeRead struct {
-	producer queue.Producer
-	io.Reader
-}
-
-func (s *sendBeforeRead) Read(b []byte) (int, error) {
-	if err := s.producer.Send(); err != nil {
-		return 0, err
-	}
-	return s.Reader.Read(b)
-}
-
 // maxRecord is the largest record in bytes that is read from an input.
-func (t *tool) maxRecord() int {
-	if t.protocol == string(queue.Legacy) {
-		return legacy.MaxValue
-	}
-	return client.DefaultMaxPendingBytes - 4<<20 // a producer counts channels, too
-}
+func (t *tool) maxRecord() int { return queue.MaxRecord(queue.Protocol(t.protocol)) }
 
 func (t *tool) readWhole(ctx context.Context, in io.Reader, take func([]byte) error) error {
 	record, err := t.readRecord(ctx, in)

@@ -1,49 +1,46 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/client"
-	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
-// A line is a record or it is refused: no line is ever several records, whatever the protocol.
+// A line is a record or it is refused: no line is ever several records.
 func TestLinesOfTheLargestSize(t *testing.T) {
-	for protocol, limit := range map[queue.Protocol]int{queue.Neo: client.DefaultMaxPendingBytes - 4<<20, queue.Legacy: legacy.MaxValue} {
-		tool := &tool{settings: settings{protocol: string(protocol)}}
-		for longer, want := range []error{nil, queue.ErrRecord} {
-			for _, end := range []string{"\nlast\n", "\nlast", "\n", ""} {
-				var lengths []int
-				in := io.MultiReader(strings.NewReader("first\n"), io.LimitReader(zeros{}, int64(limit+longer)), strings.NewReader(end))
-				err := tool.readLines(t.Context(), in, func(record []byte) error {
-					lengths = append(lengths, len(record))
-					return nil
-				})
-				wantLengths := []int{5}
-				if want == nil {
-					wantLengths = append(wantLengths, limit)
-					if strings.Contains(end, "last") {
-						wantLengths = append(wantLengths, 4)
+	for _, limit := range []int{1, 4095, 4096, 4097, 10_000} { // the buffer has 4096
+		for longer, want := range []error{io.EOF, queue.ErrRecord} {
+			for _, end := range []string{"\nz\n", "\nz", "\n", ""} {
+				long := strings.Repeat("x", limit+longer)
+				lines := lineReader{Reader: bufio.NewReader(strings.NewReader("a\n" + long + end)), max: limit}
+				wantLines := []string{"a"}
+				if longer == 0 {
+					wantLines = append(wantLines, long)
+					if strings.Contains(end, "z") {
+						wantLines = append(wantLines, "z")
 					}
 				}
-				if !errors.Is(err, want) || !slices.Equal(lengths, wantLengths) {
-					t.Errorf("%s, %d bytes more than allowed, then %q: got lengths %v and %v, want %v and %v",
-						protocol, longer, end, lengths, err, wantLengths, want)
+				var got []string
+				line, err := lines.next()
+				for ; err == nil; line, err = lines.next() {
+					got = append(got, string(line))
+				}
+				if !errors.Is(err, want) || !slices.Equal(got, wantLines) {
+					t.Errorf("%d bytes, allowed are %d, then %q: got %d lines and %v, want %d and %v",
+						limit+longer, limit, end, len(got), err, len(wantLines), want)
 				}
 			}
 		}
 	}
 }
 
-// zeros reads as bytes that are 0, for ever.
-type zeros struct{}
-
-func (zeros) Read(b []byte) (int, error) {
-	clear(b)
-	return len(b), nil
+// A file that is not there is found before anything is stored, or a channel made.
+func TestProduceOfAMissingFile(t *testing.T) {
+	got := dmq(t.Context(), strings.NewReader("x"), "produce", "p1", "-", "produce.go", "missing", "-a", "127.0.0.1:1")
+	check(t, got, 1, "", "missing: no such file or directory")
 }

@@ -30,7 +30,7 @@ func (t *tool) newProgress(what string, total int64) *progress {
 // newBar returns a bar that fits the terminal, and shares it with what is told; nil if there
 // is nobody to show it to.
 func (t *tool) newBar(total int64, options ...progressbar.Option) *progressbar.ProgressBar {
-	if t.quiet || t.json || !isTerminal(t.stderr) {
+	if t.quiet || t.json || !isTerminal(t.stderr) || !canDraw() {
 		return nil
 	}
 	options = append(options,
@@ -58,6 +58,12 @@ func (t *tool) endBar() {
 		eraseLine(t.stderr)
 		t.bar = nil
 	}
+}
+
+// canDraw tells whether the terminal is one that can be drawn on.
+func canDraw() bool {
+	kind := os.Getenv("TERM")
+	return kind != "" && kind != "dumb"
 }
 
 // terminalWidth returns how many columns a terminal has.

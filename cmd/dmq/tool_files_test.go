@@ -117,6 +117,30 @@ func missingOf(lines []string, count int) (missing []string) {
 	return missing
 }
 
+// What drain takes out and load brings back can be popped, as before: no subscriber is left.
+func TestToolDrainLeavesNoTrace(t *testing.T) {
+	node := nodetest.Start(t)
+	neo := neoArgs(t, node)
+	file := filepath.Join(t.TempDir(), "records")
+	mustTool(t, numbers(1, 3000), with("produce jobs", neo)...)
+	for range 2 {
+		check(t, runTool(t, "", with("drain jobs --idle 20ms "+file, neo)...), 0, "", "records drained: 3000\n")
+		mustTool(t, "", with("load "+file+" jobs", neo)...)
+		os.Remove(file)
+	}
+	if got := mustTool(t, "", with("pop jobs -n 0", neo)...); got != numbers(1, 3000) {
+		t.Errorf("got %d bytes, want all records in their order", len(got))
+	}
+	check(t, runTool(t, "", with("drain none --idle 20ms "+file, neo)...), 0, "", "records drained: 0\n")
+
+	// A channel that has consumers is drained as one of them, and so is one that shall be.
+	for name, args := range map[string]string{"with": "", "named": " -s audit"} {
+		runTool(t, "", with("consume with --idle 10ms", neo)...)
+		mustTool(t, "1\n2\n", with("produce "+name, neo)...)
+		check(t, runTool(t, "", with("drain "+name+" --idle 100ms "+file+args, neo)...), 0, "", "records drained: 2; ")
+	}
+}
+
 // However often drain is killed, all records get into the file.
 func TestToolKilledDrainLosesNothing(t *testing.T) {
 	const count = 20_000

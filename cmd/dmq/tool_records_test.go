@@ -182,6 +182,7 @@ func TestToolPing(t *testing.T) {
 	if got.status != 1 || !strings.Contains(got.stdout, " ok\n") || !strings.Contains(got.stdout, "refused") {
 		t.Errorf("ping of a node and none: got %+v, want status 1, one ok and one refused", got)
 	}
+	check(t, runTool(t, "", "pop", "jobs", "-c", credentialsFile(t), "-a", node.Legacy(), "--timeout", "1m"), 4, "", "this is the legacy port")
 	got = runTool(t, "", "ping", "-c", credentialsFile(t), "-a", node.Legacy(), "--timeout", "1m")
 	if got.status != 4 || !strings.Contains(got.stdout, "this is the legacy port") {
 		t.Errorf("ping over neo of the legacy port: got %+v, want that it says so", got)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,14 +15,12 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/top"
 )
 
-// patience is how long the live view waits for a node before it shows it as away.
-const patience = 2 * time.Second
-
 // watching is the options of top.
 type watching struct {
-	interval time.Duration
-	once     bool
-	nodes    []string
+	top.Options
+	once  bool
+	nodes []string
+	order string
 }
 
 func newTop(t *tool) *cobra.Command {
@@ -31,71 +31,97 @@ func newTop(t *tool) *cobra.Command {
 		Long: `Top shows every queue of the nodes, summed up over all of them: the records in
 it and how many of those are on disk, their size, how full the memory of the
 fullest node is, how many records go in and out a second, how old the oldest
-one is, and the consumers. A queue is named as in the log of a node,
+one is, how many clients have got and not confirmed (and for how long, if there
+is room), and the consumers. A queue is named as in the log of a node,
 SUBSCRIBER@CHANNEL, or CHANNEL.
 
 The figures come from /metrics of the nodes' HTTP pages, which --http names;
-they are there if [Http] port is set in the node's configuration.
+they are there if [Http] port is set in the node's configuration. Large ones
+are rounded; --json has them all.
 
-On a terminal it goes on until q: s sorts by another figure, the arrow keys
-scroll. With --once, or if standard output is no terminal, it prints one table,
-and with --json one object, or without --once one after the other.`,
+On a terminal it goes on until q: s sorts by another figure, / shows only some
+queues, n shows the nodes, the arrow keys scroll, ? tells more. With --once, or
+if standard output is no terminal that can be drawn on (TERM is dumb or not
+set), it prints the tables once, and with --json one object, or without --once
+one after the other. The exit status of --once is 1 if a node did not answer, 4
+if none did.`,
 		Example: `  dmq top --http queue-1:10080,queue-2:10080
+  dmq top --sort disk --filter audit@
   dmq top --once --json | jq '.queues[] | select(.records > 1000)'`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := t.resolve()
 			if err == nil {
-				w.nodes, err = t.watched(w)
+				err = t.watch(&w)
 			}
 			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
-			if t.json || w.once || !isTerminal(t.stdout) {
+			if t.json || w.once || !isTerminal(t.stdout) || !canDraw() {
 				w.once = w.once || !t.json
 				return t.printTop(cmd.Context(), w)
 			}
-			err = top.Live(cmd.Context(), w.nodes, w.interval, min(t.timeout, patience), t.stdin, t.stdout)
-			return unlessInterrupted(err)
+			return unlessInterrupted(top.Live(cmd.Context(), w.nodes, w.Options, t.stdin, t.stdout))
 		},
 	}
-	cmd.Flags().DurationVar(&w.interval, "interval", time.Second, "time between two looks at the nodes")
+	cmd.Flags().DurationVar(&w.Interval, "interval", time.Second, "time between two looks at the nodes")
 	cmd.Flags().BoolVar(&w.once, "once", false, "print the figures once; the rates are those of one --interval")
+	cmd.Flags().StringVar(&w.order, "sort", "name", "`figure` to sort by: "+strings.Join(top.Orders, ", "))
+	cmd.Flags().StringVar(&w.Filter, "filter", "", "show only queues with this `text` in their names")
+	cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(top.Orders, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("filter", cobra.NoFileCompletions)
 	return uses(cmd, "http", "timeout", "config", "profile", "json", "quiet")
 }
 
 var errNoHTTP = errors.New("top needs the HTTP pages of the nodes: want --http host:port,...")
 
-// watched returns the nodes to watch.
-func (t *tool) watched(w watching) ([]string, error) {
+// watch checks the options, and fills in what follows from them.
+func (t *tool) watch(w *watching) (err error) {
+	order := slices.Index(top.Orders, w.order)
 	switch {
 	case len(t.http) == 0:
-		return nil, errNoHTTP
-	case w.interval < 10*time.Millisecond:
-		return nil, fmt.Errorf("--interval %v: want 10ms or more", w.interval)
+		return errNoHTTP
+	case w.Interval < 10*time.Millisecond:
+		return fmt.Errorf("--interval %v: want 10ms or more", w.Interval)
+	case order < 0:
+		return fmt.Errorf("--sort %s: want %s", w.order, strings.Join(top.Orders, ", "))
 	}
-	return nodes.Load(t.http, "")
+	w.Order, w.Timeout = top.Order(order), min(t.timeout, livePatience)
+	w.nodes, err = nodes.Load(t.http, "")
+	return err
 }
+
+// livePatience is how long the live view waits for a node before it shows it as away.
+const livePatience = 2 * time.Second
 
 // printTop prints the state once, or until it is interrupted.
 func (t *tool) printTop(ctx context.Context, w watching) error {
-	scrape := func() []top.Sample {
+	scrape := func(ask func(context.Context) []top.Sample) []top.Sample {
+		defer t.waiting("for the pages of %s", strings.Join(w.nodes, ", "))()
 		ctx, cancel := context.WithTimeout(ctx, t.timeout)
 		defer cancel()
-		return top.Scrape(ctx, w.nodes)
+		return ask(ctx)
 	}
-	for before := scrape(); ; {
+	all := func(ctx context.Context) []top.Sample { return top.Scrape(ctx, w.nodes) }
+	start := time.Now()
+	for before := scrape(all); ; {
 		select {
-		case <-time.After(w.interval):
+		case <-time.After(time.Until(start.Add(w.Interval))):
 		case <-ctx.Done():
 			if w.once {
 				return ctx.Err()
 			}
 			return nil
 		}
-		now := scrape()
-		if err := t.printState(t.stdout, top.NewState(before, now)); err != nil {
+		start = time.Now()
+		if w.once { // a node that has not answered in time has had its time
+			all = func(ctx context.Context) []top.Sample { return top.Rescrape(ctx, before) }
+		}
+		now := scrape(all)
+		state := top.NewState(before, now).Filter(w.Filter)
+		state.Sort(w.Order)
+		if err := t.printState(t.stdout, state); err != nil {
 			return err
 		}
 		if w.once {
@@ -109,7 +135,7 @@ func (t *tool) printState(out io.Writer, state top.State) error {
 	if t.json {
 		return t.printJSON(state)
 	}
-	if err := state.Write(out, 100); err != nil {
+	if err := state.Write(out, widthOf(out)); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil
@@ -127,4 +153,12 @@ func unscraped(samples []top.Sample) error {
 		return &hintedError{err, "is that the address of its HTTP page, and [Http] port set? name others with --http or DMQ_HTTP"}
 	}
 	return nil
+}
+
+// widthOf is how wide a table is printed: as a terminal is, or as fits on most.
+func widthOf(out io.Writer) int {
+	if isTerminal(out) {
+		return terminalWidth(out)
+	}
+	return 100
 }

@@ -52,19 +52,22 @@ func commandLine(argv []string, stdout, stderr io.Writer) (args arguments, exit 
 	return arguments{p.config.values[0], p.override.values, p.loose.given}, exitOK, false
 }
 
-// load reads the configuration. If it is unusable, load prints why and returns nil and the exit
-// status. Warnings of a loose reading go to stderr, too.
-func (a arguments) load(stderr io.Writer) (c *config.Config, exit int) {
-	c, err := config.Load(a.config, a.overrides, a.loose, stderr)
-	if err == nil {
-		return c, exitOK
+// load reads the configuration, and prints warnings. If it is unusable, load prints why and
+// returns nil and the exit status.
+func (a arguments) load(stderr io.Writer) (c *config.Config, warnings []string, exit int) {
+	c, warnings, err := config.Load(a.config, a.overrides, a.loose)
+	for _, w := range warnings {
+		fmt.Fprintln(stderr, "#### WARNING:", w)
 	}
-	fmt.Fprintln(stderr, err)
+	if err == nil {
+		return c, warnings, exitOK
+	}
+	printRed(stderr, err.Error())
 	var unreadable *config.ReadError
 	if errors.As(err, &unreadable) {
-		return nil, exitUnreadable
+		return nil, nil, exitUnreadable
 	}
-	return nil, exitFailure
+	return nil, nil, exitFailure
 }
 
 // parser gives pflag one option word at a time, because pflag stops at the first mistake, takes an
@@ -222,13 +225,17 @@ func (o *option) malformed() string {
 	return strings.Join(texts, ", ")
 }
 
-// printFaults prints in red on a terminal.
 func printFaults(stderr io.Writer, faults []string) {
-	red, plain := "", ""
+	printRed(stderr, strings.Join(faults, "\n"))
+	fmt.Fprint(stderr, "\nType dmqnode -h for help\n")
+}
+
+// printRed prints lines, in red on a terminal.
+func printRed(stderr io.Writer, text string) {
 	if isTerminal(stderr) {
-		red, plain = "\x1b[31m", "\x1b[39m"
+		text = "\x1b[31m" + text + "\x1b[39m"
 	}
-	fmt.Fprintf(stderr, "%s%s%s\n\nType dmqnode -h for help\n", red, strings.Join(faults, "\n"), plain)
+	fmt.Fprintln(stderr, text)
 }
 
 func isTerminal(w io.Writer) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/terminal"
 )
@@ -215,11 +218,23 @@ func TestUsage(t *testing.T) {
 
 func TestErrorsAreRedOnATerminal(t *testing.T) {
 	stderr, screen := terminal.Pair(t)
-	commandLine(words("-x -c f"), io.Discard, stderr)
-	want := "\x1b[31munexpected argument 'x'\x1b[39m\r\n\r\nType dmqnode -h for help\r\n"
-	got := make([]byte, len(want))
-	if _, err := io.ReadFull(screen, got); err != nil || string(got) != want {
-		t.Errorf("got %q, error %v, want %q", got, err, want)
+	for _, test := range []struct {
+		what  string
+		print func()
+		want  string
+	}{
+		{"command line", func() { commandLine(words("-x -c f"), io.Discard, stderr) },
+			"\x1b[31munexpected argument 'x'\x1b[39m\r\n\r\nType dmqnode -h for help\r\n"},
+		{"configuration", func() { arguments{config: "none.ini"}.load(stderr) },
+			"\x1b[31mError reading config file 'none.ini': open: No such file or directory on none.ini\x1b[39m\r\n"},
+		{"start", func() { printFailure(stderr, fmt.Errorf("bind: %w", unix.EADDRNOTAVAIL)) },
+			"\x1b[31mbind: cannot assign requested address\x1b[39m\r\n  (this machine does not have that address"},
+	} {
+		test.print()
+		got := make([]byte, len(test.want))
+		if _, err := io.ReadFull(screen, got); err != nil || string(got) != test.want {
+			t.Errorf("%s: got %q, error %v, want %q", test.what, got, err, test.want)
+		}
 	}
 
 	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
@@ -271,7 +286,7 @@ func TestConfigurationFailures(t *testing.T) {
 			if done {
 				t.Fatalf("command line rejected: %s", &stderr)
 			}
-			c, exit := args.load(&stderr)
+			c, _, exit := args.load(&stderr)
 			if exit != test.exit || (c != nil) != (test.exit == ok) {
 				t.Errorf("got %+v, exit %d, want exit %d", c, exit, test.exit)
 			}
@@ -291,7 +306,7 @@ func TestUnreadableConfigurationFile(t *testing.T) {
 	}
 	for _, test := range tests {
 		var stderr strings.Builder
-		c, exit := arguments{config: test.path}.load(&stderr)
+		c, _, exit := arguments{config: test.path}.load(&stderr)
 		if c != nil || exit != 3 || stderr.String() != test.want {
 			t.Errorf("%s: got %v, exit %d, errors %q, want exit 3, %q", test.path, c, exit, &stderr, test.want)
 		}

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/pidlock"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/service"
 )
 
 func main() {
@@ -34,15 +36,16 @@ func main() {
 	// original's runtime used.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2)
 
-	cfg, exit := args.load(os.Stderr)
+	cfg, warnings, exit := args.load(os.Stderr)
 	if cfg == nil {
 		os.Exit(exit)
 	}
-	os.Exit(run(cfg, signals))
+	os.Exit(run(cfg, warnings, signals))
 }
 
-// run starts the node, serves until a signal ends it, and returns the exit status.
-func run(cfg *config.Config, signals <-chan os.Signal) (exit int) {
+// run starts the node, serves until a signal ends it, and returns the exit status. The warnings
+// are those about the configuration, which have been printed.
+func run(cfg *config.Config, warnings []string, signals <-chan os.Signal) (exit int) {
 	output := logging.StandardConsole()
 	display := openDisplay(cfg.Console)
 	if display != nil {
@@ -51,6 +54,12 @@ func run(cfg *config.Config, signals <-chan os.Signal) (exit int) {
 	defer display.Close()
 	stderr := output.Err
 
+	more, err := checkDataDir(cfg)
+	if err != nil {
+		printFailure(stderr, err)
+		return exitFailure
+	}
+	warnings = append(warnings, more...)
 	logs, err := logging.New(cfg.Log, cfg.Version, output)
 	if err != nil {
 		printFailure(stderr, err)
@@ -83,26 +92,41 @@ func run(cfg *config.Config, signals <-chan os.Signal) (exit int) {
 		}()
 	}
 	logs.Version(thisBuild().message())
+	for _, w := range warnings {
+		log.Warn(w)
+	}
 	if cfg.Server.CPU >= 0 {
 		if err := listener.RestrictTo(cfg.Server.CPU); err != nil {
 			return fail("the node cannot start", err)
 		}
 		runtime.GOMAXPROCS(1)
 	}
+	manager := service.NewManager(log)
+	manager.Status("loading records")
 	n, err := startNode(cfg, logs, statsFile)
 	if err != nil {
 		return fail("the node cannot start", err)
 	}
+	manager.Ready(n.listening())
+	manager.Watch(n.loops.Answer)
 	display.Show(n.read)
 	for s := range signals {
 		if s != syscall.SIGHUP {
 			log.Info("shutting down", zap.Stringer("signal", s))
 			break
 		}
-		if err := logs.Reopen(); err != nil {
+		manager.Reloading()
+		err := logs.Reopen()
+		manager.Ready(n.listening())
+		if err != nil {
+			// Also where it can be seen: the files may be gone.
+			printFailure(stderr, fmt.Errorf("log files could not be reopened, going on with the old ones: %w", err))
 			log.Error("log files could not be reopened, going on with the old ones", zap.Error(err))
+			continue
 		}
+		log.Info("log files reopened")
 	}
+	manager.Stopping("saving records")
 	display.Freeze()
 	if err := n.stop(); err != nil {
 		return fail("the node did not shut down cleanly", err)
@@ -110,11 +134,31 @@ func run(cfg *config.Config, signals <-chan os.Signal) (exit int) {
 	return exitOK
 }
 
-// printFailure prints an error, and what to do about it.
+// earlierLogs are the files in which a node has left lines if it has run here before.
+func earlierLogs(cfg *config.Config) []string {
+	files := []string{cfg.Stats.FileName}
+	for _, l := range cfg.Log.Loggers {
+		if l.File != "" {
+			files = append(files, l.File)
+		}
+	}
+	return files
+}
+
+// printFailure prints an error, in red on a terminal, and what to do about it. Whoever reads that may stand still: the
+// node does not wait long for him.
 func printFailure(stderr io.Writer, err error) {
-	fmt.Fprintln(stderr, err)
-	if a := advice(err); a != "" {
-		fmt.Fprintf(stderr, "  (%s)\n", a)
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		printRed(stderr, err.Error())
+		if a := advice(err); a != "" {
+			fmt.Fprintf(stderr, "  (%s)\n", a)
+		}
+	}()
+	select {
+	case <-printed:
+	case <-time.After(time.Second):
 	}
 }
 

@@ -5,19 +5,24 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/control"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/credentials"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/instance"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request/legacy"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/service"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/web"
@@ -29,6 +34,8 @@ type node struct {
 	loops    *listener.Group
 	servers  []*server // legacy, neo
 	channels *storage.Channels
+	budgets  budgets
+	memory   *connpool.Memory // of all connections
 	sources  stats.Sources
 	stats    *stats.Log
 	web      *web.Server // nil if it is off
@@ -38,16 +45,15 @@ type node struct {
 // server is one protocol on its port: a listener and a pool of connections per loop.
 type server struct {
 	name     string
-	listener *listener.Listener
-	pools    []*connpool.Pool // by loop
+	listener *listener.Listener // nil if the protocol is off
+	pools    []*connpool.Pool   // by loop
+	roomMade time.Time          // see makeRoom
+	idle     *logging.Limited   // connections that had to make room
 }
 
 // closeTimeout is how long clients may take, at shutdown, to accept what is on its way
 // to them and to close their side.
 const closeTimeout = 250 * time.Millisecond
-
-// credentialsFile is where the keys of neo clients are, in the working directory.
-const credentialsFile = "etc/credentials"
 
 // startNode starts the node in the order in which a failure does the least harm: what can
 // be wrong with the outside world comes first, the records next, clients last. If it
@@ -61,9 +67,14 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 		}
 	}()
 	n.checkOpenFiles(cfg)
-	keys, err := credentials.Load(credentialsFile)
+	n.budgets = newBudgets(cfg, logs.Logger("dmqnode.limits"))
+	n.memory = connpool.NewMemory(int64(n.budgets.input), int64(n.budgets.output), cfg.Limits.RequestTimeout)
+	keys, err := credentials.Load(credentials.File)
 	if err != nil {
 		return n, fmt.Errorf("%w (the keys of neo clients: lines NAME:KEY, or none)", err)
+	}
+	if w := instance.CheckSecret(credentials.File); w != "" {
+		n.log.Warn(w)
 	}
 	collectd, err := stats.ConnectCollectd(cfg.Stats)
 	if err != nil {
@@ -87,13 +98,14 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	}
 	var legacyStats stats.Legacy
 	var neoStats stats.Neo
-	legacyNode := legacy.NewNode(n.channels, &legacyStats, legacy.Loggers{
+	limits := request.Limits{Channels: n.budgets.channels, Bytes: cfg.Limits.RequestBytes}
+	legacyNode := legacy.NewNode(n.channels, legacy.Options{Limits: limits}, &legacyStats, legacy.Loggers{
 		Main:     n.log,
 		Handlers: logs.Logger("swarm.node.connection.ConnectionHandler"),
 	})
-	n.servers[0].open(n.loops, legacyNode.NewSession, cfg.Limits.OutputBuffer)
-	neoNode := newNeoNode(cfg, logs, n.channels, keys, &neoStats)
-	n.servers[1].open(n.loops, neoNode.NewSession, cfg.Limits.OutputBuffer)
+	n.open(n.servers[0], legacyNode.NewSession, cfg.Limits.OutputBuffer)
+	neoNode := newNeoNode(cfg, logs, n.channels, limits, keys, &neoStats)
+	n.open(n.servers[1], neoNode.NewSession, cfg.Limits.OutputBuffer)
 	n.sources = n.newSources(cfg, logs, &legacyStats, &neoStats)
 	n.stats = stats.Start(n.sources, statsFile, collectd, cfg.Stats.Interval)
 	if err := n.channels.Serve(); err != nil {
@@ -125,6 +137,9 @@ func (n *node) checkOpenFiles(cfg *config.Config) {
 func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legacy, neo *stats.Neo) stats.Sources {
 	connections := func(s *server) func() stats.Connections {
 		return func() stats.Connections {
+			if s.listener == nil {
+				return stats.Connections{}
+			}
 			return stats.Connections{
 				Open:    s.listener.Connections(),
 				Limit:   cfg.Server.ConnectionLimit,
@@ -141,7 +156,23 @@ func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legac
 		Traffic:           n.traffic,
 		Logged:            logs.Counts,
 		Logs:              logs.Logger,
+		MemoryRing:        memoryRing(cfg),
 	}
+}
+
+// memoryRing is the size of a ring if rings take memory that the kernel cannot take back: all but
+// those in files on a disk.
+func memoryRing(cfg *config.Config) uint64 {
+	dir := cfg.Server.DataDir
+	if cfg.Storage.RingDir != "" {
+		dir = cfg.Storage.RingDir
+	}
+	var files unix.Statfs_t
+	onTmpfs := unix.Statfs(dir, &files) == nil && files.Type == unix.TMPFS_MAGIC
+	if cfg.Storage.Ring == config.RingMemory || onTmpfs {
+		return cfg.Server.ChannelSizeLimit
+	}
+	return 0
 }
 
 // read returns the figures of the node. Those of the process are zero if they cannot be read.
@@ -161,14 +192,16 @@ func (n *node) traffic() (received, sent uint64) {
 	return received, sent
 }
 
-func newNeoNode(cfg *config.Config, logs *logging.Logs, channels *storage.Channels, keys *credentials.Store,
-	stats *stats.Neo) *neo.Node {
+func newNeoNode(cfg *config.Config, logs *logging.Logs, channels *storage.Channels, limits request.Limits,
+	keys *credentials.Store, stats *stats.Neo) *neo.Node {
 
 	return neo.NewNode(channels, neo.Options{
 		Keys:             keys,
 		HandshakeTimeout: cfg.Limits.HandshakeTimeout,
 		MaxFrame:         cfg.Limits.NeoFrame,
 		MaxRequests:      cfg.Limits.NeoRequests,
+		MaxUnconfirmed:   cfg.Limits.Unconfirmed,
+		Limits:           limits,
 		Redeliver:        cfg.Consume.Redeliver,
 	}, stats, neo.Loggers{
 		Rejections: logs.Logger("swarm.neo.protocol.connect.NodeConnect"),
@@ -205,7 +238,7 @@ func loopCount(cfg *config.Config) int {
 	case cfg.Server.CPU >= 0:
 		return 1
 	}
-	return max(1, runtime.NumCPU()-1)
+	return max(1, runtime.GOMAXPROCS(0)-1) // which follows the CPU limit of a control group, too
 }
 
 func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, error) {
@@ -222,28 +255,77 @@ func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, er
 	})
 }
 
-// bind opens the listeners; clients wait in their backlogs.
+// bind opens the listeners, or takes over those of the service manager; clients wait in their
+// backlogs.
 func (n *node) bind(cfg *config.Config) error {
 	address, err := netip.ParseAddr(cfg.Server.Address)
 	if err != nil {
 		return fmt.Errorf("Node listener IP address invalid: [Server] address = %s", cfg.Server.Address)
 	}
-	for _, s := range []struct {
+	inherited := service.Inherited()
+	defer inherited.Close()
+	for _, p := range []struct {
 		name string
 		port uint16
-	}{{"legacy", cfg.Server.Port}, {"neo", cfg.Server.NeoPort}} {
-		l, err := listener.Listen(listener.Options{
-			Name:    s.name,
-			Address: netip.AddrPortFrom(address, s.port),
-			Backlog: int(cfg.Server.Backlog),
-			Limit:   cfg.Server.ConnectionLimit,
-		}, n.log)
+		config.Protocol
+		off     string
+		crowded func(*server)
+	}{
+		{"legacy", cfg.Server.Port, cfg.Legacy, "[Legacy] enabled = false", func(s *server) { s.makeRoom(n.loops, cfg) }},
+		{"neo", cfg.Server.NeoPort, cfg.Neo, "[Neo] enabled = false", func(*server) {}},
+	} {
+		s := &server{name: p.name, idle: logging.NewLimited(n.log, closedPeriod)}
+		n.servers = append(n.servers, s)
+		if !p.Enabled {
+			n.log.Info("no "+p.name+" clients are served", zap.String("because", p.off))
+			continue
+		}
+		options := listener.Options{
+			Name:        p.name,
+			Address:     netip.AddrPortFrom(address, p.port),
+			Backlog:     int(cfg.Server.Backlog),
+			Limit:       cfg.Server.ConnectionLimit,
+			Peer:        n.budgets.peerConnections,
+			Allow:       p.Allow,
+			Descriptors: n.budgets.descriptors,
+			Crowded:     func() { p.crowded(s) },
+		}
+		s.listener, err = n.listen(options, inherited)
 		if err != nil {
 			return err
 		}
-		n.servers = append(n.servers, &server{name: s.name, listener: l})
 	}
-	return nil
+	return inherited.Rest()
+}
+
+func (n *node) listen(o listener.Options, inherited *service.Sockets) (*listener.Listener, error) {
+	fd, bound, err := inherited.Take(o.Name, o.Address.Port())
+	switch {
+	case err != nil:
+		return nil, err
+	case fd < 0:
+		return listener.Listen(o, n.log)
+	}
+	o.Address = bound
+	return listener.Adopt(o, fd, n.log)
+}
+
+// makeRoom closes connections that have been idle for long, as all places are taken; not more
+// often than a few times a second. It is called on the first loop.
+func (s *server) makeRoom(loops *listener.Group, cfg *config.Config) {
+	const period = 250 * time.Millisecond
+	if now := time.Now(); now.Sub(s.roomMade) >= period {
+		s.roomMade = now
+		most := max(1, int(cfg.Server.ConnectionLimit)/64/len(s.pools))
+		for i, loop := range loops.Loops() {
+			loop.Post(listener.TaskFunc(func() {
+				if closed := s.pools[i].CloseIdle(cfg.Limits.IdleTimeout, most); closed > 0 {
+					s.idle.Log(zapcore.WarnLevel, "idle connections closed, the connection limit is reached",
+						zap.String("protocol", s.name), zap.Int("connections", closed))
+				}
+			}))
+		}
+	}
 }
 
 // listenForHTTP starts the status page, unless it is off. It tells that the node is starting
@@ -258,26 +340,43 @@ func (n *node) listenForHTTP(c config.HTTP) (*web.Server, error) {
 	}
 	return web.Listen(web.Options{
 		Address: netip.AddrPortFrom(address, uint16(c.Port)),
+		Hosts:   c.Hosts,
 		Build:   web.Build{Version: thisBuild().version, Go: runtime.Version()},
 		Alive:   n.loops.Answer,
 		Log:     n.log,
 	})
 }
 
-// open makes the pools for the connections of a server.
-func (s *server) open(loops *listener.Group, newSession func(*connpool.Conn) connpool.Session, outputBuffer int) {
-	for _, loop := range loops.Loops() {
+// open makes the pools for the connections of a server, unless it is off.
+func (n *node) open(s *server, newSession func(*connpool.Conn) connpool.Session, outputBuffer int) {
+	if s.listener == nil {
+		return
+	}
+	reaped := logging.NewLimited(n.log, closedPeriod)
+	for _, loop := range n.loops.Loops() {
 		s.pools = append(s.pools, connpool.NewPool(loop, connpool.Options{
-			NewSession:   newSession,
-			Closed:       s.listener.Closed,
+			NewSession: newSession,
+			Closed:     s.listener.Closed,
+			Memory:     n.memory,
+			Reaped: func(connections int) {
+				reaped.Log(zapcore.WarnLevel, "connections with unfinished requests closed, others wait for [Limits] input_memory",
+					zap.String("protocol", s.name), zap.Int("connections", connections))
+			},
 			OutputBuffer: outputBuffer,
 		}))
 	}
 }
 
+// closedPeriod is the shortest time between two messages about connections that were closed
+// because others wait for what they hold.
+const closedPeriod = 10 * time.Second
+
 // serve starts accepting clients.
 func (n *node) serve() error {
 	for _, s := range n.servers {
+		if s.listener == nil {
+			continue
+		}
 		accepted := func(loop *listener.Loop, fd int) {
 			if err := s.pools[loop.Index()].Open(fd); err != nil {
 				n.log.Error("a connection could not be served", zap.Error(err))
@@ -308,7 +407,9 @@ func (n *node) stop() error {
 	}
 	n.onFirstLoop(func() {
 		for _, s := range n.servers {
-			s.listener.Close()
+			if s.listener != nil {
+				s.listener.Close()
+			}
 		}
 	})
 	n.onAllPools((*connpool.Pool).Close)
@@ -323,9 +424,22 @@ func (n *node) stop() error {
 	return err
 }
 
+// listening tells in words where the node listens.
+func (n *node) listening() string {
+	var ports []string
+	for _, s := range n.servers {
+		if s.listener != nil {
+			ports = append(ports, fmt.Sprintf("%s (%s)", s.listener.Addr(), s.name))
+		}
+	}
+	return "listening on " + strings.Join(ports, " and ")
+}
+
 func (n *node) connections() (open int64) {
 	for _, s := range n.servers {
-		open += s.listener.Connections()
+		if s.listener != nil {
+			open += s.listener.Connections()
+		}
 	}
 	return open
 }

@@ -4,7 +4,7 @@ import "testing"
 
 // The name of the channel decides about the ring size (operations spec §2.4, [ChannelSizeById]).
 func TestChannelSize(t *testing.T) {
-	c, err := Load(write(t, minimal+"[ChannelSizeById]\norders_ = 10\nlog = 0\norders-x = 20"), nil, false, nil)
+	c, _, err := Load(write(t, minimal+"[ChannelSizeById]\norders_ = 10\nlog = 0\norders-x = 20"), nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}

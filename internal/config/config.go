@@ -2,12 +2,12 @@
 //
 // It knows every section and key of the node (operations spec §2), those of the
 // original and those added here. Keys added here live in sections of their own
-// ([EventLoop], [Storage], [Consume], [Limits], [Http]), because the original node
+// ([EventLoop], [Storage], [Consume], [Limits], [Http], [Legacy], [Neo]), because the original node
 // ignores unknown sections but refuses unknown keys in its own: the same file starts
 // both. Every default leaves an old file meaning what it meant.
 //
-//	file ─ normalise ─ INI library ─→ entries ─ overrides ─→ section tables ─→ Config
-//	       (syntax.go)                         (override.go)  (sections.go, loggers.go)
+//	file ─ parse ─→ entries ─ overrides ─→ section tables ─→ Config, warnings
+//	       (syntax.go)        (override.go)  (sections.go, loggers.go)
 //
 // Sections are tables of keys; a key knows its type, its limits and the field it fills. So what
 // the node accepts, what an error says is allowed, and what etc/config.ini has to document come
@@ -16,7 +16,10 @@
 // The package reads files and nothing else; it imports no other package of the node.
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Config is the whole configuration after defaults, overrides and validation.
 // It is immutable once loaded.
@@ -37,6 +40,8 @@ type Config struct {
 	Consume   Consume
 	Limits    Limits
 	HTTP      HTTP
+	Legacy    Protocol
+	Neo       Protocol
 }
 
 // Server is section [Server].
@@ -203,10 +208,25 @@ type Limits struct {
 	NeoFrame         uint64        // largest neo frame body in bytes
 	NeoRequests      int           // active requests per neo connection
 	HandshakeTimeout time.Duration // handshake_timeout_ms: neo connections that stay unauthenticated are closed
+	Channels         int           // 0 = what the machine can take
+	RequestBytes     uint64        // that one request may store in several channels
+	InputMemory      int           // bytes of unfinished input of all connections; 0 = a share of the memory
+	OutputMemory     int           // bytes of replies that wait for all connections; 0 = a share of the memory
+	Unconfirmed      int           // bytes of batches that a neo connection has not confirmed
+	RequestTimeout   time.Duration // request_timeout_ms: when others wait for memory
+	IdleTimeout      time.Duration // idle_timeout_ms: when the connection limit is reached
+	PeerConnections  int           // of one address, for each port; 0 = unlimited, -1 = nine tenths of connection_limit
 }
 
 // HTTP is section [Http].
 type HTTP struct {
-	Address string // loopback by default
-	Port    int    // -1 = off, 0 = any free port
+	Address string   // loopback by default
+	Port    int      // -1 = off, 0 = any free port
+	Hosts   []string // names under which clients may ask for it, besides the usual ones; * = any
+}
+
+// Protocol is section [Legacy] or [Neo].
+type Protocol struct {
+	Enabled bool
+	Allow   []netip.Prefix // who may connect
 }

@@ -13,7 +13,7 @@ import (
 const example = "../../etc/config.ini"
 
 func TestExampleFile(t *testing.T) {
-	got, err := Load(example, nil, false, nil)
+	got, _, err := Load(example, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,11 +40,11 @@ func TestExampleFileCommentsShowDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := commentedKey.ReplaceAllString(string(content), "$1")
-	got, err := Load(write(t, all), []string{"ChannelSizeById.orders_="}, false, nil)
+	got, _, err := Load(write(t, all), []string{"ChannelSizeById.orders_="}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := Load(example, nil, false, nil)
+	want, _, err := Load(example, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}

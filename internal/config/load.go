@@ -3,12 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // ReadError says that the configuration file could not be opened or read. The node then exits
@@ -33,23 +34,24 @@ func (e *ReadError) Error() string {
 // Load reads the file, applies the overrides (each "SECTION.KEY = VALUE", §1.4) and checks every
 // value. The first problem is the error: a *ReadError if the file cannot be opened or read, else
 // one that starts with the text of §2.3 and goes on with file, section, key, value and what is
-// allowed. With loose, unknown keys of checked sections are reported on warnings, one line each,
-// and ignored.
-func Load(path string, overrides []string, loose bool, warnings io.Writer) (*Config, error) {
+// allowed. With loose, unknown keys of checked sections are only warnings.
+//
+// The warnings, a line each, are what the original takes without a word and is likely to be a
+// mistake: sections and keys that nobody knows, or that are there twice, and the like.
+func Load(path string, overrides []string, loose bool) (c *Config, warnings []string, err error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &ReadError{path, err}
+		return nil, nil, &ReadError{path, err}
 	}
-	l := loader{path: path, loose: loose, warnings: warnings}
-	if l.file, err = parse(string(content), path); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
+	l := loader{path: path, loose: loose}
+	l.file, l.warnings = parse(string(content), path)
 	for _, assignment := range overrides {
 		if err := l.override(assignment); err != nil {
-			return nil, err
+			return nil, l.warnings, err
 		}
 	}
-	return l.interpret()
+	c, err = l.interpret()
+	return c, l.warnings, err
 }
 
 // loader turns the entries of a file into a Config.
@@ -57,7 +59,11 @@ type loader struct {
 	path     string
 	file     entries
 	loose    bool
-	warnings io.Writer
+	warnings []string
+}
+
+func (l *loader) warn(format string, args ...any) {
+	l.warnings = append(l.warnings, fmt.Sprintf(format, args...))
 }
 
 // override applies one assignment. Unlike the original it can add a key that the file lacks, but
@@ -72,9 +78,9 @@ func (l *loader) override(assignment string) error {
 		s, found := sectionNamed(o.Section)
 		switch {
 		case !found:
-			return l.unknown(at, entry{o.Value, overrideOrigin}, "the sections of the node: "+sectionNames())
+			return l.unknown(at, entry{o.Value, overrideOrigin}, "the sections of the node: "+strings.Join(sectionNames(), ", "))
 		case !s.knows(o.Key):
-			return l.unknown(at, entry{o.Value, overrideOrigin}, s.keyNames())
+			return l.unknown(at, entry{o.Value, overrideOrigin}, strings.Join(s.keyNames(), ", "))
 		}
 	}
 	if o.Value == "" {
@@ -101,17 +107,17 @@ func sectionNamed(name string) (s section, found bool) {
 	return section{}, false
 }
 
-func sectionNames() string {
-	var names []string
+func sectionNames() (names []string) {
 	for _, s := range sections(&Config{}) {
 		names = append(names, s.name)
 	}
-	return strings.Join(append(names, channelSizeSection, loggerPrefix+"NAME"), ", ")
+	return append(names, channelSizeSection, loggerPrefix+"NAME")
 }
 
 // interpret fills a Config from the entries and checks what concerns more than one key.
 func (l *loader) interpret() (*Config, error) {
 	c := defaults()
+	l.warnOfSections()
 	for _, name := range loggerSections(l.file) {
 		if name == loggerPrefix {
 			return nil, fmt.Errorf("Invalid section [%s] (%s): the logger name is missing", name, l.path)
@@ -133,18 +139,48 @@ func (l *loader) interpret() (*Config, error) {
 	if err := l.fillChannelSize(c); err != nil {
 		return nil, err
 	}
+	if err := l.checkPlaces(c); err != nil {
+		return nil, err
+	}
 	return c, nil
+}
+
+// warnOfSections warns of sections that the node does not know.
+func (l *loader) warnOfSections() {
+	for _, name := range slices.Sorted(maps.Keys(l.file)) {
+		if _, found := sectionNamed(name); !found && name != channelSizeSection {
+			l.warn("%s: section [%s] is not one of the node, its keys are ignored%s", l.path, name, suggestion(name, sectionNames()))
+		}
+	}
+}
+
+// checkPlaces checks that no two things of the node want the same place.
+func (l *loader) checkPlaces(c *Config) error {
+	if c.Server.Port == c.Server.NeoPort && c.Server.Port != 0 {
+		return fmt.Errorf("Server.port and Server.neoport are both %d: each protocol needs a port of its own (%s)", c.Server.Port, l.path)
+	}
+	if port := int(c.Server.Port); port == c.HTTP.Port && port != 0 || int(c.Server.NeoPort) == c.HTTP.Port && c.HTTP.Port != 0 {
+		return fmt.Errorf("Http.port is %d, the port of clients: the status page needs a port of its own (%s)", c.HTTP.Port, l.path)
+	}
+	if c.UnixSocket.Path == c.Server.UnixSocketPath {
+		return fmt.Errorf("Server.unix_socket_path and UNIX_SOCKET.path are both %s: each socket needs a path of its own (%s)", c.UnixSocket.Path, l.path)
+	}
+	return nil
 }
 
 // fill checks the names of all keys of the section, then reads the known ones in their order.
 func (l *loader) fill(s section) error {
 	keys := l.file[s.name]
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
-		if !s.checked || s.knows(name) {
-			continue
-		}
-		if err := l.unknown(place{s.name, name}, keys[name], s.keyNames()); err != nil {
-			return err
+		at := place{s.name, name}
+		switch {
+		case s.knows(name):
+		case !s.checked:
+			l.warn("%s: key %s.%s is not one of the node and is ignored%s", keys[name].origin, s.name, name, suggestion(name, s.keyNames()))
+		default:
+			if err := l.unknown(at, keys[name], strings.Join(s.keyNames(), ", ")+suggestion(name, s.keyNames())); err != nil {
+				return err
+			}
 		}
 	}
 	for _, k := range s.keys {
@@ -154,6 +190,10 @@ func (l *loader) fill(s section) error {
 		case present:
 			if err := k.set(at, value.value); err != nil {
 				return l.explain(err, at, value, k.allowed)
+			}
+			if k.words && looksQuoted(value.value) {
+				l.warn("%s: the value of %s.%s is %q, with all of that: there is no quoting, and a comment has a line of its own",
+					value.origin, s.name, k.name, value.value)
 			}
 		case k.required || has(keys, k.neededBy):
 			return fmt.Errorf("Mandatory variable %s.%s not set. (%s, section [%s]; add '%s = VALUE', allowed: %s)",
@@ -190,7 +230,7 @@ func (l *loader) fillChannelSize(c *Config) error {
 func (l *loader) unknown(at place, value entry, allowed string) error {
 	err := fmt.Errorf("Invalid configuration key %s.%s", at.section, at.key)
 	if l.loose {
-		fmt.Fprintf(l.warnings, "#### WARNING: %v\n", err)
+		l.warn("%v", err)
 		return nil
 	}
 	return l.explain(err, at, value, allowed)
@@ -200,4 +240,30 @@ func (l *loader) unknown(at place, value entry, allowed string) error {
 func (l *loader) explain(problem error, at place, value entry, allowed string) error {
 	return fmt.Errorf("%w (%s, section [%s], key %s, value %q; allowed: %s)",
 		problem, value.origin, at.section, at.key, value.value, allowed)
+}
+
+// looksQuoted tells a value in which somebody takes quotes or a comment for something else than
+// text.
+func looksQuoted(value string) bool {
+	for _, comment := range []string{" #", " ;", " //"} {
+		if strings.Contains(value, comment) {
+			return true
+		}
+	}
+	first, last := value[0], value[len(value)-1]
+	return len(value) > 1 && first == last && strings.IndexByte("\"'`", first) >= 0
+}
+
+// suggestion is a question for the name that somebody may have meant, or "".
+func suggestion(name string, names []string) string {
+	best, least := "", 3 // more mistakes than that are another word
+	for _, candidate := range names {
+		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(candidate)); d < min(least, len(candidate)/2+1) {
+			best, least = candidate, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + best + "?"
 }

@@ -2,9 +2,11 @@ package config
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +46,7 @@ func wantMinimal() *Config {
 
 // The defaults of §2.4 and §2.5, and of our own sections.
 func TestDefaults(t *testing.T) {
-	got, err := Load(write(t, minimal), nil, false, nil)
+	got, _, err := Load(write(t, minimal), nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +62,11 @@ func TestDefaults(t *testing.T) {
 		Version:     Version{DefaultVersionLog: true},
 		Consume:     Consume{Redeliver: true},
 		Storage:     Storage{MinFree: 16 << 20},
-		Limits:      Limits{OutputBuffer: 1048576, NeoFrame: 268435456, NeoRequests: 5000, HandshakeTimeout: 30 * time.Second},
-		HTTP:        HTTP{Address: "127.0.0.1", Port: -1},
+		Limits: Limits{OutputBuffer: 1048576, NeoFrame: 268435456, NeoRequests: 5000, HandshakeTimeout: 30 * time.Second,
+			RequestBytes: 268435456, Unconfirmed: 67108864, RequestTimeout: 10 * time.Second, IdleTimeout: time.Minute, PeerConnections: -1},
+		HTTP:   HTTP{Address: "127.0.0.1", Port: -1},
+		Legacy: Protocol{Enabled: true, Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
+		Neo:    Protocol{Enabled: true, Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
@@ -116,6 +121,19 @@ func TestEveryKey(t *testing.T) {
 		{"[Limits]\nneo_frame = 65536", func(c *Config) { c.Limits.NeoFrame = 65536 }},
 		{"[Limits]\nneo_requests = 1", func(c *Config) { c.Limits.NeoRequests = 1 }},
 		{"[Limits]\nhandshake_timeout_ms = 1", func(c *Config) { c.Limits.HandshakeTimeout = time.Millisecond }},
+		{"[Limits]\nchannels = 7", func(c *Config) { c.Limits.Channels = 7 }},
+		{"[Limits]\nrequest_bytes = 10485760", func(c *Config) { c.Limits.RequestBytes = 10485760 }},
+		{"[Limits]\ninput_memory = 1", func(c *Config) { c.Limits.InputMemory = 1 }},
+		{"[Limits]\noutput_memory = 1", func(c *Config) { c.Limits.OutputMemory = 1 }},
+		{"[Limits]\nunconfirmed = 65536", func(c *Config) { c.Limits.Unconfirmed = 65536 }},
+		{"[Limits]\nrequest_timeout_ms = 1", func(c *Config) { c.Limits.RequestTimeout = time.Millisecond }},
+		{"[Limits]\nidle_timeout_ms = 1", func(c *Config) { c.Limits.IdleTimeout = time.Millisecond }},
+		{"[Limits]\npeer_connections = 0", func(c *Config) { c.Limits.PeerConnections = 0 }},
+		{"[Http]\nhosts = a.example, b", func(c *Config) { c.HTTP.Hosts = []string{"a.example", "b"} }},
+		{"[Legacy]\nenabled = false", func(c *Config) { c.Legacy.Enabled = false }},
+		{"[Neo]\nallow = 10.1.2.3/8, 192.168.1.7", func(c *Config) {
+			c.Neo.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32")}
+		}},
 		{"[Http]\naddress = 0.0.0.0\nport = -1", func(c *Config) { c.HTTP.Address = "0.0.0.0" }},
 		{"[Http]\nport = 8080", func(c *Config) { c.HTTP.Port = 8080 }},
 		{"[Http]\nport = 0", func(c *Config) { c.HTTP.Port = 0 }},
@@ -126,7 +144,7 @@ func TestEveryKey(t *testing.T) {
 		t.Run(test.text, func(t *testing.T) {
 			want := wantMinimal()
 			test.set(want)
-			got, err := Load(write(t, minimal+test.text), nil, false, nil)
+			got, _, err := Load(write(t, minimal+test.text), nil, false)
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, error %v\nwant %+v", got, err, want)
 			}
@@ -201,6 +219,19 @@ func TestRejected(t *testing.T) {
 		{"[LOG]\nbuffer_size = -1", wrongType("LOG", "buffer_size", "ulong"), nil},
 		{"[LOG]\nbuffer_size = 18446744073709551615", "Configuration key LOG.buffer_size is bigger than allowed maximum of 9223372036854775807", nil},
 
+		{"data_dir = data\nconnection_limit 10", `Configuration key Server.data_dir has a value of several lines: "connection_limit 10" has no '=' and continues "data"`, []string{"line 7"}},
+		{"unix_socket_path = s\nx", "Configuration key Server.unix_socket_path has a value of several lines: ", nil},
+		{"[PidLock]\npath = a\x01b", "Configuration key PidLock.path has a control character in its value", nil},
+		{"[UNIX_SOCKET]\npath = a\rb", "Configuration key UNIX_SOCKET.path has a control character in its value", nil},
+		{"[LOG.x]\nfile = a\nb", "Configuration key LOG.x.file has a value of several lines: ", nil},
+		{"[STATS]\nfile_name = a\x7f", "Configuration key STATS.file_name has a control character in its value", nil},
+		{"[Storage]\nring_dir = a\nb", "Configuration key Storage.ring_dir has a value of several lines: ", nil},
+		{"port = 10001", "Server.port and Server.neoport are both 10001: each protocol needs a port of its own", nil},
+		{"[Http]\nport = 10000", "Http.port is 10000, the port of clients", nil},
+		{"[Http]\nport = 10001", "Http.port is 10001, the port of clients", nil},
+		{"[UNIX_SOCKET]\npath = dmqnode.socket", "Server.unix_socket_path and UNIX_SOCKET.path are both dmqnode.socket: each socket needs a path of its own", nil},
+		{"[Server]\nprot = 1", "Invalid configuration key Server.prot", []string{"did you mean port?"}},
+
 		{"[EventLoop]\ncount = 1025", "Configuration key EventLoop.count is bigger than allowed maximum of 1024", nil},
 		{"[Storage]\nring = tape", "Configuration key Storage.ring names no kind of ring", []string{`"tape"`, "file, memory"}},
 		{"[Storage]\nsync_ms = -1", wrongType("Storage", "sync_ms", "uint"), nil},
@@ -208,6 +239,10 @@ func TestRejected(t *testing.T) {
 		{"[Limits]\noutput_buffer = 4095", "Configuration key Limits.output_buffer is smaller than allowed minimum of 4096", nil},
 		{"[Limits]\nneo_frame = 65535", "Configuration key Limits.neo_frame is smaller than allowed minimum of 65536", nil},
 		{"[Limits]\nneo_requests = 0", "Configuration key Limits.neo_requests is smaller than allowed minimum of 1", nil},
+		{"[Limits]\nrequest_bytes = 10485759", "Configuration key Limits.request_bytes is smaller than allowed minimum of 10485760", nil},
+		{"[Limits]\npeer_connections = -2", "Configuration key Limits.peer_connections is smaller than allowed minimum of -1", nil},
+		{"[Legacy]\nallow = localhost", "Configuration key Legacy.allow has something else than IPv4 addresses and networks", nil},
+		{"[Neo]\nallow = ::/0", "Configuration key Neo.allow has something else than IPv4 addresses and networks", nil},
 		{"[Limits]\nhandshake_timeout_ms = 0", "Configuration key Limits.handshake_timeout_ms is smaller than allowed minimum of 1", nil},
 		{"[Http]\naddress = 0.0.0.0", "Mandatory variable Http.port not set.", []string{"add 'port = VALUE'"}},
 		{"[Http]\naddress = localhost", "Node listener IP address invalid", []string{"[Http]"}},
@@ -216,7 +251,7 @@ func TestRejected(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {
 			path := write(t, minimal+test.text)
-			_, err := Load(path, nil, false, nil)
+			_, _, err := Load(path, nil, false)
 			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 				t.Fatalf("got error %v\nwant %s…", err, test.want)
 			}
@@ -239,7 +274,7 @@ func TestMandatoryKeys(t *testing.T) {
 			strings.Replace(minimal, "\n"+key+" ", "\n# "+key+" ", 1),    // absent
 			strings.Replace(minimal, "\n"+key+" ", "\n"+key+" =\n# ", 1), // without a value
 		} {
-			_, err := Load(write(t, text), nil, false, nil)
+			_, _, err := Load(write(t, text), nil, false)
 			if want := "Mandatory variable Server." + key + " not set."; err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("%q: got error %v, want %s…", text, err, want)
 			}
@@ -249,8 +284,8 @@ func TestMandatoryKeys(t *testing.T) {
 
 func TestLooseReadingWarns(t *testing.T) {
 	text := minimal + "bogus = 1\n[LOG]\nfile_count = 1\n[LOG.Root]\nold = 1\n[PidLock]\nother = 1\n[Http]\nx = 1"
-	var warnings strings.Builder
-	c, err := Load(write(t, text), []string{"Overflow.new=1"}, true, &warnings)
+	path := write(t, text)
+	c, warnings, err := Load(path, []string{"Overflow.new=1"}, true)
 	if err != nil {
 		t.Fatalf("got error %v, want none", err)
 	}
@@ -259,14 +294,53 @@ func TestLooseReadingWarns(t *testing.T) {
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v\nwant %+v", c, want)
 	}
-	wantWarnings := "" +
-		"#### WARNING: Invalid configuration key Overflow.new\n" +
-		"#### WARNING: Invalid configuration key LOG.Root.old\n" +
-		"#### WARNING: Invalid configuration key LOG.file_count\n" +
-		"#### WARNING: Invalid configuration key Server.bogus\n" +
-		"#### WARNING: Invalid configuration key Http.x\n"
-	if warnings.String() != wantWarnings {
-		t.Errorf("got warnings\n%swant\n%s", &warnings, wantWarnings)
+	wantWarnings := []string{
+		"Invalid configuration key Overflow.new",
+		"Invalid configuration key LOG.Root.old",
+		"Invalid configuration key LOG.file_count",
+		"Invalid configuration key Server.bogus",
+		path + ", line 13: key PidLock.other is not one of the node and is ignored",
+		"Invalid configuration key Http.x",
+	}
+	if !slices.Equal(warnings, wantWarnings) {
+		t.Errorf("got warnings\n%q\nwant\n%q", warnings, wantWarnings)
+	}
+}
+
+// What the original takes without a word.
+func TestWarnings(t *testing.T) {
+	for _, test := range []struct {
+		text string // after minimal, which has 6 lines
+		want []string
+	}{
+		{"", nil},
+		{"[LOG.x]\nlevel = info\n[ChannelSizeById]\na = 1\n[VERSION]\ndefault_version_log = 0", nil},
+		{"[Htpp]\nport = 1", []string{": section [Htpp] is not one of the node, its keys are ignored; did you mean Http?"}},
+		{"[Storge]\nring = memory", []string{": section [Storge] is not one of the node, its keys are ignored; did you mean Storage?"}},
+		{"[server]\nport = 1", []string{": section [server] is not one of the node, its keys are ignored; did you mean Server?"}},
+		{"[log.Root]\nlevel = info", []string{": section [log.Root] is not one of the node, its keys are ignored"}},
+		{"[Server]\ncpu = 0", []string{", line 7: section [Server] is there a second time, after that of line 1: the keys of both count"}},
+		{"port = 5", []string{`, line 7: key Server.port is there a second time: "5" counts, and no longer that of FILE, line 3, "10000"`}},
+		{"[LOG.x]\nlevel = info\n[LOG.x]\nlevel = warn", []string{
+			", line 9: section [LOG.x] is there a second time, after that of line 7: the keys of both count",
+			`, line 10: key LOG.x.level is there a second time: "warn" counts, and no longer that of FILE, line 8, "info"`}},
+		{"[PidLock]\npth = p", []string{", line 8: key PidLock.pth is not one of the node and is ignored; did you mean path?"}},
+		{"[]\na = b", []string{", line 8: key a is in no section and is ignored"}},
+		{"[PidLock]\nx\n= y", []string{`, line 8: "x" belongs to no key and is ignored`, `, line 9: "y" belongs to no key and is ignored`}},
+		{`data_dir = "data"`, []string{`, line 7: the value of Server.data_dir is "\"data\"", with all of that: there is no quoting, and a comment has a line of its own`}},
+		{"data_dir = data # x", []string{`, line 7: the value of Server.data_dir is "data # x", with all of that: there is no quoting, and a comment has a line of its own`}},
+		{"[LOG.x]\nfile = f // x", []string{`, line 8: the value of LOG.x.file is "f // x", with all of that: there is no quoting, and a comment has a line of its own`}},
+		{"data_dir = a#b\"", nil},
+	} {
+		path := write(t, minimal+test.text)
+		_, got, err := Load(path, nil, false)
+		want := slices.Clone(test.want)
+		for i, w := range want {
+			want[i] = path + strings.ReplaceAll(w, "FILE", path)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, error %v\nwant %q", test.text, got, err, want)
+		}
 	}
 }
 
@@ -281,13 +355,13 @@ func TestUnreadableFile(t *testing.T) {
 		{"", "Error reading config file '': open: No such file or directory on "},
 	}
 	for _, test := range tests {
-		_, err := Load(test.path, nil, false, nil)
+		_, _, err := Load(test.path, nil, false)
 		var unreadable *ReadError
 		if !errors.As(err, &unreadable) || err.Error() != test.want {
 			t.Errorf("%q: got %T %v, want *ReadError %s", test.path, err, err, test.want)
 		}
 	}
-	if _, err := Load(missing, nil, false, nil); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := Load(missing, nil, false); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want one that wraps os.ErrNotExist", err)
 	}
 }
@@ -298,10 +372,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(minimal + "[ChannelSizeById]\na = 1\nab = 0x10\n[LOG.x]\nlevel = Info\n[STATS]\ninterval = 9223372036")
 	f.Add(minimal + "cpu = - 1\n[Performance]\nwrite_flush_ms = 0b1\n[Storage]\nring = memory\n[UNIX_SOCKET]\nmode = 777")
 	f.Fuzz(func(t *testing.T, text string) {
-		file, err := parse(text, "fuzz")
-		if err != nil {
-			t.Fatal(err)
-		}
+		file, _ := parse(text, "fuzz")
 		l := loader{path: "fuzz", file: file}
 		c, err := l.interpret()
 		if (c == nil) == (err == nil) {

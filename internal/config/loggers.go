@@ -54,9 +54,9 @@ func loggerKeys(l *Logger) []key {
 		level("level", l),
 		boolean("console", &l.Console),
 		boolean("syslog", &l.Syslog),
-		layout("console_layout", &l.ConsoleLayout),
+		layout("console_layout", &l.ConsoleLayout, func() bool { return l.Console }),
 		text("file", &l.File),
-		layout("file_layout", &l.FileLayout),
+		layout("file_layout", &l.FileLayout, func() bool { return l.File != "" }),
 		boolean("propagate", &l.Propagate),
 		boolean("additive", &l.Additive),
 		boolean("collect_stats", &l.CollectStats),
@@ -88,7 +88,8 @@ func level(name string, l *Logger) key {
 }
 
 // layout takes the name of a Layout (§7.2) in any letter case, with or without "layout" around it.
-func layout(name string, to *Layout) key {
+// One that no output uses may have any name, as in the original.
+func layout(name string, to *Layout, used func() bool) key {
 	return key{name: name, allowed: "date, simple, messageonly, stats (or statslog)", set: func(_ place, value string) error {
 		switch strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(value), "layout"), "layout") {
 		case "date":
@@ -100,7 +101,9 @@ func layout(name string, to *Layout) key {
 		case "stats", "statslog":
 			*to = LayoutStats
 		default:
-			return fmt.Errorf("Invalid layout requested : %s", value)
+			if used() {
+				return fmt.Errorf("Invalid layout requested : %s", value)
+			}
 		}
 		return nil
 	}}

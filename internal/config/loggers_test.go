@@ -49,12 +49,14 @@ func TestLoggers(t *testing.T) {
 				change(named, func(l *Logger) { l.Name, l.Level, l.Additive = "a.b", LevelInfo, true })[0],
 				change(named, func(l *Logger) { l.Name, l.Level = "b", LevelError })[0],
 			}},
+		{"a layout that no output uses may have any name", "[LOG.x]\nconsole_layout = a\nfile_layout = b\nlevel = info",
+			change(named, func(l *Logger) { l.Level = LevelInfo })},
 		{"names are not split", "[LOG.data/overflow.dat]\nlevel = info",
 			change(named, func(l *Logger) { l.Name, l.Level = "data/overflow.dat", LevelInfo })},
 	}
 	for _, test := range tests {
 		t.Run(test.rule, func(t *testing.T) {
-			c, err := Load(write(t, minimal+test.text), nil, false, nil)
+			c, _, err := Load(write(t, minimal+test.text), nil, false)
 			if err != nil || !reflect.DeepEqual(c.Log.Loggers, test.want) {
 				t.Errorf("%q: got %+v, error %v\nwant %+v", test.text, c, err, test.want)
 			}
@@ -73,7 +75,7 @@ func TestLevels(t *testing.T) {
 	}
 	for want, names := range tests {
 		for _, name := range names {
-			c, err := Load(write(t, minimal+"[LOG.Root]\nlevel = "+name), nil, false, nil)
+			c, _, err := Load(write(t, minimal+"[LOG.Root]\nlevel = "+name), nil, false)
 			if err != nil || c.Log.Loggers[0].Level != want {
 				t.Errorf("%s: got %+v, error %v, want %v", name, c, err, want)
 			}
@@ -90,7 +92,7 @@ func TestLayouts(t *testing.T) {
 	}
 	for want, names := range tests {
 		for _, name := range names {
-			c, err := Load(write(t, minimal+"[LOG.Root]\nfile_layout = "+name+"\nconsole_layout = "+name), nil, false, nil)
+			c, _, err := Load(write(t, minimal+"[LOG.Root]\nfile_layout = "+name+"\nconsole_layout = "+name), nil, false)
 			if err != nil || c.Log.Loggers[0].FileLayout != want || c.Log.Loggers[0].ConsoleLayout != want {
 				t.Errorf("%s: got %+v, error %v, want %v", name, c, err, want)
 			}
@@ -102,14 +104,16 @@ func TestRejectedLoggers(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"[LOG.Root]\nlevel = loud", "Invalid log level 'loud' requested for logger ''"},
 		{"[LOG.x.y]\nlevel = warning", "Invalid log level 'warning' requested for logger 'x.y'"},
-		{"[LOG.x]\nfile_layout = xml", "Invalid layout requested : xml"},
-		{"[LOG.x]\nconsole_layout = layout", "Invalid layout requested : layout"},
+		{"[LOG.x]\nfile_layout = xml\nfile = f", "Invalid layout requested : xml"},
+		{"[LOG.x]\nconsole = true\nconsole_layout = layout",
+			"Invalid layout requested : layout"},
+		{"[LOG.Root]\nconsole_layout = layout", "Invalid layout requested : layout"},
 		{"[LOG.x]\nconsole = maybe", "Critical Error: Configuration key 'LOG.x:console' appears not to be of type 'bool'"},
 		{"[LOG.x]\nbuffer_size = big", "Critical Error: Configuration key 'LOG.x:buffer_size' appears not to be of type 'ulong'"},
 		{"[LOG.]\nlevel = info", "Invalid section [LOG.]"},
 	}
 	for _, test := range tests {
-		_, err := Load(write(t, minimal+test.text), nil, false, nil)
+		_, _, err := Load(write(t, minimal+test.text), nil, false)
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%q: got error %v, want %s…", test.text, err, test.want)
 		}

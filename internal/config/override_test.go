@@ -75,7 +75,7 @@ func TestOverride(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.rule, func(t *testing.T) {
-			c, err := Load(write(t, minimal+"cpu = 3\n[Foreign]\nkey = 1\n"), test.overrides, false, nil)
+			c, _, err := Load(write(t, minimal+"cpu = 3\n[Foreign]\nkey = 1\n"), test.overrides, false)
 			switch {
 			case test.err != "":
 				if err == nil || !strings.HasPrefix(err.Error(), test.err) {
@@ -91,7 +91,7 @@ func TestOverride(t *testing.T) {
 }
 
 func TestOverrideOfTheLastKeyRemovesTheSection(t *testing.T) {
-	c, err := Load(write(t, minimal+"[LOG.x]\nlevel = info"), []string{"LOG.x.level="}, false, nil)
+	c, _, err := Load(write(t, minimal+"[LOG.x]\nlevel = info"), []string{"LOG.x.level="}, false)
 	if err != nil || len(c.Log.Loggers) != 0 {
 		t.Errorf("got loggers %+v, error %v, want none", c.Log.Loggers, err)
 	}

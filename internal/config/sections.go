@@ -2,7 +2,7 @@ package config
 
 import (
 	"math"
-	"strings"
+	"net/netip"
 	"time"
 )
 
@@ -22,12 +22,11 @@ func (s section) knows(name string) bool {
 	return false
 }
 
-func (s section) keyNames() string {
-	var names []string
+func (s section) keyNames() (names []string) {
 	for _, k := range s.keys {
 		names = append(names, k.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // defaults is the configuration of an empty file, which lacks only the mandatory keys.
@@ -45,10 +44,20 @@ func defaults() *Config {
 			NeoFrame:         256 << 20,
 			NeoRequests:      5000,
 			HandshakeTimeout: 30 * time.Second,
+			RequestBytes:     256 << 20,
+			Unconfirmed:      64 << 20,
+			RequestTimeout:   10 * time.Second,
+			IdleTimeout:      60 * time.Second,
+			PeerConnections:  -1,
 		},
-		HTTP: HTTP{Address: "127.0.0.1", Port: -1},
+		HTTP:   HTTP{Address: "127.0.0.1", Port: -1},
+		Legacy: Protocol{Enabled: true, Allow: everybody},
+		Neo:    Protocol{Enabled: true, Allow: everybody},
 	}
 }
+
+// everybody is all addresses.
+var everybody = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
 
 // maxRing is the most bytes that a ring can have: half of the address space of a process.
 const maxRing = 1 << 46
@@ -115,11 +124,29 @@ func sections(c *Config) []section {
 			number("neo_frame", &c.Limits.NeoFrame, anyUlong.from(65536)),
 			number("neo_requests", &c.Limits.NeoRequests, anyUint.from(1)),
 			period("handshake_timeout_ms", &c.Limits.HandshakeTimeout, time.Millisecond, anyUint.from(1)),
+			number("channels", &c.Limits.Channels, anyUint),
+			number("request_bytes", &c.Limits.RequestBytes, anyUlong.from(10<<20)),
+			number("input_memory", &c.Limits.InputMemory, anyUlong.to(maxRing)),
+			number("output_memory", &c.Limits.OutputMemory, anyUlong.to(maxRing)),
+			number("unconfirmed", &c.Limits.Unconfirmed, anyUlong.from(65536).to(maxRing)),
+			period("request_timeout_ms", &c.Limits.RequestTimeout, time.Millisecond, anyUint.from(1)),
+			period("idle_timeout_ms", &c.Limits.IdleTimeout, time.Millisecond, anyUint.from(1)),
+			number("peer_connections", &c.Limits.PeerConnections, anyInt.from(-1)),
 		}},
 		{"Http", true, []key{
 			address("address", &c.HTTP.Address),
 			number("port", &c.HTTP.Port, anyInt.from(-1).to(math.MaxUint16)).mandatoryWith("address"),
+			words("hosts", &c.HTTP.Hosts),
 		}},
+		{"Legacy", true, protocolKeys(&c.Legacy)},
+		{"Neo", true, protocolKeys(&c.Neo)},
+	}
+}
+
+func protocolKeys(p *Protocol) []key {
+	return []key{
+		boolean("enabled", &p.Enabled),
+		networks("allow", &p.Allow),
 	}
 }
 

@@ -1,17 +1,15 @@
 package config
 
 import (
-	"net/url"
+	"fmt"
 	"strings"
-
-	"gopkg.in/ini.v1"
 )
 
 // entries are the values of a file: section, key, value. Keys without a value are absent,
 // and so are sections without keys.
 type entries map[string]map[string]entry
 
-// entry is a value and where it comes from: the path of the file, or "option -O".
+// entry is a value and where it comes from: a line of the file, or "option -O".
 type entry struct {
 	value  string
 	origin string
@@ -31,58 +29,96 @@ func (e entries) remove(section, key string) {
 	}
 }
 
-// parse reads the text of a configuration file (operations spec §2.1). No text is a syntax error.
+// parse reads the text of a configuration file (operations spec §2.1). No text is a syntax error;
+// what is likely to be a mistake is a warning.
 //
-// The INI library merges sections and lets the last value of a key win; everything in which the
-// node's syntax differs from the library's is settled by normalise before.
-func parse(text, origin string) (entries, error) {
-	file, err := ini.LoadSources(ini.LoadOptions{KeyValueDelimiters: "="}, []byte(normalise(text)))
-	if err != nil {
-		return nil, err
+// It is not done by an INI library, because none knows the original's continuation lines: any line
+// without "=" belongs to the value before. A library could only read what was parsed and escaped
+// here before, and would not say on which line a value is.
+func parse(text, path string) (entries, []string) {
+	p := parser{path: path, entries: entries{}, sections: map[string]int{}}
+	for line := range strings.SplitSeq(strings.TrimPrefix(text, "\uFEFF"), "\n") {
+		p.line++
+		p.read(trim(line))
 	}
-	e := entries{}
-	for _, section := range file.Sections() {
-		for key, value := range section.KeysHash() {
-			e.set(unescape(section.Name()), unescape(key), entry{unescape(value), origin})
-		}
-	}
-	return e, nil
+	p.finish()
+	return p.entries, p.warnings
 }
 
-// normalise rewrites text so that the INI library reads from it exactly what §2.1 says: for every
-// key with a value one section line and one key line, all names and values escaped.
-func normalise(text string) string {
-	var out, value strings.Builder
-	var section, key string
-	finish := func() {
-		if section != "" && key != "" && value.Len() > 0 {
-			out.WriteString("[" + escape(section) + "]\n" + escape(key) + " = " + escape(value.String()) + "\n")
+// parser is what parse remembers between lines.
+type parser struct {
+	path     string
+	entries  entries
+	warnings []string
+
+	line     int
+	section  string
+	sections map[string]int // the line at which each one was last opened
+
+	key   string
+	value []string
+	keyAt int // the line of the key, or of its value if it has none
+}
+
+func (p *parser) read(line string) {
+	before, after, isKey := strings.Cut(line, "=")
+	switch {
+	case line == "" || isComment(line):
+	case line[0] == '[':
+		p.finish()
+		name, _, _ := strings.Cut(line[1:], "]")
+		p.open(canonical(trim(name)))
+	case isKey:
+		p.finish()
+		p.key, p.keyAt = trim(before), p.line
+		p.add(trim(after))
+	default:
+		if p.key == "" && len(p.value) == 0 {
+			p.keyAt = p.line
 		}
-		key = ""
-		value.Reset()
+		p.add(line)
 	}
-	for line := range strings.SplitSeq(strings.TrimPrefix(text, "\uFEFF"), "\n") {
-		line = trim(line)
-		before, after, isKey := strings.Cut(line, "=")
-		switch {
-		case line == "" || isComment(line):
-		case line[0] == '[':
-			finish()
-			name, _, _ := strings.Cut(line[1:], "]")
-			section = canonical(trim(name))
-		case isKey:
-			finish()
-			key = trim(before)
-			value.WriteString(trim(after))
-		default: // continuation
-			if value.Len() > 0 {
-				value.WriteByte('\n')
-			}
-			value.WriteString(line)
+}
+
+// open begins a section.
+func (p *parser) open(section string) {
+	if before := p.sections[section]; before > 0 {
+		p.warn(p.line, "section [%s] is there a second time, after that of line %d: the keys of both count", section, before)
+	}
+	p.section, p.sections[section] = section, p.line
+}
+
+// add adds a line to the value of the key.
+func (p *parser) add(line string) {
+	if line != "" {
+		p.value = append(p.value, line)
+	}
+}
+
+// finish ends the value of the key.
+func (p *parser) finish() {
+	switch {
+	case len(p.value) == 0:
+	case p.key == "":
+		p.warn(p.keyAt, "%q belongs to no key and is ignored", p.value[0])
+	case p.section == "":
+		p.warn(p.keyAt, "key %s is in no section and is ignored", p.key)
+	default:
+		if before, found := p.entries[p.section][p.key]; found {
+			p.warn(p.keyAt, "key %s.%s is there a second time: %q counts, and no longer that of %s, %q",
+				p.section, p.key, p.joined(), before.origin, before.value)
 		}
+		p.entries.set(p.section, p.key, entry{p.joined(), p.at(p.keyAt)})
 	}
-	finish()
-	return out.String()
+	p.key, p.value = "", nil
+}
+
+func (p *parser) joined() string { return strings.Join(p.value, "\n") }
+
+func (p *parser) at(line int) string { return fmt.Sprintf("%s, line %d", p.path, line) }
+
+func (p *parser) warn(line int, format string, args ...any) {
+	p.warnings = append(p.warnings, p.at(line)+": "+fmt.Sprintf(format, args...))
 }
 
 func isComment(line string) bool {
@@ -100,13 +136,3 @@ func canonical(section string) string {
 
 // trim removes ASCII white space, as the original does; strings.TrimSpace removes more.
 func trim(s string) string { return strings.Trim(s, " \t\n\v\f\r") }
-
-// escape leaves only letters, digits and ". _ ~ % +", none of which means anything to the INI
-// library. A dash does: it is the name of a numbered key.
-func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "-", "%2D") }
-
-// unescape undoes escape.
-func unescape(s string) string {
-	plain, _ := url.QueryUnescape(s) // what escape made is always well-formed
-	return plain
-}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // key is one key of a section: which values it takes and where they go. The variable it fills
@@ -17,6 +18,7 @@ type key struct {
 	required bool
 	neededBy string // another key of the section, which makes this one required
 	allowed  string // what may be written, for error messages
+	words    bool   // any text may be: what looks like quotes or a comment is worth a warning
 	set      func(at place, value string) error
 }
 
@@ -35,6 +37,19 @@ func (p place) tooBig(high uint64) error {
 	return fmt.Errorf("Configuration key %s.%s is bigger than allowed maximum of %d", p.section, p.key, high)
 }
 
+// oneLine refuses control characters. A newline is there if a line without "=" follows, which
+// belongs to the value: a key whose "=" was forgotten would give a data directory a new name.
+func (p place) oneLine(value string) error {
+	line, next, more := strings.Cut(value, "\n")
+	switch {
+	case more:
+		return fmt.Errorf("Configuration key %s.%s has a value of several lines: %q has no '=' and continues %q", p.section, p.key, next, line)
+	case strings.ContainsFunc(value, unicode.IsControl):
+		return fmt.Errorf("Configuration key %s.%s has a control character in its value", p.section, p.key)
+	}
+	return nil
+}
+
 func (k key) mandatory() key {
 	k.required = true
 	return k
@@ -46,9 +61,12 @@ func (k key) mandatoryWith(other string) key {
 	return k
 }
 
-// text takes any value.
+// text takes any value of one line.
 func text(name string, to *string) key {
-	return key{name: name, allowed: "any text", set: func(_ place, value string) error {
+	return key{name: name, words: true, allowed: "any text of one line", set: func(at place, value string) error {
+		if err := at.oneLine(value); err != nil {
+			return err
+		}
 		*to = value
 		return nil
 	}}
@@ -167,12 +185,51 @@ func address(name string, to *string) key {
 	}}
 }
 
+// words takes a list, separated by commas.
+func words(name string, to *[]string) key {
+	return key{name: name, allowed: "names, separated by commas", set: func(_ place, value string) error {
+		*to = split(value)
+		return nil
+	}}
+}
+
+// networks takes a list of IPv4 addresses and networks.
+func networks(name string, to *[]netip.Prefix) key {
+	return key{name: name, allowed: "IPv4 addresses and networks, separated by commas, for example 10.0.0.0/8, 192.168.1.7", set: func(at place, value string) error {
+		*to = nil
+		for _, word := range split(value) {
+			if !strings.Contains(word, "/") {
+				word += "/32"
+			}
+			network, err := netip.ParsePrefix(word)
+			if err != nil || !network.Addr().Is4() {
+				return fmt.Errorf("Configuration key %s.%s has something else than IPv4 addresses and networks", at.section, at.key)
+			}
+			*to = append(*to, network.Masked())
+		}
+		return nil
+	}}
+}
+
+// split cuts a list at its commas. Empty elements are dropped.
+func split(list string) (elements []string) {
+	for element := range strings.SplitSeq(list, ",") {
+		if element = strings.TrimSpace(element); element != "" {
+			elements = append(elements, element)
+		}
+	}
+	return elements
+}
+
 // maxSocketPath is the longest path that fits into a UNIX socket address, in bytes.
 const maxSocketPath = 107
 
 // socketPath takes the path of a UNIX socket.
 func socketPath(name string, to *string) key {
-	return key{name: name, allowed: fmt.Sprintf("at most %d bytes", maxSocketPath), set: func(_ place, value string) error {
+	return key{name: name, words: true, allowed: fmt.Sprintf("at most %d bytes", maxSocketPath), set: func(at place, value string) error {
+		if err := at.oneLine(value); err != nil {
+			return err
+		}
 		if len(value) > maxSocketPath {
 			return fmt.Errorf("Unix socket path too long: %s", value)
 		}

@@ -94,7 +94,7 @@ func TestOtherValues(t *testing.T) {
 		value string
 		err   string
 	}{
-		{"any text", text("key", &s), "\"a\" # b\nc", ""},
+		{"any text", text("key", &s), "\"a\" # b", ""},
 		{"IPv4 literal", address("key", &s), "127.0.0.1", ""},
 		{"all addresses", address("key", &s), "0.0.0.0", ""},
 		{"host name", address("key", &s), "localhost", "Node listener IP address invalid"},

@@ -304,7 +304,7 @@ func TestOpenFails(t *testing.T) {
 	n := &node{t: t}
 	pool := NewPool(loops.Loops()[0], Options{
 		NewSession: func(c *Conn) Session { return &lines{node: n, conn: c} },
-		Closed:     func(*listener.Loop) { gone++ },
+		Closed:     func(*listener.Loop, int) { gone++ },
 	})
 	file, err := os.Open(os.DevNull)
 	if err != nil {

@@ -38,10 +38,21 @@ type Conn struct {
 	index   int             // in pool.open
 	watched listener.Events // what the loop watches the socket for
 
-	in      []byte // received and not used up, in a pooled buffer; nil = none
-	swallow uint64 // bytes to drop before the connection is closed
+	in      []byte    // received and not used up, in a pooled buffer; nil = none
+	began   time.Time // when the unfinished request in it was begun
+	active  time.Time // when the peer last sent something
+	held    int       // bytes of input that the session keeps
+	charged int       // bytes for which Memory accounts
+	swallow uint64    // bytes to drop before the connection is closed
 	out     output
 	cut     bool // see DropOutput
+
+	turn    int  // work left of it
+	waiting bool // for the next turn
+	greedy  bool // see turn.go
+
+	stalled  bool // in line for memory
+	favoured bool // goes on without
 
 	paused  bool // the session takes no input
 	ended   bool // the peer will send no more
@@ -55,6 +66,8 @@ const (
 	pausedInput = 64 << 10
 	// copyLimit is the most that is copied to a buffer rather than sent from its place.
 	copyLimit = 4 << 10
+	// minSend is how many bytes are sent even when a turn is over.
+	minSend = 32 << 10
 	// smallInput is the most unused input that is moved to the shared buffer for the
 	// next read; behind more than that the next read goes in place.
 	smallInput = 16 << 10
@@ -118,7 +131,10 @@ func (c *Conn) Acknowledged() uint64 {
 }
 
 // OutputFull reports that so much output waits that no request should be executed.
-func (c *Conn) OutputFull() bool { return c.out.unsent >= c.pool.options.OutputBuffer }
+func (c *Conn) OutputFull() bool {
+	return c.out.unsent >= c.pool.options.OutputBuffer ||
+		c.out.owned > smallOutput && c.pool.memory.outputScarce()
+}
 
 // Closing reports that the connection takes no more requests.
 func (c *Conn) Closing() bool { return c.closing || c.fd < 0 }
@@ -167,8 +183,9 @@ func (c *Conn) Flush() bool {
 	if c.fd < 0 {
 		return false
 	}
-	n, err := c.out.send(c.fd, &c.pool.buffers)
+	n, err := c.out.send(c.fd, max(c.turn*Unit, minSend), &c.pool.buffers)
 	c.pool.sent.Add(uint64(n))
+	c.Work(n / Unit)
 	if err != nil {
 		c.drop()
 		return false
@@ -183,12 +200,14 @@ func (c *Conn) Continue() {
 	if c.fd < 0 {
 		return
 	}
+	c.StartTurn()
 	c.receiveWaiting()
 	c.settle()
 }
 
 // Ready implements listener.Handler.
 func (c *Conn) Ready(events listener.Events) {
+	c.StartTurn()
 	if events&unix.EPOLLOUT != 0 {
 		c.Continue()
 	}
@@ -197,6 +216,10 @@ func (c *Conn) Ready(events listener.Events) {
 		return
 	}
 	switch {
+	case c.waiting:
+		// Its turn comes.
+	case c.watched&unix.EPOLLIN != 0 && c.greedy && !c.alone():
+		c.later()
 	case c.watched&unix.EPOLLIN != 0:
 		// Even after a reset there may be requests that arrived before it.
 		c.read()
@@ -212,10 +235,28 @@ func (c *Conn) Ready(events listener.Events) {
 	c.settle()
 }
 
-// read receives what one system call gives.
+// read receives what one system call gives, and the turn allows.
 func (c *Conn) read() {
+	if c.closing || c.swallow > 0 {
+		c.discard()
+		return
+	}
+	most := max(minTurn, c.turn/2) * Unit // the other half is for what it asks for
+	if c.pool.memory.scarce(smallRead) {
+		if c.stall(smallRead) {
+			return
+		}
+		if !c.favoured {
+			most = smallRead
+		}
+	}
+	if len(c.in) > smallInput && len(c.in) == cap(c.in) && c.stall(cap(c.in)) {
+		return
+	}
 	in := c.inputBuffer()
-	n, errno := read(c.fd, in[len(in):cap(in)])
+	room := in[len(in):min(cap(in), len(in)+most)]
+	n, errno := read(c.fd, room)
+	c.greedy = n == len(room)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 		c.keep(in, in)
@@ -227,8 +268,41 @@ func (c *Conn) read() {
 		c.ended = true
 	default:
 		c.pool.received.Add(uint64(n))
+		c.active = c.Loop().Now()
+		c.Work(n / Unit)
 		in = in[:len(in)+n]
 		c.keep(in, c.receive(in))
+	}
+	if c.greedy && !c.alone() && c.fd >= 0 {
+		c.later()
+	}
+}
+
+// discard drops input that nobody wants: it is not even copied.
+func (c *Conn) discard() {
+	most := uint64(max(minTurn, c.turn) * Unit)
+	if c.swallow > 0 {
+		most = min(most, c.swallow)
+	}
+	n, errno := skip(c.fd, int(most))
+	switch {
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+	case errno != 0:
+		c.drop()
+	case n == 0:
+		c.ended = true
+	default:
+		c.pool.received.Add(uint64(n))
+		if c.swallow > 0 {
+			c.swallowed(uint64(n))
+		}
+	}
+}
+
+// swallowed counts bytes that were to be dropped, and closes the connection after the last.
+func (c *Conn) swallowed(n uint64) {
+	if c.swallow -= n; c.swallow == 0 {
+		c.Close()
 	}
 }
 
@@ -239,13 +313,12 @@ func (c *Conn) inputBuffer() []byte {
 	in := c.in
 	c.in = nil
 	if len(in) <= smallInput {
+		shared := append(c.pool.shared[:0], in...)
 		c.pool.buffers.put(in)
-		return append(c.pool.shared[:0], in...)
+		return shared
 	}
 	if len(in) == cap(in) {
-		grown := append(c.pool.buffers.get(2*len(in)), in...)
-		c.pool.buffers.put(in)
-		return grown
+		return c.pool.buffers.grow(in)
 	}
 	return in
 }
@@ -253,13 +326,20 @@ func (c *Conn) inputBuffer() []byte {
 // keep saves the unused rest of an input buffer for later.
 func (c *Conn) keep(in, rest []byte) {
 	shared := cap(in) > 0 && &in[:1][0] == &c.pool.shared[:1][0]
+	if len(rest) < len(in) || c.charged == 0 {
+		c.began = c.Loop().Now()
+	}
 	switch {
 	case len(rest) == 0 || c.fd < 0:
 		if !shared {
 			c.pool.buffers.put(in)
 		}
 	case shared || len(rest) <= cap(in)/4:
-		c.in = append(c.pool.buffers.get(2*len(rest)), rest...)
+		room := 2 * len(rest)
+		if c.pool.memory.scarce(room) {
+			room = len(rest)
+		}
+		c.in = append(c.pool.buffers.get(room), rest...)
 		if !shared {
 			c.pool.buffers.put(in)
 		}
@@ -268,6 +348,7 @@ func (c *Conn) keep(in, rest []byte) {
 	default:
 		c.in = in[:copy(in, rest)]
 	}
+	c.charge()
 }
 
 // receiveWaiting hands over input that waited.
@@ -291,21 +372,23 @@ func (c *Conn) receive(in []byte) (rest []byte) {
 			return nil
 		}
 	}
-	if c.swallow > 0 {
+	if c.swallow > 0 && len(in) > 0 {
 		n := min(c.swallow, uint64(len(in)))
 		in = in[n:]
-		if c.swallow -= n; c.swallow == 0 {
-			c.Close()
-		}
+		c.swallowed(n)
 	}
 	if c.closing {
 		return nil
+	}
+	if c.turn <= 0 && len(in) > 0 && !c.inputBlocked() {
+		c.greedy = true
+		c.later()
 	}
 	return in
 }
 
 func (c *Conn) inputBlocked() bool {
-	return c.paused || c.closing || c.swallow > 0 || c.OutputFull()
+	return c.paused || c.waiting || c.closing || c.swallow > 0 || c.OutputFull()
 }
 
 // flush sends and tells the session.
@@ -339,7 +422,7 @@ func (c *Conn) settle() {
 	if c.fd < 0 {
 		return
 	}
-	if c.ended && (c.swallow > 0 || !c.OutputFull()) {
+	if c.ended && !c.waiting && (c.swallow > 0 || !c.OutputFull()) {
 		c.Close() // the rest of the input, if any, is no whole request
 	}
 	if c.closing && c.out.unsent == 0 {
@@ -362,17 +445,29 @@ func (c *Conn) sendFIN() {
 	c.timer = c.Loop().After(lingerTimeout, listener.TaskFunc(c.drop))
 }
 
+// inputWanted tells that it is time to read.
+func (c *Conn) inputWanted() bool {
+	switch {
+	case c.ended, c.waiting:
+		return false
+	case c.closing, c.swallow > 0:
+		return true
+	case c.stalled:
+		return false
+	case c.paused:
+		return len(c.in) < pausedInput
+	}
+	return !c.OutputFull()
+}
+
 // watch makes the loop watch the socket for what is of interest.
 func (c *Conn) watch() {
 	var events listener.Events
 	switch {
-	case c.ended:
-	case c.closing || c.swallow > 0:
+	case c.inputWanted():
 		events = unix.EPOLLIN
-	case c.paused && len(c.in) >= pausedInput:
+	case c.paused && !c.ended && !c.waiting && !c.stalled:
 		events = unix.EPOLLRDHUP
-	case c.paused || !c.OutputFull():
-		events = unix.EPOLLIN
 	}
 	if c.out.unsent > 0 {
 		events |= unix.EPOLLOUT
@@ -386,6 +481,12 @@ func (c *Conn) watch() {
 	}
 }
 
+func (c *Conn) close() {
+	c.pool.options.Closed(c.Loop(), c.fd)
+	unix.Close(c.fd)
+	c.fd = -1
+}
+
 // drop ends the connection at once.
 func (c *Conn) drop() {
 	if c.fd < 0 {
@@ -394,9 +495,13 @@ func (c *Conn) drop() {
 	c.session.Closed()
 	c.Loop().StopTimer(c.timer)
 	c.Loop().Unregister(c.fd)
-	unix.Close(c.fd)
-	c.fd = -1
+	c.close()
 	c.out.drop(&c.pool.buffers)
 	c.pool.buffers.put(c.in)
+	c.in, c.held = nil, 0
+	c.charge()
+	if c.stalled {
+		c.pool.memory.leave(c)
+	}
 	c.pool.release(c)
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // node is a pool on a running loop, with sessions that speak a protocol of lines.
 type node struct {
@@ -27,11 +27,15 @@ type node struct {
 	sessions []*lines
 	opened   int
 	gone     int    // calls of Options.Closed
+	reaped   int    // connections of which Options.Reaped has told
 	memory   []byte // that spans are cut from
 	breaking chan struct{}
 }
 
-func start(t *testing.T, outputBuffer int) *node {
+func start(t *testing.T, outputBuffer int) *node { return startWith(t, outputBuffer, nil) }
+
+// startWith is start with a limit for the memory of all connections.
+func startWith(t *testing.T, outputBuffer int, memory *Memory) *node {
 	loops, err := listener.NewGroup(1)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +50,9 @@ func start(t *testing.T, outputBuffer int) *node {
 			n.sessions = append(n.sessions, s)
 			return s
 		},
-		Closed:       func(*listener.Loop) { n.gone++ },
+		Closed:       func(*listener.Loop, int) { n.gone++ },
+		Reaped:       func(connections int) { n.reaped += connections },
+		Memory:       memory,
 		OutputBuffer: outputBuffer,
 	})
 	loops.Start()
@@ -262,7 +268,8 @@ func (s *lines) Opened() {
 }
 
 func (s *lines) Receive(in []byte) (used int) {
-	for !s.conn.Closing() && !s.conn.OutputFull() && !s.conn.paused && s.conn.swallow == 0 {
+	for s.conn.Turn() > 0 && !s.conn.Closing() && !s.conn.OutputFull() && !s.conn.paused && s.conn.swallow == 0 {
+		s.conn.Work(1)
 		length := bytes.IndexByte(in[used:], '\n') + 1
 		if length == 0 {
 			return used

@@ -14,6 +14,8 @@ type output struct {
 	first    int    // the segment to send next
 	unsent   int    // bytes
 	sent     uint64 // bytes handed to the kernel since the connection was opened
+	owned    int    // bytes of the pooled buffers
+	memory   *Memory
 }
 
 type segment struct {
@@ -36,6 +38,7 @@ func (o *output) buffer(room int, pool *buffers) []byte {
 		}
 	}
 	owned := pool.get(max(room, replyBuffer))
+	o.own(cap(owned))
 	o.add(segment{bytes: owned, owned: owned})
 	return owned
 }
@@ -64,11 +67,11 @@ func (o *output) add(s segment) {
 	o.segments = append(o.segments, s)
 }
 
-// send hands bytes to the kernel until everything is sent or the socket is full. It
+// send hands bytes to the kernel until everything is sent, the socket is full, or it was that many. It
 // reports the number of bytes sent; an error means that the connection is broken.
-func (o *output) send(fd int, pool *buffers) (n int, err error) {
-	for o.unsent > 0 {
-		k, errno := o.write(fd)
+func (o *output) send(fd, most int, pool *buffers) (n int, err error) {
+	for o.unsent > 0 && n < most {
+		k, errno := o.write(fd, most-n)
 		switch errno {
 		case 0:
 			n += k
@@ -83,18 +86,20 @@ func (o *output) send(fd int, pool *buffers) (n int, err error) {
 	return n, nil
 }
 
-// write sends what one system call takes. The socket never blocks, so the call goes
+// write sends what one system call takes, at most that many bytes. The socket never blocks, so the call goes
 // around the scheduler's bookkeeping.
-func (o *output) write(fd int) (n int, errno syscall.Errno) {
+func (o *output) write(fd, most int) (n int, errno syscall.Errno) {
 	var vector [maxVector]unix.Iovec
-	count := 0
+	count, left := 0, most
 	for _, s := range o.segments[o.first:] {
 		if len(s.bytes) == 0 {
 			continue
 		}
+		length := min(len(s.bytes), left)
 		vector[count].Base = &s.bytes[0]
-		vector[count].SetLen(len(s.bytes))
-		if count++; count == maxVector {
+		vector[count].SetLen(length)
+		left -= length
+		if count++; count == maxVector || left == 0 {
 			break
 		}
 	}
@@ -113,6 +118,7 @@ func (o *output) advance(n int, pool *buffers) {
 			return
 		}
 		n -= len(s.bytes)
+		o.own(-cap(s.owned))
 		pool.put(s.owned)
 		*s = segment{}
 		o.first++
@@ -125,6 +131,17 @@ func (o *output) drop(pool *buffers) {
 	for _, s := range o.segments[o.first:] {
 		pool.put(s.owned)
 	}
+	o.own(-o.owned)
 	clear(o.segments)
-	*o = output{segments: o.segments[:0], sent: o.sent}
+	*o = output{segments: o.segments[:0], sent: o.sent, memory: o.memory}
+}
+
+// own notes that so many bytes of buffers have come or gone. What every connection may have is
+// nobody's business.
+func (o *output) own(bytes int) {
+	before := max(0, o.owned-smallOutput)
+	o.owned += bytes
+	if difference := max(0, o.owned-smallOutput) - before; difference != 0 {
+		o.memory.output.Add(int64(difference))
+	}
 }

@@ -43,7 +43,7 @@ func TestOutputAgainstModel(t *testing.T) {
 	for seed := range uint64(5) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		near, far := socketpair(t)
-		var o output
+		o := output{memory: NewMemory(0, 0, 0)}
 		var pool buffers
 		var appended, got []byte
 		memory := make([]byte, 200<<10)
@@ -71,7 +71,7 @@ func TestOutputAgainstModel(t *testing.T) {
 				}
 			case 4:
 				before := o.sent
-				n, err := o.send(near, &pool)
+				n, err := o.send(near, 1<<30, &pool)
 				if err != nil || o.sent != before+uint64(n) {
 					t.Fatalf("seed %d step %d: sent %d, %v; counted %d, want %d", seed, step, n, err, o.sent, before+uint64(n))
 				}
@@ -88,7 +88,7 @@ func TestOutputAgainstModel(t *testing.T) {
 			}
 		}
 		for o.unsent > 0 {
-			if _, err := o.send(near, &pool); err != nil {
+			if _, err := o.send(near, 1<<30, &pool); err != nil {
 				t.Fatal(err)
 			}
 			got = drain(far, got)
@@ -140,10 +140,10 @@ func checkEmpty(t *testing.T, o *output) {
 
 func TestSentBuffersReturn(t *testing.T) {
 	near, _ := socketpair(t)
-	var o output
+	o := output{memory: NewMemory(0, 0, 0)}
 	var pool buffers
 	o.appended(append(o.buffer(5, &pool), "hello"...))
-	if n, err := o.send(near, &pool); n != 5 || err != nil {
+	if n, err := o.send(near, 1<<30, &pool); n != 5 || err != nil {
 		t.Fatalf("sent %d, %v, want 5", n, err)
 	}
 	checkEmpty(t, &o)
@@ -157,7 +157,7 @@ func TestSentBuffersReturn(t *testing.T) {
 // writes, needs no more memory than what is unsent.
 func TestOutputThatNeverDrains(t *testing.T) {
 	near, far := socketpair(t)
-	var o output
+	o := output{memory: NewMemory(0, 0, 0)}
 	var pool buffers
 	record := make([]byte, 5000)
 	var received []byte
@@ -165,7 +165,7 @@ func TestOutputThatNeverDrains(t *testing.T) {
 		for o.unsent < 100*len(record) {
 			o.span(record)
 		}
-		if _, err := o.send(near, &pool); err != nil {
+		if _, err := o.send(near, 1<<30, &pool); err != nil {
 			t.Fatal(err)
 		}
 		received = drain(far, received[:0])
@@ -446,4 +446,20 @@ func TestDropOutput(t *testing.T) {
 	}
 	next.send("a\n")
 	next.expect("a\n")
+}
+
+// Much that is to be sent leaves in several goes, so that others have their turn in between.
+func TestMuchIsSentInParts(t *testing.T) {
+	var pool buffers
+	o := output{memory: NewMemory(0, 0, 0)}
+	near, far := socketpair(t)
+	o.span(make([]byte, 10_000))
+	for _, want := range []int{4000, 4000, 2000, 0} {
+		if n, err := o.send(near, 4000, &pool); n != want || err != nil {
+			t.Fatalf("sent %d bytes, error %v, want %d", n, err, want)
+		}
+	}
+	if n, err := unix.Read(far, make([]byte, 20_000)); n != 10_000 || err != nil {
+		t.Errorf("received %d bytes, error %v, want 10000", n, err)
+	}
 }

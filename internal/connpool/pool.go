@@ -15,12 +15,18 @@
 // Connections and their sessions are reused. A connection holds a buffer only while it
 // has part of a request or something to send; reads go to a buffer shared by all
 // connections of the loop. Buffers for large requests double as the bytes arrive: nobody
-// makes the node allocate by announcing a length.
+// makes the node allocate by announcing a length. What all connections hold together is
+// bounded (Memory).
+//
+// # Turns
+//
+// What a connection may do in one round of its loop is bounded too (turn.go): then others have
+// their turn, and it goes on in the next round.
 //
 // # Concurrency
 //
 // A Pool and its connections belong to one listener.Loop and are touched by nobody else;
-// only the traffic counters may be read from elsewhere.
+// only the traffic counters may be read from elsewhere. Memory is shared by the pools of all loops.
 //
 // The package imports listener and nothing else of the node.
 package connpool
@@ -37,8 +43,13 @@ import (
 type Options struct {
 	// NewSession makes a session for a new handler; handlers are reused.
 	NewSession func(*Conn) Session
-	// Closed is called when a connection is gone.
-	Closed func(*listener.Loop)
+	// Closed is called when a connection is gone, and its descriptor is about to be closed.
+	Closed func(loop *listener.Loop, fd int)
+	// Memory is what all connections share; nil = there is no limit.
+	Memory *Memory
+	// Reaped is called when connections have been ended because others waited for the memory
+	// of their unfinished requests; nil = nobody wants to know.
+	Reaped func(connections int)
 	// OutputBuffer is how many bytes of output may wait before no more requests are
 	// executed.
 	OutputBuffer int
@@ -47,10 +58,12 @@ type Options struct {
 // Pool is the connections of one listener on one loop.
 type Pool struct {
 	options Options
+	memory  *Memory
 	loop    *listener.Loop
 	open    []*Conn
 	free    []*Conn
 	buffers buffers
+	reaper  *listener.Timer
 	shared  []byte // every read goes here unless a large request is being collected
 
 	received, sent atomic.Uint64
@@ -61,7 +74,15 @@ const sharedInput = 256 << 10
 
 // NewPool returns an empty pool.
 func NewPool(loop *listener.Loop, options Options) *Pool {
-	return &Pool{options: options, loop: loop, shared: make([]byte, 0, sharedInput)}
+	memory := options.Memory
+	if memory == nil {
+		memory = NewMemory(0, 0, 0)
+	}
+	p := &Pool{options: options, memory: memory, loop: loop, shared: make([]byte, 0, sharedInput)}
+	memory.mu.Lock()
+	defer memory.mu.Unlock()
+	memory.pools = append(memory.pools, p)
+	return p
 }
 
 // Open takes over an accepted, non-blocking socket.
@@ -69,9 +90,9 @@ func (p *Pool) Open(fd int) error {
 	c := p.newConn()
 	c.fd = fd
 	c.watched = unix.EPOLLIN
+	c.active = p.loop.Now()
 	if err := p.loop.Register(fd, c.watched, c); err != nil {
-		unix.Close(fd)
-		c.fd = -1
+		c.close()
 		p.release(c)
 		return err
 	}
@@ -85,7 +106,7 @@ func (p *Pool) newConn() *Conn {
 		c = p.free[n-1]
 		p.free = p.free[:n-1]
 	} else {
-		c = &Conn{pool: p}
+		c = &Conn{pool: p, out: output{memory: p.memory}}
 		c.session = p.options.NewSession(c)
 	}
 	c.index = len(p.open)
@@ -101,9 +122,8 @@ func (p *Pool) release(c *Conn) {
 	p.open[last] = nil
 	p.open = p.open[:last]
 
-	*c = Conn{pool: p, session: c.session, fd: -1, out: output{segments: c.out.segments}}
+	*c = Conn{pool: p, session: c.session, fd: -1, out: output{segments: c.out.segments, memory: p.memory}}
 	p.free = append(p.free, c)
-	p.options.Closed(p.loop)
 }
 
 // Close ends all connections in order: see Conn.Close.

@@ -15,7 +15,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/terminal"
 )
 
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // open opens a Console on a terminal.
 func open(t *testing.T, cols, rows int) (*Console, *terminal.Terminal) {

@@ -53,7 +53,11 @@ type segment [3]string
 func (v *view) segments() []segment {
 	memory := "memory " + figures.Size(v.Process.RSS)
 	if percent := v.Process.MemoryPercent(); !math.IsNaN(percent) {
-		memory += fmt.Sprintf(" (%.1f %%)", percent)
+		memory += fmt.Sprintf(" (%.1f %%", percent)
+		if v.Process.Limited() {
+			memory += " of " + figures.Size(v.Process.Limit)
+		}
+		memory += ")"
 	}
 	connections := fmt.Sprintf("connections %s legacy, %s neo", figures.Count(uint64(v.Legacy.Open)), figures.Count(uint64(v.Neo.Open)))
 	limits := ""
@@ -131,6 +135,15 @@ var columns = []column{
 	}},
 	{"IN/S      OUT/S", 20, func(q *queue) string {
 		return fmt.Sprintf("%9s  %9s", figures.RateIn(q.in, 9), figures.RateIn(q.out, 9))
+	}},
+	{"UNCONFIRMED", 13, func(q *queue) string {
+		switch {
+		case q.Unsettled.Records == 0:
+			return "-"
+		case q.unconfirmed == 0:
+			return figures.CountIn(q.Unsettled.Records, 13)
+		}
+		return figures.ShortCount(q.Unsettled.Records) + ", " + figures.ShortAge(q.unconfirmed)
 	}},
 }
 

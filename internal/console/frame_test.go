@@ -16,7 +16,7 @@ import (
 func reading(second int, queues ...storage.Figures) stats.Reading {
 	return stats.Reading{
 		At:      time.Unix(int64(second), 0),
-		Process: stats.Process{RSS: 123_400_000, Machine: 8 << 30},
+		Process: stats.Process{RSS: 123_400_000, Machine: 8 << 30, Limit: 8 << 30},
 		Legacy:  stats.Connections{Open: 12, Limit: 5000},
 		Neo:     stats.Connections{Open: 3, Limit: 5000},
 		Counters: storage.Counters{
@@ -25,9 +25,10 @@ func reading(second int, queues ...storage.Figures) stats.Reading {
 		},
 		Storages: append([]storage.Figures{
 			{Channel: "orders", Subscribed: true, Capacity: 1000, MemoryRecords: 1234, MemoryBytes: 870,
+				Unsettled: storage.Moved{Records: 1000}, UnsettledSince: time.Unix(int64(second)-75, 0),
 				Counters: storage.Counters{Pushed: storage.Moved{Records: uint64(second) * 5000}}},
 			{Channel: "orders", Subscriber: "reports", Subscribed: true, Capacity: 1000, MemoryRecords: 4, MemoryBytes: 432,
-				OverflowRecords: 26, OverflowBytes: 2600},
+				OverflowRecords: 26, OverflowBytes: 2600, Unsettled: storage.Moved{Records: 16}},
 			{Channel: "empty", Capacity: 1 << 30},
 			{Channel: "no_memory", Capacity: 0, MemoryRecords: 1},
 		}, queues...),
@@ -50,11 +51,11 @@ func TestFrame(t *testing.T) {
 memory 118 MiB (1.4 %)  connections 12 legacy, 3 neo, limit 5,000 each  records/s 12,345 in, 300 out
 stored 1,265 records, 3.8 KiB
 
-CHANNEL          FULL                                             RECORDS       BYTES    OVERFLOW       IN/S      OUT/S
-no_memory       100 %  ###################################              1         0 B           -          0          0
-orders           87 %  ##############################.....          1,234       870 B           -      5,000          0
-reports@orders   43 %  ###############....................             30     3.0 KiB     2.5 KiB          0          0
-empty             0 %  ...................................              0         0 B           -          0          0
+CHANNEL          FULL                              RECORDS       BYTES    OVERFLOW       IN/S      OUT/S    UNCONFIRMED
+no_memory       100 %  ####################              1         0 B           -          0          0              -
+orders           87 %  #################...          1,234       870 B           -      5,000          0       1.0k, 1m
+reports@orders   43 %  #########...........             30     3.0 KiB     2.5 KiB          0          0             16
+empty             0 %  ....................              0         0 B           -          0          0              -
 `},
 		{79, 23, `
 memory 118 MiB (1.4 %)  connections 12 legacy, 3 neo, limit 5,000 each

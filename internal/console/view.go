@@ -23,6 +23,7 @@ type queue struct {
 	name    string
 	in, out float64 // records per second
 	storage.Figures
+	unconfirmed time.Duration // age of the oldest of these records; 0 = not known
 }
 
 // rates keeps the readings that rates are made of.
@@ -58,7 +59,7 @@ func (r *rates) queues(now stats.Reading) (all []queue) {
 	}
 	known := make(map[string]storage.Figures, len(now.Storages))
 	for _, f := range now.Storages {
-		q := queue{name: f.Channel, Figures: f}
+		q := queue{name: f.Channel, Figures: f, unconfirmed: now.UnconfirmedAge(&f)}
 		if f.Subscriber != "" {
 			q.name = names.Storage(f.Subscriber, f.Channel, true)
 		}

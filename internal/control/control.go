@@ -13,8 +13,10 @@
 // stops being served and costs nothing more. What follows the last LF is discarded. The node
 // closes a connection only after its client did, or for a line that is too long.
 //
-// There is no limit on clients and no idle time-out: whoever has write permission for the
-// socket file may use every command. That is all the authentication there is.
+// Whoever has write permission for the socket file may use every command. That is all the
+// authentication there is. There is no idle time-out, but a bound on clients: one too many takes
+// the place of the one that has been silent for longest. A client that sends many commands has
+// them run at a bounded rate.
 //
 // A file at the path is removed only if it is a socket that nobody listens on any more. Two
 // processes that start in the same moment could both find it stale, or see the other's

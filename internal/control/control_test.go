@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // socketPath is a short path in a fresh directory.
 func socketPath(t testing.TB) string {

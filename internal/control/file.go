@@ -80,7 +80,8 @@ func checkPath(path string) error {
 	return nil
 }
 
-// removeStale removes the socket file that a process left which is no more.
+// removeStale makes room for the socket file: it removes that of a process which is no more, and
+// moves a regular file aside.
 func removeStale(path string, log *zap.Logger) error {
 	file, err := os.Lstat(path)
 	switch {
@@ -88,8 +89,10 @@ func removeStale(path string, log *zap.Logger) error {
 		return nil
 	case err != nil:
 		return err
+	case file.Mode().IsRegular():
+		return moveAside(path, log)
 	case file.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("the path is that of a %s; only a socket is replaced; remove it, or configure another path", typeName(file.Mode()))
+		return fmt.Errorf("the path is that of a %s; only a socket or a regular file is replaced; remove it, or configure another path", typeName(file.Mode()))
 	}
 	if err := probe(path); err != nil {
 		return err
@@ -98,6 +101,17 @@ func removeStale(path string, log *zap.Logger) error {
 		return fmt.Errorf("the socket file of a process that ended could not be deleted: %w", err)
 	}
 	log.Warn("existing socket file deleted, nobody was listening")
+	return nil
+}
+
+// moveAside keeps a file which has the path of the socket. The original deletes it, but the path
+// may be there by mistake.
+func moveAside(path string, log *zap.Logger) error {
+	aside := path + ".replaced"
+	if err := os.Rename(path, aside); err != nil {
+		return fmt.Errorf("a regular file has the path of the socket: %w", err)
+	}
+	log.Warn("a regular file had the path of the socket and was renamed", zap.String("to", aside))
 	return nil
 }
 
@@ -111,7 +125,13 @@ func probe(path string) error {
 	switch err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err {
 	case unix.ECONNREFUSED:
 		return nil
-	case nil, unix.EAGAIN: // EAGAIN: its backlog is full
+	case nil:
+		who := ""
+		if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Pid > 0 {
+			who = fmt.Sprintf(" (process %d)", peer.Pid)
+		}
+		return fmt.Errorf("another process serves this socket%s; end it, or configure another path", who)
+	case unix.EAGAIN: // its backlog is full
 		return errors.New("another process serves this socket; end it, or configure another path")
 	default:
 		return fmt.Errorf("another process may be serving this socket: connect: %w", err)
@@ -132,8 +152,6 @@ func removeSame(path string, file os.FileInfo) error {
 
 func typeName(mode fs.FileMode) string {
 	switch mode.Type() {
-	case 0:
-		return "regular file"
 	case fs.ModeDir:
 		return "directory"
 	case fs.ModeSymlink:

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -126,7 +127,7 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 
 func TestLiveSocketIsKept(t *testing.T) {
 	path, _ := serve(t, ab)
-	refused(t, path, "another process serves this socket")
+	refused(t, path, fmt.Sprintf("another process serves this socket (process %d)", os.Getpid()))
 	if got, want := exchange(t, path, "a\n"), "a \"\"\n"; got != want {
 		t.Errorf("first socket: got %q, want %q", got, want)
 	}
@@ -170,11 +171,33 @@ func TestLiveSocketOfAnotherTypeIsKept(t *testing.T) {
 	refused(t, path, "another process may be serving this socket", "protocol wrong type")
 }
 
-func TestWhatIsNotASocketIsKept(t *testing.T) {
-	t.Chdir(t.TempDir())
-	if err := os.WriteFile("file", []byte("content"), 0o600); err != nil {
+// A regular file makes room, as it does for the original, but what is in it is kept.
+func TestRegularFileIsMovedAside(t *testing.T) {
+	path := socketPath(t)
+	if err := os.WriteFile(path, []byte("content"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	log, observed := messages()
+	s, err := Listen(path, 0, ab, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const want = "a regular file had the path of the socket and was renamed"
+	renamed := observed.FilterMessage(want).FilterField(zap.String("to", path+".replaced"))
+	if renamed.FilterLevelExact(zap.WarnLevel).Len() != 1 {
+		t.Errorf("got log %v, want a warning %q", observed.All(), want)
+	}
+	if content, err := os.ReadFile(path + ".replaced"); err != nil || string(content) != "content" {
+		t.Errorf("the file: got %q, %v", content, err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeSocket {
+		t.Errorf("got %v, error %v, want a socket", info, err)
+	}
+}
+
+func TestWhatIsNotASocketIsKept(t *testing.T) {
+	t.Chdir(t.TempDir())
 	if err := os.Mkdir("directory", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -187,14 +210,10 @@ func TestWhatIsNotASocketIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	refused(t, "file", "regular file", "only a socket is replaced")
-	refused(t, "directory", "a directory")
+	refused(t, "directory", "a directory", "only a socket or a regular file is replaced")
 	refused(t, "fifo", "named pipe")
 	refused(t, "link", "symbolic link")
 	refused(t, "dangling", "symbolic link")
-	if content, err := os.ReadFile("file"); err != nil || string(content) != "content" {
-		t.Errorf("file: got %q, %v", content, err)
-	}
 	if _, err := os.Lstat("stale"); err != nil {
 		t.Errorf("target of the link: %v", err)
 	}

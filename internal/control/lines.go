@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -25,11 +26,13 @@ func (s *Socket) answer(client io.ReadWriter) {
 	lines := bufio.NewScanner(client)
 	lines.Buffer(nil, maxLine)
 	lines.Split(splitLine)
-	for lines.Scan() {
+	for last := (time.Time{}); lines.Scan(); {
 		line := strings.Trim(lines.Text(), whiteSpace)
 		if line == "" {
 			continue
 		}
+		time.Sleep(commandPeriod - time.Since(last)) // the first commands wait for nothing
+		last = time.Now()
 		if _, err := client.Write(s.reply(line)); err != nil {
 			return
 		}

@@ -20,6 +20,14 @@ const (
 	acceptPause = 100 * time.Millisecond
 	// logPeriod is the shortest time between two messages about failed accepts.
 	logPeriod = 10 * time.Second
+	// clientLines and clientPeriod bound what clients that come and go can have logged.
+	clientLines  = 20
+	clientPeriod = 10 * time.Second
+	// maxClients are served at a time; one more takes the place of the one that has been silent
+	// for longest.
+	maxClients = 64
+	// commandPeriod is the shortest time between two commands of a client when it sends many.
+	commandPeriod = 10 * time.Millisecond
 	// closeTimeout is how long Close waits for a command that hangs, as on a dead file system:
 	// the shutdown has records to save.
 	closeTimeout = time.Second
@@ -33,12 +41,14 @@ type Socket struct {
 	commands Commands
 	log      *zap.Logger
 	failing  *logging.Limited // accept errors
+	coming   *logging.Limited // clients
+	going    *logging.Limited
 
 	running sync.WaitGroup // the accepting goroutine and one a client
 
 	mu      sync.Mutex
 	closed  bool
-	clients map[net.Conn]struct{}
+	clients map[net.Conn]time.Time // when they were heard of last
 }
 
 // Listen creates the socket file, at most 107 bytes of path, and listens with a backlog of
@@ -62,7 +72,9 @@ func Listen(path string, mode uint32, commands Commands, log *zap.Logger) (*Sock
 		commands: commands,
 		log:      log,
 		failing:  logging.NewLimited(log, logPeriod),
-		clients:  make(map[net.Conn]struct{}),
+		coming:   logging.NewLimitedTo(clientLines, log, clientPeriod),
+		going:    logging.NewLimitedTo(clientLines, log, clientPeriod),
+		clients:  make(map[net.Conn]time.Time),
 	}, nil
 }
 
@@ -149,19 +161,51 @@ func (s *Socket) serve(client net.Conn) {
 		return
 	}
 	defer s.leave(client)
-	s.log.Info("control client connected")
-	s.answer(client)
-	s.log.Info("control client disconnected")
+	s.coming.Log(zapcore.InfoLevel, "control client connected")
+	s.answer(heard{client, s})
+	s.going.Log(zapcore.InfoLevel, "control client disconnected")
 }
 
 // enter makes Close end this connection too; false if that is due now.
 func (s *Socket) enter(client net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
-		s.clients[client] = struct{}{}
+	if s.closed {
+		return false
 	}
-	return !s.closed
+	if len(s.clients) >= maxClients {
+		s.dropSilent()
+	}
+	s.clients[client] = time.Now()
+	return true
+}
+
+// dropSilent ends the connection of the client that has been silent for longest (s.mu is held).
+func (s *Socket) dropSilent() {
+	var silent net.Conn
+	for client, last := range s.clients {
+		if silent == nil || last.Before(s.clients[silent]) {
+			silent = client
+		}
+	}
+	silent.Close()
+	delete(s.clients, silent)
+}
+
+// heard is the connection of a client, and notes when it says something.
+type heard struct {
+	net.Conn
+	by *Socket
+}
+
+func (h heard) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	h.by.mu.Lock()
+	defer h.by.mu.Unlock()
+	if _, served := h.by.clients[h.Conn]; served {
+		h.by.clients[h.Conn] = time.Now()
+	}
+	return n, err
 }
 
 func (s *Socket) leave(client net.Conn) {

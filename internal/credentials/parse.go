@@ -68,7 +68,7 @@ func Parse(file string, content []byte) (*Table, error) {
 }
 
 // parseLine decodes "name:key". Order and texts of the checks are those of the
-// specifications; positions are counted from 0.
+// specifications, which count positions in names from 0, in keys from 1.
 func parseLine(line []byte) (string, *Key, error) {
 	name, digits, _ := bytes.Cut(line, []byte(":"))
 	name, digits = bytes.Trim(name, space), bytes.Trim(digits, space)
@@ -89,7 +89,7 @@ func parseLine(line []byte) (string, *Key, error) {
 	for i, c := range digits {
 		v, ok := nibble(c)
 		if !ok {
-			return "", nil, fmt.Errorf("Invalid key letter at position %d", i)
+			return "", nil, fmt.Errorf("Invalid key letter at position %d", i+1)
 		}
 		key[i/2] = key[i/2]<<4 | v
 	}

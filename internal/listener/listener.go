@@ -3,6 +3,7 @@ package listener
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +19,14 @@ type Options struct {
 	Name    string // of its protocol, for messages
 	Address netip.AddrPort
 	Backlog int
-	Limit   uint32 // open connections; 0 = no limit
+	Limit   uint32         // open connections; 0 = no limit
+	Peer    int            // open connections of one address; 0 = no limit
+	Allow   []netip.Prefix // who may connect; none = everybody
+	// Descriptors is the first descriptor that a connection can't have, because those from
+	// there on are kept for other things; 0 = there is none.
+	Descriptors int
+	// Crowded is called, on the first loop, when a connection is turned away because of Limit.
+	Crowded func()
 }
 
 // Accepted takes over a new connection on the loop that is to serve it. When the
@@ -30,15 +38,26 @@ type Listener struct {
 	options Options
 	fd      int
 	addr    netip.AddrPort
-	limited *logging.Limited // "limit reached"
+	limited map[refusal]*logging.Limited
 	failing *logging.Limited // accept errors
 
 	group    *Group
 	accepted Accepted
 
 	open    atomic.Int64 // connections
-	refused atomic.Int64 // connections closed because of the limit
+	refused atomic.Int64 // connections closed at once, for whatever reason
+	peers   peers
 }
+
+// refusal is why a connection is closed at once, in the words of the log.
+type refusal string
+
+const (
+	crowded     refusal = "connection closed at once, the connection limit is reached"
+	greedy      refusal = "connection closed at once, its address has as many as it may have"
+	stranger    refusal = "connection closed at once, its address is not allowed"
+	descriptors refusal = "connection closed at once, the file descriptors that are left are kept for other things"
+)
 
 const (
 	// acceptsPerRound bounds how long a flood of connections keeps a loop from its others.
@@ -57,20 +76,41 @@ func Listen(o Options, log *zap.Logger) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s listener on %s: socket: %w", o.Name, o.Address, err)
 	}
+	return newListener(o, fd, (*Listener).listen, log)
+}
+
+// Adopt is Listen for a socket that listens already, at the Address, for somebody who keeps it open
+// when the Listener is closed. The descriptor becomes the Listener's; the backlog is as it is.
+func Adopt(o Options, fd int, log *zap.Logger) (*Listener, error) {
+	return newListener(o, fd, (*Listener).adopt, log)
+}
+
+func newListener(o Options, fd int, open func(*Listener) error, log *zap.Logger) (*Listener, error) {
 	l := &Listener{
 		options: o,
 		fd:      fd,
-		limited: logging.NewLimited(log, logPeriod),
+		limited: make(map[refusal]*logging.Limited),
 		failing: logging.NewLimited(log, logPeriod),
 	}
-	if err := l.listen(); err != nil {
+	for _, r := range []refusal{crowded, greedy, stranger, descriptors} {
+		l.limited[r] = logging.NewLimited(log, logPeriod)
+	}
+	if err := open(l); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("%s listener on %s: %w", o.Name, o.Address, err)
 	}
 	return l, nil
 }
 
-func (l *Listener) listen() error {
+func (l *Listener) adopt() error {
+	if err := unix.SetNonblock(l.fd, true); err != nil {
+		return fmt.Errorf("fcntl: %w", err)
+	}
+	l.addr = l.options.Address
+	return l.setOptions()
+}
+
+func (l *Listener) setOptions() error {
 	for _, option := range []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
@@ -82,6 +122,13 @@ func (l *Listener) listen() error {
 		if err := unix.SetsockoptInt(l.fd, option.level, option.name, option.value); err != nil {
 			return fmt.Errorf("setsockopt: %w", err)
 		}
+	}
+	return nil
+}
+
+func (l *Listener) listen() error {
+	if err := l.setOptions(); err != nil {
+		return err
 	}
 	address := &unix.SockaddrInet4{Addr: l.options.Address.Addr().As4(), Port: int(l.options.Address.Port())}
 	switch err := unix.Bind(l.fd, address); err {
@@ -109,7 +156,7 @@ func (l *Listener) Addr() netip.AddrPort { return l.addr }
 // Connections is the number of open connections.
 func (l *Listener) Connections() int64 { return l.open.Load() }
 
-// Refused is the number of connections closed so far because of the limit.
+// Refused is the number of connections closed at once so far, because of the limit as a rule.
 func (l *Listener) Refused() int64 { return l.refused.Load() }
 
 // Serve starts accepting on the first loop of the group, which must call it.
@@ -118,8 +165,9 @@ func (l *Listener) Serve(g *Group, accepted Accepted) error {
 	return g.loops[0].Register(l.fd, unix.EPOLLIN, l)
 }
 
-// Closed tells that a connection of this listener, served by that loop, is closed.
-func (l *Listener) Closed(loop *Loop) {
+// Closed tells that a connection of this listener, served by that loop, is about to be closed.
+func (l *Listener) Closed(loop *Loop, fd int) {
+	l.peers.leave(fd)
 	loop.connections.Add(-1)
 	l.open.Add(-1)
 }
@@ -140,10 +188,10 @@ func (l *Listener) Close() {
 // Ready accepts what waits.
 func (l *Listener) Ready(Events) {
 	for range acceptsPerRound {
-		fd, _, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, peer, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
-			l.admit(fd)
+			l.admit(fd, addressOf(peer))
 		case unix.EAGAIN:
 			return
 		case unix.EINTR, unix.ECONNABORTED:
@@ -154,12 +202,14 @@ func (l *Listener) Ready(Events) {
 	}
 }
 
-func (l *Listener) admit(fd int) {
-	if l.options.Limit > 0 && l.open.Load() >= int64(l.options.Limit) {
+func (l *Listener) admit(fd int, peer netip.Addr) {
+	if why, limit := l.refusal(fd, peer); why != "" {
 		unix.Close(fd)
 		l.refused.Add(1)
-		l.limited.Log(zapcore.WarnLevel, "connection closed at once, the connection limit is reached",
-			zap.String("protocol", l.options.Name), zap.Uint32("limit", l.options.Limit))
+		l.limited[why].Log(zapcore.WarnLevel, string(why), zap.String("protocol", l.options.Name), limit, zap.Stringer("client", peer))
+		if why == crowded && l.options.Crowded != nil {
+			l.options.Crowded()
+		}
 		return
 	}
 	l.open.Add(1)
@@ -170,6 +220,23 @@ func (l *Listener) admit(fd int) {
 		return
 	}
 	loop.Post(TaskFunc(func() { l.accepted(loop, fd) }))
+}
+
+// refusal is why this connection is not to be served, with the limit that it would exceed; "" if
+// it is to be served.
+func (l *Listener) refusal(fd int, peer netip.Addr) (why refusal, limit zap.Field) {
+	o := &l.options
+	switch {
+	case len(o.Allow) > 0 && !slices.ContainsFunc(o.Allow, func(n netip.Prefix) bool { return n.Contains(peer) }):
+		return stranger, zap.Skip()
+	case o.Limit > 0 && l.open.Load() >= int64(o.Limit):
+		return crowded, zap.Uint32("limit", o.Limit)
+	case o.Descriptors > 0 && fd >= o.Descriptors:
+		return descriptors, zap.Int("limit", o.Descriptors)
+	case !l.peers.enter(fd, peer, o.Peer):
+		return greedy, zap.Int("limit", o.Peer)
+	}
+	return "", zap.Skip()
 }
 
 // pause stops accepting for a moment: the cause, most often a lack of descriptors, will

@@ -89,8 +89,8 @@ func (s *service) closeOne(kind func(connection) bool) bool {
 	s.open = slices.Delete(s.open, i, i+1)
 	s.group.Do(func(l *Loop) {
 		if l == c.loop {
+			s.Closed(l, c.fd)
 			unix.Close(c.fd)
-			s.Closed(l)
 		}
 	})
 	return true

@@ -9,10 +9,12 @@
 //
 // One round of a loop is
 //
-//	wait for events ─▶ handlers of ready descriptors ─▶ posted tasks ─▶ due timers
+//	wait for events ─▶ handlers of ready descriptors ─▶ posted tasks ─▶ work put off ─▶ due timers
 //
 // so a record pushed by a handler reaches a consumer of the same loop at the end of the
-// round. Nothing in a round may block on the network.
+// round. Nothing in a round may block on the network, and who has much to do does a part of
+// it and puts off the rest (Defer). Of such work a round does little, so that those who want
+// little are served soon however many there are who want much.
 //
 // A Listener accepts on the first loop of a Group and hands each connection to the loop
 // that has fewest.
@@ -62,6 +64,10 @@ type Loop struct {
 	}
 	spare  []Task // the mailbox being worked off
 	asleep atomic.Bool
+
+	deferred queue
+	sharing  int       // how many want to be served in this round, about
+	now      time.Time // when it began
 }
 
 // slot is what a loop knows of a descriptor. The generation tells a late event of a
@@ -82,7 +88,7 @@ func newLoop(index int) (*Loop, error) {
 		unix.Close(epoll)
 		return nil, fmt.Errorf("event loop: eventfd: %w", err)
 	}
-	l := &Loop{index: index, epoll: epoll, wakeup: wakeup}
+	l := &Loop{index: index, epoll: epoll, wakeup: wakeup, now: time.Now()}
 	if err := l.Register(wakeup, unix.EPOLLIN, wakeupHandler{l}); err != nil {
 		l.close()
 		return nil, err
@@ -135,6 +141,15 @@ func (l *Loop) Post(t Task) {
 	}
 }
 
+// Defer puts a task off: those who want little come first.
+func (l *Loop) Defer(t Task) { l.deferred.add(t) }
+
+// Sharing is about how many handlers and tasks want to be served in this round, at least 1.
+func (l *Loop) Sharing() int { return max(1, l.sharing) }
+
+// Now is the time at which this round began.
+func (l *Loop) Now() time.Time { return l.now }
+
 // After makes the loop run a task once, a duration from now, unless the timer is
 // stopped before.
 func (l *Loop) After(d time.Duration, t Task) *Timer { return l.timers.add(time.Now().Add(d), t) }
@@ -150,12 +165,15 @@ func (l *Loop) Run() error {
 		if err != nil {
 			return fmt.Errorf("event loop: epoll_wait: %w", err)
 		}
+		l.now = time.Now()
+		l.sharing = n + l.deferred.len()
 		for _, ev := range l.events[:n] {
 			if s := &l.slots[ev.Fd]; s.handler != nil && s.generation == ev.Pad {
 				s.handler.Ready(Events(ev.Events))
 			}
 		}
 		l.runPosted()
+		l.runDeferred()
 		l.timers.run()
 	}
 	return nil
@@ -165,10 +183,10 @@ func (l *Loop) Run() error {
 func (l *Loop) Stop() { l.stopped = true }
 
 // wait collects the next events. It sleeps only if there are none and nothing has been
-// posted.
+// posted or put off.
 func (l *Loop) wait() (int, error) {
 	n, err := l.poll()
-	if n > 0 || err != nil {
+	if n > 0 || err != nil || l.deferred.len() > 0 {
 		return n, err
 	}
 	l.asleep.Store(true)
@@ -201,6 +219,23 @@ func (l *Loop) runPosted() {
 		tasks[i] = nil
 	}
 	l.spare = tasks[:0]
+}
+
+// deferredTime is about how long the deferred tasks of a round may take.
+const deferredTime = 100 * time.Microsecond
+
+// runDeferred runs some of the tasks that have been deferred so far, at least one if there are any.
+func (l *Loop) runDeferred() {
+	count := l.deferred.len()
+	if count == 0 {
+		return
+	}
+	for start := time.Now(); count > 0; count-- {
+		l.deferred.take().Run()
+		if time.Since(start) >= deferredTime {
+			return
+		}
+	}
 }
 
 func (l *Loop) close() {

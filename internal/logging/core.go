@@ -35,10 +35,13 @@ func (c *core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	*buf = appendEscaped(*buf, entry.Message)
 	*buf = append(*buf, c.fields...)
 	*buf = appendFields(*buf, fields)
-	c.logs.deliver(c.settings.outputs, c.settings.collect,
+	c.logs.deliver(c.settings.outputs, c.settings.collect, entry.Level,
 		message{entry.Time, entry.Level, entry.LoggerName, *buf})
 	return nil
 }
 
-// Sync has nothing to do: a line is with the kernel when the logging call returns.
-func (c *core) Sync() error { return nil }
+// Sync waits until the lines are with the kernel.
+func (c *core) Sync() error {
+	c.logs.Flush()
+	return nil
+}

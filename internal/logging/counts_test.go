@@ -37,7 +37,7 @@ func TestCountsAreMessagesThatReachedAnOutput(t *testing.T) {
 		t.Run(test.rule, func(t *testing.T) {
 			l := start(t, new(screen), rootFile(config.LevelTrace), full, noOutput, quiet, twice)
 			test.log(l)
-			if got := l.Counts(); got != test.want {
+			if got := l.counted(); got != test.want {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 		})
@@ -47,7 +47,7 @@ func TestCountsAreMessagesThatReachedAnOutput(t *testing.T) {
 func TestLevelThatIsOffIsNotCounted(t *testing.T) {
 	l := start(t, new(screen), rootFile(config.LevelError))
 	l.Logger("x").Warn("")
-	if got := l.Counts(); got != (Counts{}) {
+	if got := l.counted(); got != (Counts{}) {
 		t.Errorf("got %+v, want none", got)
 	}
 }
@@ -69,7 +69,7 @@ func TestStatsLineIsAnInfoMessageOfItsFile(t *testing.T) {
 		if collect {
 			want.Info = 1
 		}
-		if got := l.Counts(); got != want {
+		if got := l.counted(); got != want {
 			t.Errorf("collect_stats %v: got %+v, want %+v", collect, got, want)
 		}
 	}

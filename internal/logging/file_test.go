@@ -249,7 +249,7 @@ func TestConcurrentWritersAndReopens(t *testing.T) {
 			for i := range lines {
 				log.Info("line", zap.Int("i", i))
 				stats.WriteLine(at, fmt.Sprintf("line writer=%d i=%d", w, i))
-				l.Counts()
+				l.counted()
 			}
 		})
 	}
@@ -283,7 +283,7 @@ func TestConcurrentWritersAndReopens(t *testing.T) {
 			t.Errorf("%s: got %d different lines, want %d", file, len(seen), writers*lines)
 		}
 	}
-	if got, want := l.Counts(), (Counts{Info: 2 * writers * lines}); got != want {
+	if got, want := l.counted(), (Counts{Info: 2 * writers * lines}); got != want {
 		t.Errorf("counts: got %+v, want %+v", got, want)
 	}
 }

@@ -25,6 +25,16 @@ func TestLimitedLogsOnceAPeriodWithTheNumberLeftOut(t *testing.T) {
 		"limit reached second=100 suppressed=3\n")
 }
 
+func TestLimitedToSeveralLinesAPeriod(t *testing.T) {
+	l := start(t, new(screen), logger("", config.LevelInfo, "root", false))
+	limited := NewLimitedTo(2, l.Logger("x"), 10*time.Second)
+	for _, second := range []int{0, 1, 2, 3, 10, 11, 12} {
+		limited.now = func() time.Time { return at.Add(time.Duration(second) * time.Second) }
+		limited.Log(zapcore.WarnLevel, "m", zap.Int("second", second))
+	}
+	expect(t, "log", content(t, "log/root"), "m second=0\nm second=1\nm second=10 suppressed=2\nm second=11\n")
+}
+
 func TestLimitedDoesNotSpendItsPeriodOnALevelThatIsOff(t *testing.T) {
 	l := start(t, new(screen), logger("", config.LevelInfo, "root", false))
 	limited := NewLimited(l.Logger("x"), time.Hour)

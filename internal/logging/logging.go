@@ -10,8 +10,8 @@
 //
 // A message becomes one line, whatever its callers put into it: control bytes,
 // newlines, invalid UTF-8 and other characters that don't print are escaped, zap fields
-// follow the text as key=value. Lines have any length; they are never cut, buffered or
-// written in parts, so a reader of the file sees whole lines and a crash loses none.
+// follow the text as key=value. Lines have any length; they are never cut or written in parts,
+// so a reader of the file sees whole lines.
 //
 // Loggers form a hierarchy by the dots in their names. All settings are resolved when the
 // configuration is read and never change, so a call whose level is off costs a comparison.
@@ -21,12 +21,14 @@
 // is called; the outputs it reaches through `additive` don't filter again. No output gets
 // a message twice.
 //
-// Everything here may be called from any goroutine. A call to a logger blocks as long as
-// the write of its line does: a terminal that is stopped (without the display of
-// internal/console, which waits for none), or a syslog daemon that does not read, holds its
-// callers up. A destination that fails is reported when it begins to, to
-// Root's other outputs or else to stderr, and tried again with every message; what it
-// should have received meanwhile is lost.
+// Everything here may be called from any goroutine, and no call to a logger waits for a
+// write: lines go through a queue to a goroutine that writes the files, and from there
+// through one more queue each to the console and to syslog. So a terminal that is stopped, or
+// a syslog daemon that does not read, holds up nobody else, and who sees a line on the console
+// finds it in the file, too. The queues are bounded: what does not fit is dropped and counted,
+// errors last. A kill loses what is in them, as a rule the lines of the last millisecond.
+// A destination that fails is reported when it begins to, to Root's other outputs or else to
+// stderr, and tried again with every message; what it should have received meanwhile is lost.
 //
 // Each file has a lock around the write and the exchange of its descriptor; the console and
 // syslog have one around the write. The list of files has another, which comes first where
@@ -36,6 +38,7 @@ package logging
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +67,7 @@ type Logs struct {
 	syslog   *destination
 	version  *destination // nil = no version.log
 	counters counters
+	queue    *queue // to the files, and to the queues of the others
 
 	mu     sync.Mutex
 	files  []*appendFile // in the order they were opened
@@ -84,6 +88,10 @@ func newLogs(cfg config.Log, version config.Version, console Console, clock zapc
 		console: &destination{name: "the console", writer: newConsoleWriter(console)},
 		syslog:  &destination{name: "syslog", writer: newSyslogWriter()},
 	}
+	for _, d := range []*destination{l.console, l.syslog} {
+		d.queue = startQueue(d.name, l.write)
+	}
+	l.queue = startQueue("the log files", l.distribute)
 	err := l.configure(cfg.Loggers)
 	if err == nil && version.DefaultVersionLog {
 		if l.version, err = l.open(versionFile); err != nil {
@@ -114,10 +122,38 @@ func (l *Logs) Version(line string) {
 	l.say(outputs, zapcore.InfoLevel, versionLogger, l.clock.Now(), line)
 }
 
-// Close closes the files and the connection to syslog. Messages that come later are
-// dropped. Closing again does nothing.
+// flushTimeout is how long a destination that does not take its lines may hold up who has to
+// know that they are written.
+const flushTimeout = 250 * time.Millisecond
+
+// Flush waits until everything that was logged before is written. It does not wait long for a
+// destination that takes nothing, and then returns false.
+func (l *Logs) Flush() bool {
+	all := true
+	for _, q := range l.queues() {
+		all = q.flush(flushTimeout) && all
+	}
+	return all
+}
+
+// queues are all queues, in the order in which a message gets into them, that a destination fails
+// for example into the first again.
+func (l *Logs) queues() []*queue {
+	return []*queue{l.queue, l.console.queue, l.syslog.queue, l.queue, l.console.queue}
+}
+
+// Close writes what has been logged, as Flush does, and closes the files and the connection to
+// syslog, or leaves them to the system if somebody still writes there. Messages that come later
+// are dropped. Closing again does nothing.
 func (l *Logs) Close() error {
 	if !l.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	flushed := l.Flush()
+	for _, q := range l.queues() {
+		q.close()
+	}
+	if !flushed {
 		return nil
 	}
 	l.mu.Lock()
@@ -135,26 +171,63 @@ func (l *Logs) say(outputs []output, level zapcore.Level, logger string, at time
 	buf := getBuffer()
 	defer putBuffer(buf)
 	*buf = appendEscaped(*buf, text)
-	l.deliver(outputs, l.nearest(logger).collect, message{at, level, logger, *buf})
+	l.deliver(outputs, l.nearest(logger).collect, zapcore.ErrorLevel, message{at, level, logger, *buf})
 }
 
-// deliver writes a message to each of the outputs and counts it if it reached one.
-func (l *Logs) deliver(outputs []output, collect bool, m message) {
-	if l.closed.Load() {
+// deliver sends a message on its way to the outputs. It keeps nothing of it.
+func (l *Logs) deliver(outputs []output, collect bool, importance zapcore.Level, m message) {
+	if l.closed.Load() || len(outputs) == 0 {
 		return
 	}
-	reached := false
-	for _, o := range outputs {
-		if err := o.write(m); err == nil {
-			o.to.succeeded()
-			reached = true
-		} else if o.to.failed(l.clock.Now()) {
-			l.reportFailure(o.to, err)
+	m.text = slices.Clone(m.text)
+	l.queue.add(queued{m, outputs, collect}, importance)
+}
+
+// distribute writes a message to the files among its outputs and passes it on to the others. It
+// is counted when it has reached one.
+func (l *Logs) distribute(m queued) {
+	l.reportDropped(l.queue)
+	for _, o := range m.outputs {
+		if o.to.queue == nil && l.writeTo(o, m) {
+			m.collect = false
 		}
 	}
-	if reached && collect {
+	for _, o := range m.outputs {
+		if o.to.queue != nil {
+			o.to.queue.add(queued{m.message, []output{o}, m.collect}, m.level)
+			m.collect = false
+		}
+	}
+}
+
+// write writes a message to the one output that it has.
+func (l *Logs) write(m queued) {
+	l.reportDropped(m.outputs[0].to.queue)
+	l.writeTo(m.outputs[0], m)
+}
+
+// writeTo writes a message, counts it if it is to be counted, and reports whether that worked.
+func (l *Logs) writeTo(o output, m queued) bool {
+	if err := o.write(m.message); err != nil {
+		if o.to.failed(l.clock.Now()) {
+			l.reportFailure(o.to, err)
+		}
+		return false
+	}
+	o.to.succeeded()
+	if m.collect {
 		l.counters.count(m.level)
 	}
+	return true
+}
+
+// reportDropped tells how many messages a queue had no room for, once it has room again.
+func (l *Logs) reportDropped(q *queue) {
+	if q.dropped.Load() == 0 || !q.half() {
+		return
+	}
+	text := fmt.Sprintf("%d messages to %s were left out, they came faster than they could be written", q.dropped.Swap(0), q.name)
+	l.say(l.nearest("").outputs, zapcore.WarnLevel, failureLogger, l.clock.Now(), text)
 }
 
 // reportFailure tells about a destination where an operator may still see it.

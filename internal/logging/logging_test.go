@@ -25,7 +25,31 @@ func (c stoppedClock) Now() time.Time                       { return c.Time }
 func (c stoppedClock) NewTicker(time.Duration) *time.Ticker { panic("not used") }
 
 // screen is a console whose output can be read.
-type screen struct{ out, err bytes.Buffer }
+type screen struct{ out, err printed }
+
+// printed is what a console got.
+type printed struct{ bytes.Buffer }
+
+func (p *printed) String() string {
+	written()
+	return p.Buffer.String()
+}
+
+// current are the logs of the test that runs.
+var current *Logs
+
+// written waits until all that has been logged is written.
+func written() {
+	if current != nil {
+		current.Flush()
+	}
+}
+
+// counted are the counters when all that has been logged is written.
+func (l *Logs) counted() Counts {
+	l.Flush()
+	return l.Counts()
+}
 
 func (s *screen) console() Console { return Console{Out: &s.out, Err: &s.err} }
 
@@ -51,7 +75,9 @@ func startHere(t testing.TB, s *screen, version config.Version, loggers ...confi
 	if err != nil {
 		t.Fatal(err)
 	}
+	current = l
 	t.Cleanup(func() {
+		current = nil
 		if err := l.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
@@ -67,6 +93,7 @@ func rootFile(level config.Level) config.Logger {
 
 func content(t testing.TB, path string) string {
 	t.Helper()
+	written()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +208,7 @@ func TestVersionLineDisregardsTheLevel(t *testing.T) {
 		l.Version("version=v2")
 		expect(t, "version.log", content(t, "log/version.log"), line)
 		expect(t, "root.log", content(t, "log/root.log"), line)
-		if got, want := l.Counts(), (Counts{Info: 1}); got != want {
+		if got, want := l.counted(), (Counts{Info: 1}); got != want {
 			t.Errorf("counts: got %+v, want %+v", got, want)
 		}
 	}
@@ -247,7 +274,7 @@ func TestFailingDestinationIsReportedOnceToOthers(t *testing.T) {
 			l.Logger("x").Error("lost")
 		}
 		expect(t, "root.log", content(t, "log/root.log"), "2026-11-23 02:01:00,009 "+report)
-		if got, want := l.Counts(), (Counts{Error: 1}); got != want {
+		if got, want := l.counted(), (Counts{Error: 1}); got != want {
 			t.Errorf("counts: got %+v, want %+v: the report only", got, want)
 		}
 	})

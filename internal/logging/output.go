@@ -26,6 +26,7 @@ type lineWriter interface {
 type destination struct {
 	name     string
 	writer   lineWriter
+	queue    *queue       // of one that may take long, so that the others need not wait; nil = none
 	failing  atomic.Bool  // the latest write failed
 	reported atomic.Int64 // Unix time, in seconds, of the latest report of a failure
 }

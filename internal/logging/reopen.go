@@ -26,6 +26,7 @@ func (e *ReopenError) Unwrap() error { return e.Err }
 // new one (SIGHUP, operations spec §5.1). A file that can't be opened goes on being
 // written to where it was; all such failures, each a *ReopenError, are returned joined.
 func (l *Logs) Reopen() error {
+	l.Flush() // lines from before belong to the old files
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var failures []error
@@ -41,6 +42,7 @@ func (l *Logs) Reopen() error {
 // path is the configured text, or the working directory, a slash, and that text. It stops
 // at the first path that is unknown or can't be opened; the error is a *ReopenError.
 func (l *Logs) ReopenFiles(paths []string) error {
+	l.Flush()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, path := range paths {

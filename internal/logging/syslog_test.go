@@ -54,7 +54,7 @@ func TestSyslogPriorityAndText(t *testing.T) {
 			t.Errorf("got %q, want %s", got, pattern)
 		}
 	}
-	if got, want := l.Counts(), (Counts{1, 1, 1, 1, 1}); got != want {
+	if got, want := l.counted(), (Counts{1, 1, 1, 1, 1}); got != want {
 		t.Errorf("counts: got %+v, want %+v", got, want)
 	}
 }
@@ -72,12 +72,13 @@ func TestSyslogIsConnectedToWithTheFirstMessageAndFailuresReportedOnce(t *testin
 	for range 3 {
 		l.Logger("x").Info("lost")
 	}
+	l.Flush()
 	if dialled != 3 {
 		t.Errorf("dialled %d times for 3 messages, want 3", dialled)
 	}
 	expect(t, "stderr", s.err.String(),
 		"Error [dmqnode.logging] - messages to syslog are lost until it works again: no daemon\n")
-	if got := l.Counts(); got.Info != 0 {
+	if got := l.counted(); got.Info != 0 {
 		t.Errorf("counts: got %+v, want no Info", got)
 	}
 }

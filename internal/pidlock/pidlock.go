@@ -50,12 +50,23 @@ func lock(path string) (*Lock, error) {
 	case nil:
 		return &Lock{path, file}, nil
 	case unix.EACCES, unix.EAGAIN:
+		owner := owner(file)
 		file.Close()
-		return nil, fmt.Errorf("Couldn't lock the pid lock file '%s'. Probably another instance of the application is running.", path)
+		return nil, fmt.Errorf("Couldn't lock the pid lock file '%s'. Probably another instance of the application is running.%s", path, owner)
 	default:
 		file.Close()
 		return nil, fmt.Errorf("pid lock file %s: fcntl: %w", path, err)
 	}
+}
+
+// owner names the process that has the lock on a file, if that can be found out: one in another
+// container has no number here.
+func owner(file *os.File) string {
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(file.Fd(), unix.F_GETLK, &whole); err != nil || whole.Type == unix.F_UNLCK || whole.Pid <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" It is process %d.", whole.Pid)
 }
 
 // named reports whether the file still has its name: a lock on one that was removed

@@ -178,8 +178,8 @@ func TestSecondProcessIsRefused(t *testing.T) {
 		if lock, err := Acquire(path); err == nil {
 			lock.Release()
 			t.Fatal("a second process gets the lock")
-		} else if err.Error() != refusal(path) {
-			t.Errorf("error %q, want %q", err, refusal(path))
+		} else if want := fmt.Sprintf("%s It is process %d.", refusal(path), holder.Process.Pid); err.Error() != want {
+			t.Errorf("error %q, want %q", err, want)
 		}
 		if got, want := content(t, path), fmt.Sprintf("%d\n", holder.Process.Pid); got != want {
 			t.Errorf("the file holds %q, want %q of the holder", got, want)

@@ -18,7 +18,7 @@ func TestLine(t *testing.T) {
 	before := snapshot{
 		Reading: Reading{
 			At:       start,
-			Process:  Process{User: time.Second, System: time.Second, Machine: 1000},
+			Process:  Process{User: time.Second, System: time.Second, Machine: 2000, Limit: 1000},
 			Received: 10, Sent: 20,
 			Counters: storage.Counters{Pushed: storage.Moved{Records: 5, Bytes: 50}, Popped: storage.Moved{Records: 1, Bytes: 10}},
 		},
@@ -31,7 +31,7 @@ func TestLine(t *testing.T) {
 	now := snapshot{
 		Reading: Reading{
 			At:       start.Add(2 * time.Second),
-			Process:  Process{User: 1500 * time.Millisecond, System: time.Second, Virtual: 4096, RSS: 250, Machine: 1000},
+			Process:  Process{User: 1500 * time.Millisecond, System: time.Second, Virtual: 4096, RSS: 250, Machine: 2000, Limit: 1000},
 			Received: 110, Sent: 70,
 			Legacy: Connections{Open: 2, Limit: 3},
 			Neo:    Connections{Open: 7},

@@ -21,6 +21,9 @@ type Sources struct {
 	Traffic           func() (received, sent uint64) // bytes of both protocols
 	Logged            func() logging.Counts
 	Logs              func(logger string) *zap.Logger // for what is wrong
+
+	// MemoryRing is the size of a ring, if rings are in memory and not in files, else 0.
+	MemoryRing uint64
 }
 
 // Log writes a line to stats.log at every multiple of an interval of the clock.
@@ -32,6 +35,7 @@ type Log struct {
 	before   snapshot
 
 	processErrors, collectdErrors *logging.Limited
+	tooMuch                       bool // rings, as has been told
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -54,6 +58,7 @@ func Start(s Sources, file *logging.File, collectd *Collectd, interval time.Dura
 	}
 	l.requests = s.requests()
 	l.before = l.snapshot()
+	l.checkMemory(&l.before)
 	l.before.logged = logging.Counts{} // the first line tells of the start, too
 	l.done.Go(func() { l.run(interval) })
 	return l
@@ -77,6 +82,7 @@ func (l *Log) run(interval time.Duration) {
 			return
 		case at := <-timer.C:
 			now := l.snapshot()
+			l.checkMemory(&now)
 			l.write(at, now.line(&l.before, l.requests))
 			l.before = now
 		}
@@ -91,6 +97,27 @@ func (l *Log) write(at time.Time, line *line) {
 	if err := l.collectd.send(at, line); err != nil {
 		l.collectdErrors.Log(zapcore.ErrorLevel, "sending to collectd failed", zap.Error(err))
 	}
+}
+
+// checkMemory warns of rings in memory that cannot be filled: the kernel kills a process that uses
+// more memory than it may, without a word.
+func (l *Log) checkMemory(now *snapshot) {
+	rings := l.sources.MemoryRing
+	if rings == 0 || now.Process.Limit == 0 {
+		return
+	}
+	sum := uint64(0)
+	for i := range now.Storages {
+		sum += now.Storages[i].Capacity
+	}
+	rings = max(rings, sum)
+	tooMuch := rings > now.Process.Limit
+	if tooMuch && !l.tooMuch {
+		l.sources.Logs("dmqnode.main").Warn("rings are in memory and need more of it, when they are full, than the node may use, which would then be killed: "+
+			"make channel_size_limit smaller, allow the node more memory, or set [Storage] ring = file",
+			zap.Uint64("rings", rings), zap.Uint64("memory", now.Process.Limit), zap.Bool("control_group", now.Process.Limited()))
+	}
+	l.tooMuch = tooMuch
 }
 
 // earliness is how much before its time a timer may fire, because the clock was set back a

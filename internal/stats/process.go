@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/memory"
 )
 
 // Process is what the kernel tells about this process. What it does not tell is zero, and
@@ -15,6 +17,7 @@ type Process struct {
 	User, System time.Duration // CPU time since the start
 	Virtual, RSS uint64        // bytes
 	Machine      uint64        // memory of the machine, bytes
+	Limit        uint64        // memory that the process may use: Machine, or less in a control group
 }
 
 // sizes is where the kernel tells the sizes of this process.
@@ -36,23 +39,26 @@ func readProcess(sizes string) (p Process, err error) {
 	if _, err := fmt.Sscan(string(statm), &virtual, &resident); err != nil {
 		return p, fmt.Errorf("%s: %w", sizes, err)
 	}
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return p, fmt.Errorf("sysinfo: %w", err)
+	limit, err := memory.Read()
+	if err != nil {
+		return p, err
 	}
 	page := uint64(os.Getpagesize())
 	p.Virtual, p.RSS = virtual*page, resident*page
-	p.Machine = uint64(info.Totalram) * uint64(info.Unit)
+	p.Machine, p.Limit = limit.Machine, limit.Bytes
 	return p, nil
 }
 
-// MemoryPercent is the share of the machine's memory, NaN if it is not known.
+// MemoryPercent is the share of the memory that the process may use, NaN if that is not known.
 func (p Process) MemoryPercent() float64 {
-	if p.Machine == 0 {
+	if p.Limit == 0 {
 		return math.NaN()
 	}
-	return 100 * float64(p.RSS) / float64(p.Machine)
+	return 100 * float64(p.RSS) / float64(p.Limit)
 }
+
+// Limited tells whether a control group lets the process have less than the machine has.
+func (p Process) Limited() bool { return p.Limit < p.Machine }
 
 func (p Process) append(l *line, before Process, elapsed time.Duration) {
 	percent := func(now, then time.Duration) float64 {

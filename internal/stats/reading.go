@@ -56,6 +56,15 @@ func (r *Reading) Stored() (records, bytes uint64) {
 	return records, bytes
 }
 
+// UnconfirmedAge is how long ago the oldest record that clients have got and not confirmed was
+// handed out, as far as that is known.
+func (r *Reading) UnconfirmedAge(f *storage.Figures) time.Duration {
+	if f.UnsettledSince.IsZero() {
+		return 0
+	}
+	return max(0, r.At.Sub(f.UnsettledSince))
+}
+
 // Fullness is the part of a queue's room in memory that is taken, 0 to 1. One that has no room
 // there is full as soon as it holds a record.
 func Fullness(f *storage.Figures) float64 {

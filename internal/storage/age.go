@@ -21,34 +21,23 @@ func (cs *Channels) Mark(now time.Time) {
 	for _, c := range cs.All() {
 		c.mu.Lock()
 		for _, s := range c.storages {
-			if !s.removed {
-				oldest, _ := s.oldestNumber()
-				s.marks.note(now, int64(s.counters.Pushed.Records), oldest)
+			for _, p := range s.parts {
+				p.marks.note(now, p.pushed, p.pushed-int64(p.Held()))
 			}
 		}
 		c.mu.Unlock()
 	}
 }
 
-// oldest is when the oldest record was first seen.
+// oldest is when the oldest record was first seen. The records of a part have numbers in the order
+// in which they were pushed to it.
 func (s *Storage) oldest() time.Time {
-	number, ok := s.oldestNumber()
-	if !ok {
-		return time.Time{}
-	}
-	return s.marks.seen(number)
-}
-
-// oldestNumber is the number of the oldest record, or that of the next one to be pushed if
-// there is none. Records have numbers in the order in which they were pushed since the start;
-// those that it has found, the ones below.
-func (s *Storage) oldestNumber() (number int64, ok bool) {
 	for _, p := range s.parts {
 		if p.Held() > 0 {
-			return p.end - int64(p.Held()), true
+			return p.marks.seen(p.pushed - int64(p.Held()))
 		}
 	}
-	return int64(s.counters.Pushed.Records), false
+	return time.Time{}
 }
 
 // marks tells when records were first seen: groups of neighbours, oldest first.

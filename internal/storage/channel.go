@@ -52,8 +52,10 @@ func (c *Channel) Commit() {
 // Push appends a record to every storage of the channel (locked). If the disk is full
 // none of them has it; after another failure of the disk some may.
 func (c *Channel) Push(payload []byte) error {
-	if err := c.reserve(ring.HeaderSize + len(payload)); err != nil {
-		return err
+	if len(c.storages) > 1 {
+		if err := c.Reserve(ring.HeaderSize + len(payload)); err != nil {
+			return err
+		}
 	}
 	for _, s := range c.storages {
 		if err := s.push(payload); err != nil {
@@ -67,8 +69,10 @@ func (c *Channel) Push(payload []byte) error {
 // payload. None of them may be empty (locked). If the disk is full no storage has more of
 // them than another; after another failure of the disk some may.
 func (c *Channel) PushRun(run []byte, records int) error {
-	if err := c.reserve(len(run)); err != nil {
-		return err
+	if len(c.storages) > 1 {
+		if err := c.Reserve(len(run)); err != nil {
+			return err
+		}
 	}
 	for _, s := range c.storages {
 		if err := s.pushRun(run, records); err != nil {
@@ -78,12 +82,13 @@ func (c *Channel) PushRun(run []byte, records int) error {
 	return nil
 }
 
-// reserve makes sure that records, of that size in a ring, can be pushed to all of several
-// storages.
-func (c *Channel) reserve(size int) error {
-	if len(c.storages) == 1 {
-		return nil
-	}
+// Size is how many bytes of a ring a record takes.
+func Size(payload int) int { return ring.HeaderSize + payload }
+
+// Reserve makes sure that records, of that size in a ring, can be pushed as far as disk space is
+// concerned (locked): for those who push to several channels, and want to reach all or none. What
+// others push meanwhile may take the space.
+func (c *Channel) Reserve(size int) error {
 	for _, s := range c.storages {
 		if err := s.reserve(size); err != nil {
 			return fmt.Errorf("channel %s: %w", c.name, err)

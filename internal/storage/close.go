@@ -169,6 +169,10 @@ func (s *Storage) undelivered(p *part) iter.Seq2[dformat.Run, error] {
 // are to be kept after an error.
 func (c *stop) dump() (keep bool, err error) {
 	st := c.st
+	// What has been loaded, and could not be deleted then, must not be found beside the dumps.
+	if err := dformat.Finish(st.dir, st.catalogue.Content().Sources); err != nil {
+		return true, err
+	}
 	contents := c.contents()
 	need := dformat.Need(contents)
 	if free, err := st.dir.Dir.Free(); err == nil && free < need {
@@ -281,8 +285,8 @@ func (c *stop) removeAll() (err error) {
 		s.parts = nil
 	}
 	st := c.st
-	if err != nil {
-		return err // the next start deletes what is left
+	if err != nil || st.left.Load() {
+		return err // the next start deletes what is left, which without a catalogue would count
 	}
 	return errors.Join(st.catalogue.Close(), disk.RemoveIfThere(st.dir, catalogue.FileName))
 }

@@ -22,15 +22,10 @@ import (
 type part struct {
 	*ring.Ring
 	number    uint64 // of the queue in the catalogue that its file belongs to
-	end       int64  // number, among all records pushed to the queue, of the last one in it
+	pushed    int64  // records, those found at the start included
+	marks     marks  // when the records were first seen: see Channels.Mark
 	damaged   bool   // nothing is pushed to it any more; its file is kept
 	announced bool   // the system was asked to have it in memory
-}
-
-func (p *part) setName(name string) {
-	if p.InFile() {
-		p.SetName(name)
-	}
 }
 
 const (
@@ -75,14 +70,14 @@ func (s *Storage) extend(need int) (*part, error) {
 		p, err = s.newSpill(need)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("storage %s: %w", s.name, err)
+		return nil, err
 	}
 	if s.dirty {
 		s.commit()
 	}
 	if err := s.link(p); err != nil {
 		st.remove(p.Ring)
-		return nil, fmt.Errorf("storage %s: %w", s.name, err)
+		return nil, err
 	}
 	if work := p.FillAhead(); work != nil {
 		st.fill(work)
@@ -304,6 +299,7 @@ func (s *Storage) dropReserved() {
 func (s *Storage) lose(p *part, damage error) {
 	n := p.Abandon()
 	s.unread -= n
+	p.pushed -= int64(n)
 	p.damaged = true
 	p.Publish()
 	s.channel.store.log.Error("records are lost because their file is damaged: it is kept under another name",

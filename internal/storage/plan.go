@@ -1,9 +1,11 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -91,7 +93,6 @@ type planner struct {
 	Plan
 	dir, rings disk.Dir
 	inMemory   bool // the directory of the rings is, so that a reboot empties it
-	entries    map[string]fs.DirEntry
 	heads      map[ring.Link]ring.Head
 	damaged    map[ring.Link]error
 	blank      map[ring.Link]bool // empty files
@@ -285,18 +286,15 @@ func (p *planner) rebuild() error {
 			return errWhose
 		}
 	}
-	if c.Instance == 0 {
-		c.Instance = catalogue.New().Instance
-	}
 	lost := false
-	for _, h := range p.heads {
+	for _, h := range slices.SortedFunc(maps.Values(p.heads), older) { // the first one has the newest name
 		if h.Instance != c.Instance || h.Queue == 0 {
 			continue
 		}
 		c.Next = max(c.Next, h.Queue+1)
 		if q, known := c.Queues[h.Queue]; h.Held > 0 && (!known || q.First == (ring.Link{})) {
 			lost = true
-			c.Queues[h.Queue] = catalogue.Queue{Number: h.Queue, Name: h.Name, First: h.Link} // chains puts them in order
+			c.Queues[h.Queue] = catalogue.Queue{Number: h.Queue, Name: h.Name, First: h.Link}
 		}
 	}
 	if lost && c.Damage == nil {
@@ -366,6 +364,13 @@ func (p *planner) chain(q catalogue.Queue, files []ring.Head) Chain {
 		c.Relink = true
 		follow(h.Link)
 	}
+	if p.Fresh { // the catalogue that is made now says so at once
+		c.First = ring.Link{}
+		if len(c.Files) > 0 {
+			c.First = c.Files[0].Link
+		}
+		p.Catalogue.Queues[q.Number] = c.Queue
+	}
 	return c
 }
 
@@ -386,12 +391,15 @@ func starts(files map[ring.Link]ring.Head) (all []ring.Head) {
 		if (a.Held == 0) != (b.Held == 0) {
 			return int(min(b.Held, 1)) - int(min(a.Held, 1))
 		}
-		if a.Kind != b.Kind {
-			return int(a.Kind) - int(b.Kind)
-		}
-		return int(int64(a.Number - b.Number))
+		return older(a, b)
 	})
 	return all
+}
+
+// older compares files of a queue by their places in it, as far as these can be told without a
+// chain.
+func older(a, b ring.Head) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number))
 }
 
 // missing decides what to do about a file of a queue that is not there.

@@ -86,7 +86,6 @@ type start struct {
 	cs     *Channels
 	st     *store
 	queues []catalogue.Queue // what is taken over from files of the original
-	counts bool              // it is in the catalogue
 	relink []*Storage        // whose files are to be put in order
 }
 
@@ -234,12 +233,10 @@ func (s *Storage) resume() error {
 // begin makes everything that a start has found count as not pushed.
 func (s *Storage) begin() {
 	s.counters, s.dirty = Counters{}, false
-	end := int64(0)
-	for i := len(s.parts) - 1; i >= 0; i-- {
-		s.parts[i].end = end
-		end -= int64(s.parts[i].Held())
+	for _, p := range s.parts {
+		p.pushed = int64(p.Held())
+		s.mayHoldEmpty = s.mayHoldEmpty || p.Held() > 0
 	}
-	s.mayHoldEmpty = end != 0
 }
 
 // takeOver makes rings of what is in files of the original.
@@ -426,7 +423,7 @@ func (l *start) commit() error {
 		if err := st.catalogue.Takeover(l.queues, sources); err != nil {
 			return err
 		}
-		l.Catalogue.Sources, l.counts = sources, true
+		l.Catalogue.Sources = sources
 	}
 	for _, s := range l.relink {
 		if err := s.relink(); err != nil {
@@ -451,6 +448,7 @@ func (l *start) commit() error {
 func (l *start) tidy() {
 	for _, f := range l.Unneeded {
 		if err := disk.RemoveIfThere(f.Dir, f.Name); err != nil {
+			l.st.left.Store(true)
 			l.st.log.Error("a file that is not needed could not be deleted", zap.Error(err))
 		}
 	}
@@ -480,16 +478,17 @@ func (s *Storage) relink() error {
 	return nil
 }
 
-// undo closes everything and leaves what was there before the start.
+// undo closes everything and leaves what was there before the start. What is taken over for good
+// stays.
 func (l *start) undo() (err error) {
 	st := l.st
-	made := make(map[uint64]bool)
-	for _, q := range l.Catalogue.Queues {
-		made[q.Number] = true
+	known := l.Catalogue.Queues
+	if st.catalogue != nil {
+		known = st.catalogue.Content().Queues
 	}
 	for _, s := range l.storages() {
 		for _, p := range s.parts {
-			if p.InFile() && !l.counts && !made[p.number] {
+			if _, ok := known[p.number]; p.InFile() && !ok {
 				err = errors.Join(err, p.Remove())
 			} else {
 				err = errors.Join(err, p.Close())
@@ -499,8 +498,9 @@ func (l *start) undo() (err error) {
 	err = errors.Join(err, st.ringFiles.close(), st.spillFiles.close(), l.Original.Close())
 	if st.catalogue != nil {
 		err = errors.Join(err, st.catalogue.Close())
-		if l.Fresh && !l.counts && l.Catalogue.Damage == nil && l.Phase == catalogue.Serving && len(l.Queues) == 0 {
-			err = errors.Join(err, st.dir.Remove(catalogue.FileName))
+		// It goes last: without it, a file that is left would be held to have lost its catalogue.
+		if l.Fresh && l.Catalogue.Damage == nil && l.Phase == catalogue.Serving && len(known) == 0 && err == nil {
+			err = st.dir.Remove(catalogue.FileName)
 		}
 	}
 	return errors.Join(err, st.lock.Close())

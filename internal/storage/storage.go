@@ -36,7 +36,6 @@ type Storage struct {
 	mayHoldEmpty bool
 
 	counters Counters
-	marks    marks // when the records were first seen: see Channels.Mark
 
 	consumers []*Consumer // all that are attached
 	waiting   waitingList // those of them that wait for a record
@@ -109,7 +108,7 @@ func (s *Storage) pushed(p *part, size, records int) {
 	if p.Kind() == ring.Spill {
 		s.counters.Overflowed.add(records, size-records*ring.HeaderSize)
 	}
-	p.end = int64(s.counters.Pushed.Records)
+	p.pushed += int64(records)
 }
 
 // commit stores what was pushed, so that it survives a crash.
@@ -138,8 +137,10 @@ func (s *Storage) rename(subscriber string) error {
 	s.channel.store.events.Info("queue renamed for its first subscriber",
 		zap.Uint64("id", s.numbers[len(s.numbers)-1]), zap.String("from", s.name), zap.String("to", name))
 	s.subscriber, s.name = subscriber, name
-	for _, p := range s.parts {
-		p.setName(name) // only for somebody who has lost the catalogue
+	for i, p := range s.parts {
+		if p.InFile() && (i == 0 || p.Attached()) {
+			p.SetName(name) // for somebody who has lost the catalogue: the first one is enough
+		}
 	}
 	return nil
 }

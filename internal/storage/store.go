@@ -48,6 +48,7 @@ type store struct {
 
 	catalogue  *catalogue.File
 	files      atomic.Uint64 // the largest number of a file
+	left       atomic.Bool   // a file that is not needed could not be deleted
 	ringFiles  pool
 	spillFiles pool
 
@@ -89,6 +90,7 @@ func (st *store) remove(r *ring.Ring) {
 			remove = r.Remove
 		}
 		if err := remove(); err != nil {
+			st.left.Store(true)
 			st.log.Error("a file that is not needed any more stays", zap.Error(err))
 		}
 	})

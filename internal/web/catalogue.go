@@ -1,8 +1,6 @@
 package web
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
@@ -25,6 +23,8 @@ var (
 			func(r *stats.Reading) float64 { return r.Process.System.Seconds() }),
 		node.gauge("machine_memory_bytes", "Memory of the machine; 0 if it is not known.",
 			func(r *stats.Reading) float64 { return float64(r.Process.Machine) }),
+		node.gauge("memory_limit_bytes", "Memory that the node may use: the limit of its control group, or the memory of the machine; 0 if it is not known.",
+			func(r *stats.Reading) float64 { return float64(r.Process.Limit) }),
 		node.counter("received_bytes_total", "Bytes received from clients of both protocols.",
 			func(r *stats.Reading) float64 { return float64(r.Received) }),
 		node.counter("sent_bytes_total", "Bytes sent to clients of both protocols.",
@@ -80,7 +80,7 @@ var (
 // storageReading is the figures of a queue at a moment.
 type storageReading struct {
 	*storage.Figures
-	at time.Time
+	of *stats.Reading
 }
 
 // age is that of the oldest record in seconds, 0 if there is none.
@@ -88,48 +88,48 @@ func (s *storageReading) age() float64 {
 	if s.Oldest.IsZero() {
 		return 0
 	}
-	return max(0, s.at.Sub(s.Oldest).Seconds())
+	return max(0, s.of.At.Sub(s.Oldest).Seconds())
 }
 
-var (
-	queue = maker[storageReading]{[]string{"channel", "subscriber"}}
-
-	inMemory   = prometheus.Labels{"place": "memory"}
-	inOverflow = prometheus.Labels{"place": "overflow"}
-
-	storageMetrics = []metric[storageReading]{
-		queue.metric("queue_records", "Records in the queue.", inMemory, prometheus.GaugeValue,
-			func(s *storageReading) float64 { return float64(s.MemoryRecords) }),
-		queue.metric("queue_records", "Records in the queue.", inOverflow, prometheus.GaugeValue,
-			func(s *storageReading) float64 { return float64(s.OverflowRecords) }),
-		queue.metric("queue_bytes", "Size of the records: in memory with 8 bytes for each, in the overflow without.",
-			inMemory, prometheus.GaugeValue, func(s *storageReading) float64 { return float64(s.MemoryBytes) }),
-		queue.metric("queue_bytes", "Size of the records: in memory with 8 bytes for each, in the overflow without.",
-			inOverflow, prometheus.GaugeValue, func(s *storageReading) float64 { return float64(s.OverflowBytes) }),
-		queue.gauge("queue_capacity_bytes", "Room in memory (channel_size_limit); what does not fit goes to the overflow.",
-			func(s *storageReading) float64 { return float64(s.Capacity) }),
-		queue.gauge("queue_fullness_ratio", "Part of the room in memory that is taken, 0 to 1.",
-			func(s *storageReading) float64 { return stats.Fullness(s.Figures) }),
-		queue.counter("queue_pushed_records_total", "Records put into the queue.",
-			func(s *storageReading) float64 { return float64(s.Pushed.Records) }),
-		queue.counter("queue_pushed_bytes_total", "Size of the records put into the queue.",
-			func(s *storageReading) float64 { return float64(s.Pushed.Bytes) }),
-		queue.counter("queue_delivered_records_total", "Records delivered to clients, and gone.",
-			func(s *storageReading) float64 { return float64(s.Delivered.Records) }),
-		queue.counter("queue_delivered_bytes_total", "Size of the records delivered.",
-			func(s *storageReading) float64 { return float64(s.Delivered.Bytes) }),
-		queue.counter("queue_redelivered_records_total", "Records that came back from a client that did not take them, for another delivery.",
-			func(s *storageReading) float64 { return float64(s.Redelivered.Records) }),
-		queue.counter("queue_overflowed_records_total", "Records put into the queue that went to the overflow on the disk.",
-			func(s *storageReading) float64 { return float64(s.Overflowed.Records) }),
-		queue.gauge("queue_oldest_record_age_seconds", "Age of the oldest record, at the earliest since the start of the node; 0 if there is none.",
-			(*storageReading).age),
-		queue.gauge("queue_consumers", "Consumers of the queue.",
-			func(s *storageReading) float64 { return float64(s.Consumers) }),
-		queue.gauge("queue_consumers_waiting", "Consumers that wait for a record.",
-			func(s *storageReading) float64 { return float64(s.Waiting) }),
-	}
-)
+// queueMetrics are those of each queue.
+var queueMetrics = []queueMetric{
+	{"queue_records", "Records in the queue.", "memory", false,
+		func(s *storageReading) float64 { return float64(s.MemoryRecords) }},
+	{"queue_records", "Records in the queue.", "overflow", false,
+		func(s *storageReading) float64 { return float64(s.OverflowRecords) }},
+	{"queue_bytes", "Size of the records: in memory with 8 bytes for each, in the overflow without.", "memory", false,
+		func(s *storageReading) float64 { return float64(s.MemoryBytes) }},
+	{"queue_bytes", "Size of the records: in memory with 8 bytes for each, in the overflow without.", "overflow", false,
+		func(s *storageReading) float64 { return float64(s.OverflowBytes) }},
+	{"queue_capacity_bytes", "Room in memory (channel_size_limit); what does not fit goes to the overflow.", "", false,
+		func(s *storageReading) float64 { return float64(s.Capacity) }},
+	{"queue_fullness_ratio", "Part of the room in memory that is taken, 0 to 1.", "", false,
+		func(s *storageReading) float64 { return stats.Fullness(s.Figures) }},
+	{"queue_pushed_records_total", "Records put into the queue.", "", true,
+		func(s *storageReading) float64 { return float64(s.Pushed.Records) }},
+	{"queue_pushed_bytes_total", "Size of the records put into the queue.", "", true,
+		func(s *storageReading) float64 { return float64(s.Pushed.Bytes) }},
+	{"queue_delivered_records_total", "Records delivered to clients, and gone.", "", true,
+		func(s *storageReading) float64 { return float64(s.Delivered.Records) }},
+	{"queue_delivered_bytes_total", "Size of the records delivered.", "", true,
+		func(s *storageReading) float64 { return float64(s.Delivered.Bytes) }},
+	{"queue_redelivered_records_total", "Records that came back from a client that did not take them, for another delivery.", "", true,
+		func(s *storageReading) float64 { return float64(s.Redelivered.Records) }},
+	{"queue_overflowed_records_total", "Records put into the queue that went to the overflow on the disk.", "", true,
+		func(s *storageReading) float64 { return float64(s.Overflowed.Records) }},
+	{"queue_oldest_record_age_seconds", "Age of the oldest record, at the earliest since the start of the node; 0 if there is none.", "", false,
+		(*storageReading).age},
+	{"queue_unconfirmed_records", "Records of the queue that clients have got, or are getting, and have not confirmed.", "", false,
+		func(s *storageReading) float64 { return float64(s.Unsettled.Records) }},
+	{"queue_unconfirmed_bytes", "Size of the records that are not confirmed.", "", false,
+		func(s *storageReading) float64 { return float64(s.Unsettled.Bytes) }},
+	{"queue_unconfirmed_age_seconds", "How long ago the oldest record that is not confirmed was handed out; 0 if there is none.", "", false,
+		func(s *storageReading) float64 { return s.of.UnconfirmedAge(s.Figures).Seconds() }},
+	{"queue_consumers", "Consumers of the queue.", "", false,
+		func(s *storageReading) float64 { return float64(s.Consumers) }},
+	{"queue_consumers_waiting", "Consumers that wait for a record.", "", false,
+		func(s *storageReading) float64 { return float64(s.Waiting) }},
+}
 
 // logLevels are the levels of log messages.
 var logLevels = []struct {

@@ -3,38 +3,43 @@ package web
 import (
 	"log"
 	"net/http"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // newMetrics returns the handler of /metrics. Scrapes at the same time share one look at
 // the figures.
 func newMetrics(sources *stats.Sources, build Build, errorLog *log.Logger) http.Handler {
 	registry := prometheus.NewRegistry()
+	node := &collector{sources: sources, build: build}
 	registry.MustRegister(
-		&collector{sources: sources, build: build},
+		node,
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector(),
 	)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+	return promhttp.HandlerFor(&gatherer{registry, node}, promhttp.HandlerOpts{
 		ErrorLog:       errorLog,
 		CoalesceGather: true,
 	})
 }
 
-// collector turns the figures of the node into metrics when it is asked for them.
+// collector turns the figures of the node into metrics.
 type collector struct {
 	sources *stats.Sources
 	build   Build
+	reading stats.Reading // what is to be told
+}
 
-	mu     sync.Mutex
-	totals storage.Counters // that were told last
+// read looks at the figures. A channel that is removed meanwhile is in none of them: Prometheus
+// would take counters that shrink for those of a new node.
+func (c *collector) read() {
+	now, _ := c.sources.Read() // stats.log tells what is wrong with those of the process
+	now.Counters = c.reading.AtLeast(now.Counters)
+	c.reading = now
 }
 
 // Describe tells all metrics.
@@ -42,7 +47,6 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- buildInfo
 	describe(descs, nodeMetrics)
 	describe(descs, connectionMetrics)
-	describe(descs, storageMetrics)
 	describe(descs, logMetrics)
 	describe(descs, requestMetrics)
 	descs <- requestDuration
@@ -50,16 +54,11 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect tells their values.
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
-	r, _ := c.sources.Read() // stats.log tells what is wrong with those of the process
-	r.Counters = c.growing(r.Counters)
+	r := &c.reading
 	metrics <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, c.build.Version, c.build.Go)
-	send(metrics, nodeMetrics, &r)
+	send(metrics, nodeMetrics, r)
 	send(metrics, connectionMetrics, &r.Legacy, "legacy")
 	send(metrics, connectionMetrics, &r.Neo, "neo")
-	for i := range r.Storages {
-		f := &storageReading{&r.Storages[i], r.At}
-		send(metrics, storageMetrics, f, f.Channel, f.Subscriber)
-	}
 	logged := c.sources.Logged()
 	send(metrics, logMetrics, &logged)
 	for _, k := range c.sources.ReadRequests() {
@@ -68,15 +67,6 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 			metrics <- histogram(k)
 		}
 	}
-}
-
-// growing makes up for a channel that was removed while the figures were read, and is in
-// none of them: Prometheus would take counters that shrink for those of a new node.
-func (c *collector) growing(now storage.Counters) storage.Counters {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.totals = c.totals.AtLeast(now)
-	return c.totals
 }
 
 func histogram(k stats.RequestReading) prometheus.Metric {

@@ -92,6 +92,8 @@ type queueView struct {
 	Records             string
 	Bytes               string // "" for none
 	Overflow            string // records; "" for none
+	Unconfirmed         string // records; "" for none
+	UnconfirmedAge      string // "" if it is not known
 	In, Out             string // a second
 	Oldest              string // age; "" if there is none
 	Waiting, Consumers  int
@@ -178,8 +180,12 @@ func (s *sampler) tiles() []tile {
 		age, where = figures.Age(now.At.Sub(oldest)), "in "+where
 	}
 	memory := tile{"Memory", "–", "not known"}
-	if now.Process.Machine > 0 {
-		memory = tile{"Memory", figures.Size(now.Process.RSS), figures.Percent(now.Process.MemoryPercent()/100) + " of the machine"}
+	if p := now.Process; p.Limit > 0 {
+		of := "the machine's"
+		if p.Limited() {
+			of = "the control group's"
+		}
+		memory = tile{"Memory", figures.Size(p.RSS), figures.Percent(p.MemoryPercent()/100) + " of " + of + " " + figures.Size(p.Limit)}
 	}
 	return []tile{
 		{"Records", figures.Count(records), figures.Size(size) + " in all queues"},
@@ -239,6 +245,12 @@ func (s *sampler) viewQueue(f *storage.Figures) queueView {
 		q.Level, q.Overflow = "full", figures.Count(f.OverflowRecords)
 	case q.Percent >= 75:
 		q.Level = "high"
+	}
+	if f.Unsettled.Records > 0 {
+		q.Unconfirmed = figures.Count(f.Unsettled.Records)
+		if !f.UnsettledSince.IsZero() {
+			q.UnconfirmedAge = figures.Age(s.now.UnconfirmedAge(f))
+		}
 	}
 	if !f.Oldest.IsZero() {
 		q.Oldest = figures.Age(s.now.At.Sub(f.Oldest))

@@ -70,6 +70,15 @@ func TestPageShowsTheFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Commit()
+	s.sample() // from now on, time is known
+	c = p.sources.Channels.Find([]byte("orders"))
+	c.Lock()
+	run, err := c.Pop(false)
+	c.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer run.Deliver()
 	s.sample()
 	text := render(t, p.view())
 	for _, want := range []string{
@@ -77,7 +86,7 @@ func TestPageShowsTheFigures(t *testing.T) {
 		"<dt>Records</dt><dd><b>5</b>", "<dt>In the overflow</dt><dd><b>1</b><small>40 B on the disk",
 		"<dt>Connections</dt><dd><b>7</b><small>3 legacy, 4 neo", "<dt>Refused</dt><dd><b>2</b><small>limit 5,000 a port",
 		`<th scope="row">orders</th>`, `<th scope="row">clicks <span class="subscriber">reports</span></th>`,
-		"<b>76 %</b>", `class="overflow">1</td>`, "</b>/s pushed",
+		"<b>76 %</b>", `class="overflow">1</td>`, `data-label="unconfirmed">1 <small>for `, "</b>/s pushed",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text[strings.Index(text, "<body>"):])

@@ -6,10 +6,10 @@
 //	/readyz   200 if, besides, clients are served and what they store is safe
 //
 // It is off unless [Http] port is set, asks for no password and changes nothing, so it
-// belongs on loopback or behind a proxy.
+// belongs on loopback or behind a proxy. It answers only to names of its own (host.go).
 //
 //	stats.Sources ─▶ sampler, once a second ─▶ history ─▶ page
-//	             └─▶ collector, at each scrape ─────────▶ metrics
+//	             └─▶ collector, queues, at each scrape ─▶ metrics
 //
 // Everything here runs on goroutines of its own and reads the figures as stats.log does:
 // each channel is locked for a moment, counters are atomic, nothing is ever reset. The
@@ -39,6 +39,7 @@ import (
 type Options struct {
 	Address netip.AddrPort // port 0 = any free one
 	Build   Build
+	Hosts   []string // names under which it may be asked for, besides those in host.go; "*" = any
 	// Alive returns an error if the node does not work. It is given up with its context.
 	Alive func(context.Context) error
 	Log   *zap.Logger
@@ -166,6 +167,10 @@ func (s *Server) routes() http.Handler {
 			return
 		}
 		defer s.done.Done()
+		if !s.options.allowsHost(r.Host) {
+			http.Error(w, "this node does not answer to that name: [Http] hosts", http.StatusMisdirectedRequest)
+			return
+		}
 		conn := connOf(r.Context())
 		conn.serve()
 		defer conn.idle()

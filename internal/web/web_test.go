@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds how long a test waits for what has to happen.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // newSources returns figures of channels with rings of that size, without connections.
 func newSources(t testing.TB, ringSize uint64) *stats.Sources {
@@ -328,6 +328,48 @@ func TestHugeHeader(t *testing.T) {
 	} {
 		if limit <= 0 {
 			t.Errorf("there is no %s time-out", name)
+		}
+	}
+}
+
+// Records that a client has and has not confirmed are told, with the time since it got them.
+func TestUnconfirmedRecords(t *testing.T) {
+	sources := newSources(t, 1000)
+	push(t, sources, "orders", "one", "two")
+	sources.Channels.Mark(time.Now().Add(-time.Minute))
+	c := sources.Channels.Find([]byte("orders"))
+	c.Lock()
+	run, err := c.Pop(false)
+	c.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := listen(t, well)
+	s.Serve(sources)
+	_, body := get(t, s, "/metrics")
+	for _, want := range []string{
+		`dmqnode_queue_records{channel="orders",place="memory",subscriber=""} 2`,
+		`dmqnode_queue_unconfirmed_records{channel="orders",subscriber=""} 1`,
+		`dmqnode_queue_unconfirmed_bytes{channel="orders",subscriber=""} 3`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("there is no %q in\n%s", want, body)
+		}
+	}
+	_, age, _ := strings.Cut(body, `dmqnode_queue_unconfirmed_age_seconds{channel="orders",subscriber=""} `)
+	var seconds float64
+	if fmt.Sscan(age, &seconds); seconds < 60 {
+		t.Errorf("they are said to be unconfirmed for %v seconds, want 60 and some", seconds)
+	}
+	run.Deliver()
+	_, body = get(t, s, "/metrics")
+	for _, want := range []string{
+		`dmqnode_queue_records{channel="orders",place="memory",subscriber=""} 1`,
+		`dmqnode_queue_unconfirmed_records{channel="orders",subscriber=""} 0`,
+		`dmqnode_queue_unconfirmed_age_seconds{channel="orders",subscriber=""} 0`,
+	} {
+		if !strings.Contains(body, want+"\n") {
+			t.Errorf("delivered: there is no %q in\n%s", want, body)
 		}
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestMain lets startCeiling run the test binary as the ceiling.
+// TestMain lets startCeiling and startAttack run the test binary as the ceiling, and as attackers.
 func TestMain(m *testing.M) {
-	if slices.Contains(os.Args, "--ceiling") {
+	if slices.ContainsFunc(os.Args, func(word string) bool { return word == "--ceiling" || strings.HasPrefix(word, "--attack=") }) {
 		main()
 		return
 	}
@@ -175,7 +175,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{"--size=0", "--size 0: want 1 to 65536"},
 		{"--size=65537", "--size 65537: want 1 to 65536"},
 		{"--only=pop", "--only pop: want one of push, push-pipelined, produce, consume, produce-consume, latency, " +
-			"push-single, neo-push-single, neo-push, neo-pop, neo-consume, neo-latency, idle"},
+			"push-single, neo-push-single, neo-push, neo-pop, neo-consume, neo-latency, idle, attack-swallow, attack-names, attack-unfinished, attack-requests, attack-large, attack-unread, attack-multi, attack-churn"},
 		{"--neo-addr=127.0.0.1:2", "--neo-addr 127.0.0.1:2: want --addr of the same node, too"},
 		{"extra", `unexpected argument "extra"`},
 	} {

@@ -21,7 +21,7 @@ func newAnswers(size int) ceilingAnswers {
 	support = support[:end:end]
 	return ceilingAnswers{
 		pushed:  neo.AppendPushStatus(support, 0, neo.Pushed),
-		popped:  neo.AppendPopped(support, 0, newRecord(size)),
+		popped:  append(neo.AppendPoppedPrefix(support, 0, size), newRecord(size)...),
 		empty:   neo.AppendPopStatus(support, 0, neo.PopEmpty),
 		started: neo.AppendConsumeStatus(support, 0, neo.Started),
 	}

@@ -31,7 +31,7 @@ func (l *load) neo(depth int) *neoLoad {
 	record := newRecord(l.size)
 	n := &neoLoad{
 		pushed:  newAnswersTo(depth, neo.AppendPushStatus(nil, 0, neo.Pushed)),
-		popped:  newAnswersTo(depth, neo.AppendPopped(nil, 0, record), neo.AppendPopStatus(nil, 0, neo.PopEmpty)),
+		popped:  newAnswersTo(depth, append(neo.AppendPoppedPrefix(nil, 0, len(record)), record...), neo.AppendPopStatus(nil, 0, neo.PopEmpty)),
 		consume: neo.AppendConsume(nil, consumeID, channel, ""),
 		started: neo.AppendConsumeStatus(neo.AppendSupport(nil, consumeID, neo.Supported), consumeID, neo.Started),
 		next:    neo.AppendFeedback(nil, consumeID, neo.Continue),

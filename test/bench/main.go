@@ -20,6 +20,7 @@
 //
 //	main.go                        options, turns
 //	workloads.go, workloads_neo.go the workloads
+//	attack.go                      those beside hostile traffic
 //	load.go, load_neo.go           the generator: pushes, pops, produces, consumes
 //	conn.go, conn_neo.go           a client connection
 //	wire.go, wire_neo.go           the bytes of the protocols, and what has to come back
@@ -53,6 +54,8 @@ type options struct {
 	only     []string
 	json     bool
 	ceiling  bool
+	attack   string
+	port     int
 }
 
 // maxSize is the largest record that the fixed buffers of generator and ceiling suit.
@@ -66,6 +69,8 @@ func main() {
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(2)
+	case o.attack != "":
+		err = runAttack(o.attack, o.port)
 	case o.ceiling:
 		ctx, _ := signalled()
 		context.AfterFunc(ctx, func() { os.Exit(0) })
@@ -92,7 +97,11 @@ func parseOptions(args []string) (options, error) {
 	flags.StringSliceVar(&o.only, "only", nil, "workloads to run: "+strings.Join(names(), ", ")+" (default all)")
 	flags.BoolVar(&o.json, "json", false, "print the report as JSON")
 	flags.BoolVar(&o.ceiling, "ceiling", false, "serve as the ceiling")
-	flags.MarkHidden("ceiling")
+	flags.StringVar(&o.attack, "attack", "", "be the attackers of this workload")
+	flags.IntVar(&o.port, "port", 0, "that they attack, on this machine; 0 = a sink")
+	for _, name := range []string{"ceiling", "attack", "port"} {
+		flags.MarkHidden(name)
+	}
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

@@ -30,10 +30,11 @@ const (
 
 // target is a process that serves both protocols.
 type target struct {
-	legacy  unix.Sockaddr
-	neo     unix.Sockaddr // nil: not known
-	process *exec.Cmd     // nil: not started here, so nothing is known of its use of resources
-	dir     string        // instance directory, removed at the end; empty: none
+	legacy    unix.Sockaddr
+	neo       unix.Sockaddr // nil: not known
+	process   *exec.Cmd     // nil: not started here, so nothing is known of its use of resources
+	isCeiling bool
+	dir       string // instance directory, removed at the end; empty: none
 }
 
 // addresses are where a target serves, each host:port.
@@ -66,7 +67,12 @@ func startCeiling(size int) (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ceiling: %w", err)
 	}
-	return start(exec.Command(program, "--ceiling", fmt.Sprintf("--size=%d", size)), "")
+	t, err := start(exec.Command(program, "--ceiling", fmt.Sprintf("--size=%d", size)), "")
+	if err != nil {
+		return nil, err
+	}
+	t.isCeiling = true
+	return t, nil
 }
 
 // nodeConfig makes the node choose its ports and log them to the console.

@@ -18,7 +18,7 @@ func frames(t *testing.T, names string) (stream []byte) {
 		case "s":
 			stream = neo.AppendSupport(stream, id, neo.Supported)
 		case "v":
-			stream = neo.AppendPopped(stream, id, newRecord(5))
+			stream = append(neo.AppendPoppedPrefix(stream, id, 5), newRecord(5)...)
 		case "e":
 			stream = neo.AppendPopStatus(stream, id, neo.PopEmpty)
 		case "x":
@@ -32,7 +32,7 @@ func frames(t *testing.T, names string) (stream []byte) {
 
 // popAnswers are answers to Pops of 5 bytes on three ids.
 func popAnswers() *answers {
-	a := newAnswersTo(3, neo.AppendPopped(nil, 0, newRecord(5)), neo.AppendPopStatus(nil, 0, neo.PopEmpty))
+	a := newAnswersTo(3, append(neo.AppendPoppedPrefix(nil, 0, 5), newRecord(5)...), neo.AppendPopStatus(nil, 0, neo.PopEmpty))
 	a.sent()
 	return a
 }
@@ -77,7 +77,7 @@ func TestAnswersThatAreWrongAreNoticed(t *testing.T) {
 		{"two support statuses", frames(t, "1s 1s"), "on id 1, want"},
 		{"an error", frames(t, "1s 1x"), "on id 1, want"},
 		{"not supported", neo.AppendSupport(nil, 1, neo.VersionNotSupported), "on id 1, want"},
-		{"a value of another size", neo.AppendPopped(frames(t, "1s"), 1, newRecord(6)), "on id 1, want"},
+		{"a value of another size", append(neo.AppendPoppedPrefix(frames(t, "1s"), 1, 6), newRecord(6)...), "on id 1, want"},
 		{"another value", otherValue, "on id 1, want"},
 		{"another parity", otherParity, "on id 1, want"},
 		{"another parity at the end", otherLastParity, "on id 1, want"},

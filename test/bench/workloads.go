@@ -31,7 +31,7 @@ var p50p99 = []metric{{"p50", microseconds}, {"p99", microseconds}}
 
 // workloads are those of the report, in its order. The two with one push at a time on one
 // connection are neighbours because they are to be compared.
-var workloads = []workload{
+var workloads = append([]workload{
 	{"push", "Push one at a time, 16 connections", rate, func(s *session) ([]float64, error) { return s.push(16, 1) }},
 	{"push-pipelined", "Push 64 pipelined, 4 connections", rate, func(s *session) ([]float64, error) { return s.push(4, 64) }},
 	{"produce", "Produce, 1 connection", rate, (*session).produce},
@@ -49,7 +49,7 @@ var workloads = []workload{
 	{"cold-push-1m", "First fill: Push, 1 MB, 4 connections", rate, func(s *session) ([]float64, error) { return s.cold(1_000_000, (*session).coldPush) }},
 	{"cold-neo-push-64k", "First fill: neo Push, 64 kB, 64 in flight", rate, func(s *session) ([]float64, error) { return s.cold(64_000, (*session).coldPushNeo) }},
 	{"idle", fmt.Sprintf("Memory with %d idle connections", idleConnections), []metric{{unit: megabytes}}, (*session).idle},
-}
+}, attackWorkloads()...)
 
 // errUnknown is the result of a workload that can't look into its target.
 var errUnknown = errors.New("not known of a target that was not started here")

@@ -16,7 +16,7 @@ import (
 
 // Patience is how long a Conn waits for bytes that have to come, or for the node to
 // take bytes, before the call fails.
-const Patience = 20 * time.Second
+const Patience = 2 * time.Minute
 
 // MaxArray is the longest array that Conn accepts from the node, §11.1 rule 8.
 const MaxArray = 10 << 20

@@ -30,6 +30,7 @@ type Status int32
 const (
 	Ok             Status = 200
 	NotSupported   Status = 406
+	OutOfMemory    Status = 407
 	EmptyValue     Status = 408
 	BadChannelName Status = 409
 	Error          Status = 500

@@ -23,7 +23,7 @@ import (
 
 // Client is one connection to a node.
 type Client struct {
-	Timeout time.Duration // of each read and write, 10 s if not changed
+	Timeout time.Duration // of each read and write, 2 minutes if not changed
 
 	conn   net.Conn
 	in     *bufio.Reader
@@ -33,12 +33,12 @@ type Client struct {
 
 // New makes a client of a connection on which nothing was said yet.
 func New(conn net.Conn) *Client {
-	return &Client{Timeout: 10 * time.Second, conn: conn, in: bufio.NewReader(conn)}
+	return &Client{Timeout: 2 * time.Minute, conn: conn, in: bufio.NewReader(conn)}
 }
 
 // Dial connects to the neo port of a node, such as "127.0.0.1:10001", and says nothing.
 func Dial(address string) (*Client, error) {
-	conn, err := net.DialTimeout("tcp4", address, 10*time.Second)
+	conn, err := net.DialTimeout("tcp4", address, 2*time.Minute)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -16,7 +18,7 @@ import (
 
 // Patience is how long the tests wait for anything that has to happen. It only decides
 // how fast a failure is reported.
-const Patience = 20 * time.Second
+const Patience = 2 * time.Minute
 
 // The lines of logger dmqnode.main that say where the node listens.
 var (
@@ -174,17 +176,29 @@ func (n *Node) launch() error {
 // command is the command line of the node.
 func (s *setup) command(binary string) *exec.Cmd {
 	args := append([]string{binary, "-c", "etc/config.ini"}, s.arguments...)
-	if len(s.limits) > 0 {
-		script := ""
-		for _, option := range s.limits {
-			script += "ulimit " + option + "; "
-		}
+	script := ""
+	for _, option := range s.limits {
+		script += "ulimit " + option + "; "
+	}
+	if len(s.sockets) > 0 {
+		script += fmt.Sprintf("export LISTEN_PID=$$ LISTEN_FDS=%d LISTEN_FDNAMES=%s; ", len(s.sockets), s.socketNames)
+	}
+	if script != "" {
 		args = append([]string{"/bin/sh", "-c", script + `exec "$0" "$@"`}, args...)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
+	cmd.ExtraFiles = s.sockets
+	cmd.Env = append(environment(), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
 	cmd.Env = append(cmd.Env, s.environment...)
 	return cmd
+}
+
+// environment is that of the tests, without what a service manager that runs them has to say.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return name == "NOTIFY_SOCKET" || strings.HasPrefix(name, "WATCHDOG_") || strings.HasPrefix(name, "LISTEN_")
+	})
 }
 
 // cleanup ends the node and reports what is wrong with how it lived and died.

@@ -37,9 +37,11 @@ type setup struct {
 	credentials string                       // etc/credentials
 	arguments   []string                     // more of them
 	environment []string                     // more variables, NAME=VALUE
-	limits      []string                     // options of ulimit(1)
-	output      *os.File                     // stdout and stderr, nil = a pipe to the test
-	terminal    bool                         // output is the controlling terminal
+	sockets     []*os.File                   // handed over
+	socketNames string
+	limits      []string // options of ulimit(1)
+	output      *os.File // stdout and stderr, nil = a pipe to the test
+	terminal    bool     // output is the controlling terminal
 }
 
 // Set sets one configuration value; the key is written SECTION.KEY, where the last dot
@@ -78,6 +80,12 @@ func Arguments(words ...string) Option {
 // Environment sets variables of the node's environment, each NAME=VALUE.
 func Environment(variables ...string) Option {
 	return func(s *setup) { s.environment = variables }
+}
+
+// Inherit hands listening sockets over to the node, as systemd does. The names are those of its
+// FileDescriptorName=, "" for none.
+func Inherit(names string, sockets ...*os.File) Option {
+	return func(s *setup) { s.socketNames, s.sockets = names, sockets }
 }
 
 // Output is the standard output and error of the node. Start then reads from log/root.log where
@@ -178,7 +186,7 @@ func writeInstance(t testing.TB, dir string, s *setup) {
 		"etc/credentials": s.credentials,
 	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

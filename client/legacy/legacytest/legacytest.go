@@ -32,7 +32,7 @@ import (
 )
 
 // patience is how long the node waits for a step of the client before the test fails.
-const patience = 10 * time.Second
+const patience = 2 * time.Minute
 
 // Node is a node playing its part.
 type Node struct {

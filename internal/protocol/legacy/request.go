@@ -149,5 +149,30 @@ func (n Names) All(yield func([]byte) bool) {
 	}
 }
 
+// At returns the name at a position and the position of the next one. The first is at 0; behind
+// the last, name is nil.
+func (n Names) At(position int) (name []byte, next int) {
+	rest := n.encoded[position:]
+	if len(rest) == 0 {
+		return nil, position
+	}
+	end := LengthSize + int(binary.LittleEndian.Uint64(rest))
+	return rest[LengthSize:end:end], position + end
+}
+
+// NamesIn returns a list that has been decoded before, and whose bytes are b now.
+func NamesIn(b []byte) Names { return Names{b} }
+
+// Len is the number of names.
+func (n Names) Len() (count int) {
+	for range n.All {
+		count++
+	}
+	return count
+}
+
+// Size is how many bytes the list takes.
+func (n Names) Size() int { return len(n.encoded) }
+
 // Clone returns a list that does not point into the decoded bytes.
 func (n Names) Clone() Names { return Names{append([]byte(nil), n.encoded...)} }

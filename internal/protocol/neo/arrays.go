@@ -104,3 +104,6 @@ func tooShort(what string) error {
 func leftOver(what string, n int) error {
 	return fmt.Errorf("%w: %d bytes left over behind %s", ErrMalformed, n, what)
 }
+
+// ParseArrays decodes b as arrays up to its end. A legacy stream of records looks the same.
+func ParseArrays(b []byte) (Arrays, error) { return parseArrays(b, "array") }

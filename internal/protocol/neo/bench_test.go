@@ -57,11 +57,11 @@ func BenchmarkAppendPushReply(b *testing.B) {
 	}
 }
 
-func BenchmarkAppendPopped(b *testing.B) {
+func BenchmarkAppendPoppedPrefix(b *testing.B) {
 	out, value := make([]byte, 0, 256), []byte(value100)
 	b.ReportAllocs()
 	for b.Loop() {
-		out = AppendPopped(AppendSupport(out[:0], 1, Supported), 1, value)
+		out = append(AppendPoppedPrefix(AppendSupport(out[:0], 1, Supported), 1, len(value)), value...)
 	}
 }
 

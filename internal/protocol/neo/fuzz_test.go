@@ -102,6 +102,12 @@ func FuzzHandshake(f *testing.F) {
 
 		split := node()
 		sent2, consumed2, done2, err2 := converse(split, client, int(chunk)+1)
+		if err != nil && whole.garbage() {
+			if len(sent) > 0 {
+				t.Errorf("garbage that comes with the version byte is answered with % x", sent)
+			}
+			sent = sent2 // which depends on what came alone
+		}
 		if !bytes.Equal(sent, sent2) || consumed != consumed2 || done != done2 || (err == nil) != (err2 == nil) {
 			t.Errorf("in one: % x, %d, %v, %v; in chunks of %d: % x, %d, %v, %v",
 				sent, consumed, done, err, int(chunk)+1, sent2, consumed2, done2, err2)
@@ -192,7 +198,7 @@ func FuzzReplies(f *testing.F) {
 		}
 		if s, value, err := ParsePopReply(payload); err == nil && s == Popped {
 			within(t, payload, value)
-			same(t, payload, AppendPopped(nil, 1, value))
+			same(t, payload, append(AppendPoppedPrefix(nil, 1, len(value)), value...))
 		} else if err == nil {
 			same(t, payload, AppendPopStatus(nil, 1, s))
 		}

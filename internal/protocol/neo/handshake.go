@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -66,22 +67,33 @@ const (
 //
 // After the end Step consumes nothing and returns the same outcome.
 //
-// A client that does not wait for the node's replies is served nevertheless (§3.1).
+// A client that does not wait for the node's replies is served nevertheless (§3.1). One that sends
+// garbage with its version byte gets no reply at all.
 func (h *Handshake) Step(in, out []byte) (n int, reply []byte, done bool, err error) {
-	rest := in
+	rest, before := in, len(out)
+	first := h.stage == stageVersion && len(in) > 1
 	for h.stage != stageEnded {
-		before := len(rest)
+		waiting := len(rest)
 		rest, out, err = h.advance(rest, out)
 		if err != nil {
 			h.stage, h.err = stageEnded, err
-		} else if len(rest) == before {
+		} else if len(rest) == waiting {
 			break
 		}
 	}
 	if h.err != nil {
+		if first && h.garbage() {
+			out = out[:before] // not even the version: the original refuses more than a byte
+		}
 		return len(in) - len(rest), out, false, h.err
 	}
 	return len(in) - len(rest), out, h.stage == stageEnded, nil
+}
+
+// garbage tells whether the handshake has ended because what followed the version was none.
+func (h *Handshake) garbage() bool {
+	var rejection *Rejection
+	return !errors.Is(h.err, ErrVersion) && !errors.As(h.err, &rejection)
 }
 
 // Name returns the name of the client once it is accepted, before that the empty string.

@@ -159,6 +159,14 @@ func TestTheNodeRepliesAtEachStep(t *testing.T) {
 	}
 }
 
+// The original sends nothing to a client whose first packet has garbage behind the version byte.
+func TestGarbageBehindTheVersionIsNotAnswered(t *testing.T) {
+	h := authentications[0].node()
+	if _, out, done, err := h.Step(fromHex(t, "01 ffffffffffffffff ff ff"), nil); len(out) > 0 || done || err == nil {
+		t.Errorf("got % x, %v, %v, want nothing and an error", out, done, err)
+	}
+}
+
 func TestADifferentVersionIsAnsweredAndThenRefused(t *testing.T) {
 	for _, version := range []byte{0, 2, 255} {
 		h := authentications[0].node()

@@ -78,7 +78,7 @@ func answer(out []byte, id uint64, payload []byte) ([]byte, error) {
 		return neo.AppendPushStatus(out, id, neo.Pushed), err
 	case neo.CodePop:
 		channel, err := neo.ParsePop(fields)
-		return neo.AppendPopped(out, id, channel), err
+		return append(neo.AppendPoppedPrefix(out, id, len(channel)), channel...), err
 	default:
 		c, err := neo.ParseConsume(fields)
 		out = neo.AppendConsumeStatus(out, id, neo.Started)

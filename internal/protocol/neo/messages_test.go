@@ -197,7 +197,7 @@ func hotPath(t testing.TB, stream, out []byte) {
 			if _, err := ParsePop(fields); err != nil {
 				t.Fatal(err)
 			}
-			out = AppendPopped(AppendSupport(out[:0], id, Supported), id, payload)
+			out = append(AppendPoppedPrefix(AppendSupport(out[:0], id, Supported), id, len(payload)), payload...)
 		case CodeConsume:
 			if _, err := ParseConsume(fields); err != nil {
 				t.Fatal(err)

@@ -27,13 +27,8 @@ func AppendPopStatus(dst []byte, id uint64, status PopStatus) []byte {
 	return appendByteFrame(dst, id, byte(status))
 }
 
-// AppendPopped appends the node's second message of a Pop that has one.
-func AppendPopped(dst []byte, id uint64, value []byte) []byte {
-	return append(AppendPoppedPrefix(dst, id, len(value)), value...)
-}
-
-// AppendPoppedPrefix appends what precedes the value of that message. The caller has to
-// let value bytes follow.
+// AppendPoppedPrefix appends what precedes the value in the node's second message of a Pop that
+// has one. The caller has to let value bytes follow.
 func AppendPoppedPrefix(dst []byte, id uint64, value int) []byte {
 	dst = AppendFramePrefix(dst, id, 1+countSize+value)
 	dst = append(dst, byte(Popped))

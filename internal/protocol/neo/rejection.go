@@ -47,7 +47,12 @@ type Rejection struct {
 	Reason Reason
 }
 
-// Error quotes the name, so that no client can write control characters into the log (Q2).
+// Error quotes the name, so that no client can write control characters into the log (Q2), and
+// cuts one that is longer than a name can be.
 func (r *Rejection) Error() string {
-	return "client " + strconv.QuoteToASCII(r.Name) + " rejected: " + r.Reason.String()
+	name, cut := r.Name, ""
+	if len(name) > MaxName {
+		name, cut = name[:MaxName], "..."
+	}
+	return "client " + strconv.QuoteToASCII(name) + cut + " rejected: " + r.Reason.String()
 }

@@ -79,7 +79,7 @@ var messages = []message{
 	{"Pop from test", "01 1600000000000000 17 | 0300000000000000 | 02 01 | 0400000000000000 74657374", 3,
 		func() []byte { return AppendPop(nil, 3, "test") }, start, "Pop test"},
 	{"Pop popped", "01 1600000000000000 17 | 0300000000000000 | 01 | 0500000000000000 68656c6c6f", 3,
-		func() []byte { return AppendPopped(nil, 3, []byte("hello")) }, popReply, `01 "hello"`},
+		func() []byte { return append(AppendPoppedPrefix(nil, 3, 5), "hello"...) }, popReply, `01 "hello"`},
 	{"Pop empty", "01 0900000000000000 08 | 0300000000000000 | 02", 3,
 		func() []byte { return AppendPopStatus(nil, 3, PopEmpty) }, popReply, `02 ""`},
 	{"Pop node error", "01 0900000000000000 08 | 0300000000000000 | 03", 3,

@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
@@ -13,14 +14,12 @@ type consume struct {
 	consumer storage.Consumer
 	runs     []*storage.Run // being sent
 	start    uint64         // where in the output they start
+	session  *Session
+	deferred bool // serve goes on
 }
 
-const (
-	// consumeBytes is how much of a storage one Consume sends at a time.
-	consumeBytes = 256 << 10
-	// consumeTurns is how often it does so before others get their turn.
-	consumeTurns = 4
-)
+// consumeBytes is how much of a storage one Consume sends at a time.
+const consumeBytes = 256 << 10
 
 // startConsume subscribes with the empty name. The status goes out at the end of the
 // round, the records follow.
@@ -29,7 +28,7 @@ func (s *Session) startConsume(r *wire.Request) {
 		s.reply(wire.BadChannelName)
 		return
 	}
-	c, err := s.batch.Open(r.Channel)
+	c, err := s.open(r.Channel)
 	if err != nil {
 		s.fail(r.Command, err)
 		return
@@ -53,14 +52,15 @@ func (s *Session) Wake() { s.conn.Loop().Post(s) }
 // also be called for a Consume that is over.
 func (s *Session) Run() {
 	if s.state == consuming {
+		s.conn.StartTurn()
 		s.serve()
 		s.conn.Continue()
 	}
 }
 
-// serve sends records until there are no more or the socket is full.
+// serve sends records until there are no more, the socket is full, or others have their turn.
 func (s *Session) serve() {
-	for range consumeTurns {
+	for s.conn.Turn() > 0 {
 		sent, unsent := s.conn.Progress()
 		if unsent > 0 {
 			return
@@ -69,7 +69,7 @@ func (s *Session) serve() {
 			s.consume.runs = s.consume.consumer.Pause(s.consume.runs)
 			return
 		}
-		runs, removed, err := s.consume.consumer.Next(s.consume.runs, consumeBytes, true)
+		runs, removed, err := s.consume.consumer.Next(s.consume.runs, min(consumeBytes, s.conn.Turn()*connpool.Unit), true)
 		s.consume.runs, s.consume.start = runs, sent
 		switch {
 		case err != nil:
@@ -85,12 +85,22 @@ func (s *Session) serve() {
 		}
 		for _, run := range runs {
 			s.conn.Write(run.Bytes())
+			s.conn.Work(1)
 		}
 		if !s.conn.Flush() {
 			return
 		}
 	}
-	s.Wake()
+	if !s.consume.deferred {
+		s.consume.deferred = true
+		s.conn.Loop().Defer(&s.consume)
+	}
+}
+
+// Run implements listener.Task: serve goes on.
+func (c *consume) Run() {
+	c.deferred = false
+	c.session.Run()
 }
 
 // leave stops consuming; what is not sent goes back to the storage.

@@ -26,7 +26,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // node is legacy sessions on running loops, with a real storage.
 type node struct {
@@ -69,25 +69,26 @@ func start(t testing.TB, loops int) *node {
 		}
 		return 64 << 20
 	}
-	return startWith(t, loops, options)
+	n := startWith(t, loops, storagetest.Start(t, options))
+	n.dir = options.Dir
+	return n
 }
 
-func startWith(t testing.TB, loops int, options storage.Options) *node {
+func startWith(t testing.TB, loops int, channels *storage.Channels) *node {
 	t.Helper()
 	group, err := listener.NewGroup(loops)
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	n := &node{t: t, loops: group, logs: logs, dir: options.Dir}
-	n.channels = storagetest.Start(t, options)
-	sessions := NewNode(n.channels, new(stats.Legacy), Loggers{Main: zap.New(core), Handlers: zap.New(core)})
+	n := &node{t: t, loops: group, logs: logs, channels: channels}
+	sessions := NewNode(n.channels, Options{}, new(stats.Legacy), Loggers{Main: zap.New(core), Handlers: zap.New(core)})
 	for _, l := range group.Loops() {
 		n.pools = append(n.pools, connpool.NewPool(l, connpool.Options{
 			NewSession: func(c *connpool.Conn) connpool.Session {
 				return opening{sessions.NewSession(c).(*Session), n}
 			},
-			Closed:       func(*listener.Loop) {},
+			Closed:       func(*listener.Loop, int) {},
 			OutputBuffer: 1 << 20,
 		}))
 	}

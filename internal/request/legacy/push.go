@@ -12,7 +12,7 @@ func (s *Session) push(r *wire.Request) {
 		s.reply(wire.BadChannelName)
 		return
 	}
-	c, err := s.batch.Open(r.Channel) // also if the value turns out to be empty
+	c, err := s.open(r.Channel) // also if the value turns out to be empty
 	switch {
 	case err != nil:
 	case len(r.Value) == 0:

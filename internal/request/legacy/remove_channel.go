@@ -3,6 +3,7 @@ package legacy
 import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request"
 )
 
 // removeChannel drops a channel, if it exists, and ends its consumers (spec §6.8, §8).
@@ -15,5 +16,6 @@ func (s *Session) removeChannel(r *wire.Request) {
 		s.fail(r.Command, err)
 		return
 	}
+	s.conn.Work(request.CreateWork)
 	s.reply(wire.OK)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
@@ -32,10 +33,16 @@ import (
 // Node is what all legacy sessions share. It is safe for concurrent use.
 type Node struct {
 	channels *storage.Channels
+	options  Options
 	stats    *stats.Legacy
 	badInput *logging.Limited
 	failures *logging.Limited
 	large    *logging.Limited
+}
+
+// Options are the settings of legacy sessions.
+type Options struct {
+	Limits request.Limits
 }
 
 // Loggers are where sessions report to.
@@ -44,10 +51,11 @@ type Loggers struct {
 	Handlers *zap.Logger // large values
 }
 
-// The shortest times between two messages of the same kind, which clients could otherwise
-// provoke without end.
+// The shortest times between messages of the same kind, which clients could otherwise provoke
+// without end, and how many lines there may be in that time if it is more than one.
 const (
-	badInputPeriod = 100 * time.Millisecond
+	badInputLines  = 20
+	badInputPeriod = 10 * time.Second
 	failurePeriod  = time.Second
 	largePeriod    = 10 * time.Second
 )
@@ -59,11 +67,12 @@ const largeValue = 65536
 
 // NewNode returns a Node whose sessions work on channels, are counted in stats and report
 // to logs.
-func NewNode(channels *storage.Channels, stats *stats.Legacy, logs Loggers) *Node {
+func NewNode(channels *storage.Channels, options Options, stats *stats.Legacy, logs Loggers) *Node {
 	return &Node{
 		channels: channels,
+		options:  options,
 		stats:    stats,
-		badInput: logging.NewLimited(logs.Main, badInputPeriod),
+		badInput: logging.NewLimitedTo(badInputLines, logs.Main, badInputPeriod),
 		failures: logging.NewLimited(logs.Main, failurePeriod),
 		large:    logging.NewLimited(logs.Handlers, largePeriod),
 	}
@@ -71,7 +80,9 @@ func NewNode(channels *storage.Channels, stats *stats.Legacy, logs Loggers) *Nod
 
 // NewSession returns the session of a connection handler.
 func (n *Node) NewSession(c *connpool.Conn) connpool.Session {
-	return &Session{node: n, conn: c, batch: storage.NewBatch(n.channels), count: newCount(n.stats)}
+	s := &Session{node: n, conn: c, batch: storage.NewBatch(n.channels), count: newCount(n.stats)}
+	s.consume.session = s
+	return s
 }
 
 // Session executes the requests of one connection, in order.
@@ -83,6 +94,7 @@ type Session struct {
 
 	batch   storage.Batch // ended before Receive returns
 	state   state
+	multi   multi // a PushMulti that goes on with the next turn
 	stream  stream
 	consume consume
 	popped  storage.Sending
@@ -104,7 +116,7 @@ func (s *Session) Opened() {}
 func (s *Session) Receive(in []byte) (used int) {
 	defer s.batch.End()
 	s.count.received()
-	for more := true; more && !s.conn.Closing() && !s.conn.OutputFull(); {
+	for more := true; more && s.conn.Turn() > 0 && !s.conn.Closing() && !s.conn.OutputFull(); {
 		var n int
 		switch s.state {
 		case requests:
@@ -123,6 +135,9 @@ func (s *Session) Receive(in []byte) (used int) {
 // receiveRequest executes the request at the start of in. more tells that another one
 // may follow at once.
 func (s *Session) receiveRequest(in []byte) (used int, more bool) {
+	if s.multi.size > 0 {
+		return s.pushMultiOn(in)
+	}
 	r := new(wire.Request) // not kept, as it refers to the input
 	n, err := s.decoder.Decode(in, r)
 	if err != nil {
@@ -131,6 +146,10 @@ func (s *Session) receiveRequest(in []byte) (used int, more bool) {
 	if n == 0 {
 		return 0, false
 	}
+	if len(r.Value) > largeValue {
+		s.warnOfLarge(r, len(r.Value))
+	}
+	s.conn.Work(1)
 	switch r.Command {
 	case wire.Push:
 		s.count.push.Add()
@@ -145,7 +164,9 @@ func (s *Session) receiveRequest(in []byte) (used int, more bool) {
 		s.reply(wire.NotSupported)
 	case wire.PushMulti:
 		s.count.pushMulti.Add()
-		s.pushMulti(r)
+		if !s.pushMulti(r, n) {
+			return 0, false
+		}
 	case wire.Produce:
 		s.count.startStream(&s.node.stats.Produce)
 		s.startProduce(r)
@@ -155,13 +176,19 @@ func (s *Session) receiveRequest(in []byte) (used int, more bool) {
 	case wire.RemoveChannel:
 		s.removeChannel(r)
 	}
-	if len(r.Value) > largeValue {
-		s.warnOfLarge(r, len(r.Value))
-	}
 	if s.state == requests {
 		s.count.endStream() // one that was refused counts, too
 	}
 	return n, true
+}
+
+// open returns the channel of that name, locked, and makes it if necessary and allowed.
+func (s *Session) open(name []byte) (*storage.Channel, error) {
+	if c := s.batch.Find(name); c != nil {
+		return c, nil
+	}
+	s.conn.Work(request.CreateWork)
+	return s.node.options.Limits.Make(s.node.channels, &s.batch, name)
 }
 
 // reject ends the connection because of input that cannot be understood. An array that
@@ -245,6 +272,6 @@ func (s *Session) Closed() {
 		batch:   storage.NewBatch(s.node.channels),
 		count:   newCount(s.node.stats),
 		popped:  s.popped,
-		consume: consume{runs: s.consume.runs[:0]},
+		consume: consume{runs: s.consume.runs[:0], session: s, deferred: s.consume.deferred},
 	}
 }

@@ -1,7 +1,6 @@
 package legacy
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,26 +149,7 @@ func (n *node) loseRecords() {
 // If a channel can't be created, because the disk has no room for that, the request fails: Push
 // has a status for that, the others end the connection (Q16, Q18).
 func TestNoChannelCanBeCreated(t *testing.T) {
-	options := storagetest.Options(t, 0)
-	options.MinFree = 1 << 62
-	n := startWith(t, 1, options)
-	n.until(0, "a full disk", func() bool {
-		c, err := n.channels.Open([]byte("all"))
-		if err != nil {
-			return true
-		}
-		defer c.Commit()
-		return c.Push([]byte("v")) != nil
-	})
-	for _, filler := range []string{strings.Repeat("x", 240), ""} { // as long as there is room in the catalogue
-		for i := 0; ; i++ {
-			c, err := n.channels.Open(fmt.Appendf(nil, "%s%d", filler, i))
-			if err != nil {
-				break
-			}
-			c.Commit()
-		}
-	}
+	n := startWith(t, 1, storagetest.StartFull(t))
 	for _, test := range []struct{ rule, request, want string }{
 		{"Push", "01000000 'c' 'v'", "97010000"},
 		{"Push, empty value", "01000000 'c' ''", "97010000"},

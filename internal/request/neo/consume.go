@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
@@ -29,6 +30,7 @@ type consume struct {
 	consumer storage.Consumer
 	runs     []*storage.Run // of the batch in flight, as far as the client must confirm them
 	inFlight bool
+	size     int    // bytes of the batch in flight
 	end      uint64 // position in the output behind the batch
 	inLine   bool   // for room in the output
 	over     bool
@@ -57,7 +59,7 @@ func (s *Session) subscribe(id uint64, r wire.Consume) (*consume, bool) {
 	if !names.ValidChannel(r.Channel) || !names.ValidSubscriber(r.Subscriber) || !names.Fits(r.Subscriber, r.Channel) {
 		return nil, false
 	}
-	channel, err := s.batch.Open(r.Channel)
+	channel, err := s.open(r.Channel)
 	var queue *storage.Storage
 	if err == nil {
 		queue, err = channel.Subscribe(string(r.Subscriber))
@@ -91,18 +93,26 @@ func (c *consume) Run() {
 	c.session.flushSoon()
 }
 
-// serve sends the next batch if there is one and room for it. The previous one, if any,
-// is confirmed.
+// serve sends the next batch if there is one and room for it, and nobody is in line. The
+// previous one, if any, is confirmed.
 func (c *consume) serve() {
 	s := c.session
-	if s.conn.Closing() || s.conn.OutputFull() {
-		c.runs, c.inFlight = c.consumer.Pause(c.runs), false
-		if !c.inLine && !s.conn.Closing() {
-			c.inLine = true
-			s.line = append(s.line, c)
-		}
+	c.release()
+	if !s.conn.Closing() && !s.full() && len(s.line) == 0 {
+		c.next()
 		return
 	}
+	c.runs, c.inFlight = c.consumer.Pause(c.runs), false
+	if !c.inLine && !s.conn.Closing() {
+		c.inLine = true
+		s.line = append(s.line, c)
+	}
+	s.advanceLine()
+}
+
+// next sends the next batch, if there is one.
+func (c *consume) next() {
+	s := c.session
 	runs, removed, err := c.consumer.Next(c.runs, wire.MinBatch, false)
 	c.runs, c.inFlight = runs, len(runs) > 0
 	switch {
@@ -119,11 +129,12 @@ func (c *consume) serve() {
 // send appends the batch to the output.
 func (c *consume) send() {
 	conn := c.session.conn
-	size := 0
 	for _, run := range c.runs {
-		size += len(run.Bytes())
+		c.size += len(run.Bytes())
 	}
-	conn.Appended(wire.AppendRecordsPrefix(c.session.buffer(), c.id, size))
+	c.session.held += c.size
+	conn.Work(c.size / connpool.Unit)
+	conn.Appended(wire.AppendRecordsPrefix(c.session.buffer(), c.id, c.size))
 	for _, run := range c.runs {
 		conn.Write(run.Bytes())
 	}
@@ -131,6 +142,18 @@ func (c *consume) send() {
 	if !c.session.node.options.Redeliver {
 		c.deliverWhenSent()
 	}
+}
+
+// release notes that the batch in flight, if any, is over.
+func (c *consume) release() {
+	c.session.held -= c.size
+	c.size = 0
+}
+
+// full tells that no further batch is to be sent now: the output is full, or the client has to
+// confirm some first.
+func (s *Session) full() bool {
+	return s.conn.OutputFull() || s.node.options.MaxUnconfirmed > 0 && s.held >= s.node.options.MaxUnconfirmed
 }
 
 // deliverWhenSent makes the records of the batch count as delivered once they are sent,
@@ -157,6 +180,9 @@ func (s *Session) receiveFeedback(c *consume, payload []byte) {
 		s.breach()
 	case feedback == wire.Stop:
 		c.finish(wire.AppendStopped)
+		if len(s.line) > 0 {
+			s.advanceLine()
+		}
 	case c.inFlight && c.sent():
 		c.serve()
 	default:
@@ -182,6 +208,7 @@ func (c *consume) abandon() { c.leave(0) }
 // leave ends the request; of the batch so many bytes count as delivered.
 func (c *consume) leave(confirmed int) {
 	c.over = true
+	c.release()
 	c.consumer.Leave(c.runs, confirmed)
 	delete(c.session.consumes, c.id)
 	c.session.node.stats.Consume.EndUntimed()
@@ -189,12 +216,12 @@ func (c *consume) leave(confirmed int) {
 
 // advanceLine lets the consumes that wait for room in the output go on.
 func (s *Session) advanceLine() {
-	for len(s.line) > 0 && !s.conn.OutputFull() {
+	for len(s.line) > 0 && !s.full() && !s.conn.Closing() {
 		c := s.line[0]
 		s.line = slices.Delete(s.line, 0, 1)
 		c.inLine = false
 		if !c.over {
-			c.serve()
+			c.next()
 		}
 	}
 	s.flushSoon()

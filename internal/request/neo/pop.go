@@ -5,6 +5,7 @@ import (
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
@@ -33,7 +34,10 @@ func (s *Session) take(name []byte) (*storage.Run, wire.PopStatus) {
 	if !names.ValidChannel(name) {
 		return nil, wire.PopError
 	}
-	c, err := s.batch.Open(name)
+	c, err := s.open(name)
+	if errors.Is(err, request.ErrChannels) {
+		return nil, wire.PopEmpty // so it would be if it was made
+	}
 	if err != nil {
 		s.failed(wire.CodePop, err)
 		return nil, wire.PopError

@@ -28,6 +28,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
@@ -38,7 +39,9 @@ type Options struct {
 	HandshakeTimeout time.Duration // until a client must be authenticated
 	MaxFrame         uint64        // body of a frame in bytes
 	MaxRequests      int           // active on one connection
-	Redeliver        bool          // what a client has not confirmed goes back to the storage
+	MaxUnconfirmed   int           // bytes of batches that a client has not confirmed
+	Limits           request.Limits
+	Redeliver        bool // what a client has not confirmed goes back to the storage
 }
 
 // Loggers are where sessions report to.
@@ -52,13 +55,19 @@ type Node struct {
 	channels *storage.Channels
 	options  Options
 	stats    *stats.Neo
-	log      Loggers
-	failures *logging.Limited
+
+	// What clients can provoke, by kind.
+	rejections, failures, malformed, breaches, ends *logging.Limited
 }
 
-// failurePeriod is the shortest time between two messages about requests that failed,
-// most often all for the same reason.
-const failurePeriod = time.Second
+const (
+	// failurePeriod is the shortest time between two messages about requests that failed,
+	// most often all for the same reason.
+	failurePeriod = time.Second
+	// faultLines and faultPeriod bound what clients that break rules can have logged.
+	faultLines  = 50
+	faultPeriod = 10 * time.Second
+)
 
 // NewNode returns a Node whose sessions work on channels.
 func NewNode(channels *storage.Channels, options Options, stats *stats.Neo, log Loggers) *Node {
@@ -66,8 +75,12 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Neo, log 
 		channels: channels,
 		options:  options,
 		stats:    stats,
-		log:      log,
-		failures: logging.NewLimited(log.Requests, failurePeriod),
+
+		rejections: logging.NewLimitedTo(faultLines, log.Rejections, faultPeriod),
+		failures:   logging.NewLimited(log.Requests, failurePeriod),
+		malformed:  logging.NewLimitedTo(faultLines, log.Requests, faultPeriod),
+		breaches:   logging.NewLimitedTo(faultLines, log.Requests, faultPeriod),
+		ends:       logging.NewLimitedTo(faultLines, log.Requests, faultPeriod),
 	}
 }
 
@@ -92,7 +105,9 @@ type Session struct {
 	timeout   *listener.Timer // of the handshake
 
 	batch    storage.Batch       // ended before Receive returns
+	copying  copying             // a Push that goes on with the next turn
 	consumes map[uint64]*consume // active, by request id
+	held     int                 // bytes of their batches
 	line     []*consume          // those that wait for room in the output
 	sending  storage.Sending
 	crossed  storage.Sending // batches that have crossed a Stop, until they have arrived
@@ -121,7 +136,7 @@ func (s *Session) Receive(in []byte) (used int) {
 		}
 	}
 	s.count.received()
-	for !s.conn.Closing() && !s.conn.OutputFull() {
+	for s.conn.Turn() > 0 && !s.conn.Closing() && !s.conn.OutputFull() {
 		id, payload, size, err := wire.Next(in[used:], s.node.options.MaxFrame)
 		if err != nil {
 			s.breach()
@@ -130,12 +145,13 @@ func (s *Session) Receive(in []byte) (used int) {
 		if size > len(in)-used {
 			return used
 		}
-		used += size
+		s.conn.Work(1)
 		if c := s.consumes[id]; c != nil {
 			s.receiveFeedback(c, payload)
-		} else {
-			s.start(id, payload)
+		} else if !s.start(id, payload) {
+			return used
 		}
+		used += size
 	}
 	return used
 }
@@ -148,7 +164,7 @@ func (s *Session) authenticate(in []byte) (used int) {
 	case err != nil:
 		var rejection *wire.Rejection
 		if errors.As(err, &rejection) {
-			s.node.log.Rejections.Warn(rejection.Error(), zap.String("address", s.conn.Peer()))
+			s.node.rejections.Log(zapcore.WarnLevel, rejection.Error(), zap.String("address", s.conn.Peer()))
 		}
 		s.conn.Close()
 	case done:
@@ -160,26 +176,31 @@ func (s *Session) authenticate(in []byte) (used int) {
 }
 
 // start handles a message on an id that has no request: the first one of a new request,
-// or a late one of a Consume that is over (spec §7.2, §15).
-func (s *Session) start(id uint64, payload []byte) {
+// or a late one of a Consume that is over (spec §7.2, §15). It reports whether it is done
+// with it: a Push that takes long goes on with the next turn.
+func (s *Session) start(id uint64, payload []byte) (done bool) {
 	code, version, fields, err := wire.ParseStart(payload)
 	if err != nil {
 		s.late(id, payload)
-		return
+		return true
+	}
+	if s.copying.begun {
+		return s.pushOn(id, fields)
 	}
 	if len(s.consumes) >= s.node.options.MaxRequests {
 		s.breach()
-		return
+		return true
 	}
 	support := wire.Supports(code, version)
 	s.conn.Appended(wire.AppendSupport(s.buffer(), id, support))
 	if support != wire.Supported {
-		return
+		return true
 	}
+	done = true
 	switch code {
 	case wire.CodePush:
 		s.count.push.Add()
-		err = s.push(id, fields)
+		done, err = s.push(id, fields)
 	case wire.CodePop:
 		s.count.pop.Add()
 		err = s.pop(id, fields)
@@ -187,10 +208,20 @@ func (s *Session) start(id uint64, payload []byte) {
 		err = s.startConsume(id, fields)
 	}
 	if err != nil {
-		s.node.log.Requests.Error("malformed request, connection closed",
+		s.node.malformed.Log(zapcore.ErrorLevel, "malformed request, connection closed",
 			zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
 		s.breach()
 	}
+	return done
+}
+
+// open returns the channel of that name, locked, and makes it if necessary and allowed.
+func (s *Session) open(name []byte) (*storage.Channel, error) {
+	if c := s.batch.Find(name); c != nil {
+		return c, nil
+	}
+	s.conn.Work(request.CreateWork)
+	return s.node.options.Limits.Make(s.node.channels, &s.batch, name)
 }
 
 // late handles a message of one byte on an id without request. A Continue or Stop may
@@ -209,7 +240,7 @@ func (s *Session) late(id uint64, payload []byte) {
 // close, so batches that do not have to be sent any more are given back now.
 func (s *Session) breach() {
 	s.batch.End() // consumers take the locks of their own channels
-	s.cutShort(zap.ErrorLevel, "connection closed after a protocol error")
+	s.cutShort(s.node.breaches, zap.ErrorLevel, "connection closed after a protocol error")
 	s.conn.Close()
 	for _, c := range s.consumes {
 		if c.sent() {
@@ -219,13 +250,13 @@ func (s *Session) breach() {
 }
 
 // cutShort logs once each request that the end of the connection cuts short.
-func (s *Session) cutShort(level zapcore.Level, reason string) {
+func (s *Session) cutShort(log *logging.Limited, level zapcore.Level, reason string) {
 	if s.logged {
 		return
 	}
 	s.logged = true
 	for _, c := range s.consumes {
-		s.node.log.Requests.Log(level, reason,
+		log.Log(level, reason,
 			zap.String("client", s.client), zap.String("request", requestName(wire.CodeConsume)), zap.Stringer("storage", c))
 	}
 }
@@ -260,7 +291,7 @@ func (s *Session) Sent() {
 	if unsent == 0 {
 		s.count.sent()
 	}
-	if len(s.line) > 0 && !s.conn.OutputFull() {
+	if len(s.line) > 0 && !s.full() {
 		s.advanceLine()
 	}
 }
@@ -313,7 +344,7 @@ func (s *Session) Closed() {
 	s.sending.Broken(sent)
 	s.conn.Loop().StopTimer(s.arrival)
 	s.crossed.Broken(s.conn.Acknowledged())
-	s.cutShort(zap.InfoLevel, "connection ended")
+	s.cutShort(s.node.ends, zap.InfoLevel, "connection ended")
 	for _, c := range s.consumes {
 		c.abandon()
 	}

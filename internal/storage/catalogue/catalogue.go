@@ -419,9 +419,9 @@ func (f *File) NeedsCare() bool {
 	return f.content.end+fillSize/2 > f.filled || f.tooLong()
 }
 
-// tooLong reports whether the log is much longer than what it says (with mu held).
+// tooLong reports whether the log is much longer than what it says, or soon full (with mu held).
 func (f *File) tooLong() bool {
-	return f.content.end > max(1<<20, 3*f.written)
+	return f.content.end > min(max(1<<20, 3*f.written), mapSize-4*fillSize)
 }
 
 // Care makes sure that the next entries find their disk space, and writes a log anew that has

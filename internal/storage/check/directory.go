@@ -151,7 +151,7 @@ func (c *checker) unplanned(err error) {
 	}
 	var path *fs.PathError
 	var number syscall.Errno
-	if errors.As(err, &path) || errors.As(err, &number) {
+	if errors.As(err, &path) || errors.As(err, &number) || errors.Is(err, fs.ErrInvalid) {
 		c.unreadable(err)
 		return
 	}

@@ -11,7 +11,11 @@ import (
 
 // others tells what else is in the directories, and what becomes of it.
 func (c *checker) others(plan *storage.Plan) {
-	for _, f := range plan.Unneeded {
+	for i, f := range plan.Unneeded {
+		if more := len(plan.Unneeded) - i; i == mostListed {
+			c.note(f.Name, "nobody needs it and %d other files any more; the next start deletes them", more-1)
+			break
+		}
 		c.note(f.Name, "nobody needs it any more; the next start deletes it")
 	}
 	for _, s := range plan.Catalogue.Sources {

@@ -61,7 +61,7 @@ func (d *Directory) readOverflow(names fileNames) (err error) {
 		case err != nil:
 			return err
 		case !info.Mode().IsRegular():
-			return fmt.Errorf("%s is not a regular file", d.dir.Path(name))
+			return fmt.Errorf("%s is not a regular file: %w", d.dir.Path(name), fs.ErrInvalid)
 		default:
 			d.Sources = append(d.Sources, newSource(name, info))
 		}

@@ -63,16 +63,7 @@ func TestDirectory(t *testing.T) {
 	if _, err := d.Open("none"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), d.Path("none")) {
 		t.Errorf("Open of a file that does not exist: got error %v, want one that names it", err)
 	}
-	for _, name := range []string{"f", "new"} {
-		f, err := d.OpenOrCreate(name)
-		if err != nil {
-			t.Fatalf("OpenOrCreate(%s): %v", name, err)
-		}
-		f.Close()
-	}
-	if got := content(t, d, "f"); got != "old" {
-		t.Errorf("opening changed the file to %q", got)
-	}
+	mustCreate(t, d, "new", "another")
 	if err := d.Rename("f", "new"); err != nil || content(t, d, "new") != "old" {
 		t.Errorf("Rename over another file: %v", err)
 	}
@@ -82,8 +73,14 @@ func TestDirectory(t *testing.T) {
 	if entries, err := d.List(); err != nil || len(entries) != 1 || entries[0].Name() != "new" {
 		t.Errorf("List: got %v, %v", entries, err)
 	}
-	if err := d.Sync(); err != nil {
+	if err := errors.Join(d.Sync(), d.SyncAll()); err != nil {
 		t.Errorf("Sync: %v", err)
+	}
+	if free, err := d.Free(); err != nil || free == 0 {
+		t.Errorf("Free: got %d, %v", free, err)
+	}
+	if info, err := os.Stat(d.Path("new")); err != nil || info.Mode() != 0o600 {
+		t.Errorf("others may read a file: mode %v, %v", info.Mode(), err)
 	}
 	if err := d.Remove("new"); err != nil {
 		t.Errorf("Remove: %v", err)
@@ -102,7 +99,7 @@ func TestOpenToReadAsksForNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if flags, err := unix.FcntlInt(f.(readOnlyFile).Fd(), unix.F_GETFL, 0); err != nil || flags&unix.O_ACCMODE != unix.O_RDONLY {
+	if flags, err := unix.FcntlInt(uintptr(f.(readOnlyFile).fd), unix.F_GETFL, 0); err != nil || flags&unix.O_ACCMODE != unix.O_RDONLY {
 		t.Errorf("flags: got %#o, %v, want O_RDONLY", flags, err)
 	}
 	b := make([]byte, 7)
@@ -120,31 +117,58 @@ func TestOpenToReadAsksForNoMore(t *testing.T) {
 	}
 }
 
-// What is reserved can't fail to be stored for lack of space: there are blocks for it.
-func TestAllocateReservesSpace(t *testing.T) {
+// More than the file has may be mapped: it is there as soon as it is written to.
+func TestMappedAheadOfTheFile(t *testing.T) {
 	d, _ := mustOpenDir(t)
-	f := mustCreate(t, d, "f", "content")
-	const size = 3 << 20
-	if err := f.Truncate(size); err != nil { // all but a page is a hole now
+	f := mustCreate(t, d, "f", "x")
+	m, err := f.Map(1 << 20)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range []int64{size, size, 100} {
-		if err := f.Allocate(step); err != nil {
-			t.Fatalf("Allocate(%d): %v", step, err)
-		}
+	defer m.Close()
+	if _, err := f.WriteAt(make([]byte, 8192), 1<<19); err != nil {
+		t.Fatal(err)
+	}
+	copy(m.Bytes()[1<<19:], "stored")
+	b := make([]byte, 6)
+	if _, err := f.ReadAt(b, 1<<19); err != nil || string(b) != "stored" {
+		t.Errorf("got %q, %v", b, err)
+	}
+	if _, err := f.Map(1 << 62); err == nil || !strings.Contains(err.Error(), d.Path("f")) {
+		t.Errorf("Map of too much: got error %v, want one that names the file", err)
+	}
+}
+
+// What is given back reads as zeros and takes no disk space; the length stays.
+func TestPunch(t *testing.T) {
+	d, _ := mustOpenDir(t)
+	const size = 1 << 20
+	f := mustCreate(t, d, "f", strings.Repeat("x", size))
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	blocks := func() int64 {
 		info, err := d.Stat("f")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := info.Sys().(*syscall.Stat_t).Blocks * 512; info.Size() != size || got < size {
-			t.Errorf("after Allocate(%d): %d bytes, of which %d are reserved; want %d", step, info.Size(), got, size)
-		}
+		return info.Sys().(*syscall.Stat_t).Blocks * 512
 	}
-	if got := content(t, d, "f"); got[:7] != "content" {
-		t.Errorf("the content was changed to %q", got[:7])
+	before := blocks()
+	if err := f.Punch(4096, size-8192); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("the file system can't give back disk space")
+	} else if err != nil {
+		t.Fatal(err)
 	}
-	if err := f.Allocate(1 << 62); err == nil || !strings.Contains(err.Error(), d.Path("f")) {
-		t.Errorf("Allocate of too much: got error %v, want one that names the file", err)
+	want := strings.Repeat("x", 4096) + strings.Repeat("\x00", size-8192) + strings.Repeat("x", 4096)
+	if got := content(t, d, "f"); got != want {
+		t.Errorf("%d bytes are left", len(got)-strings.Count(got, "\x00"))
+	}
+	if after := blocks(); before >= size && after > before/2 {
+		t.Errorf("%d bytes of disk space, %d before", after, before)
+	}
+	if err := f.Punch(0, 0); err == nil || !strings.Contains(err.Error(), d.Path("f")) {
+		t.Errorf("Punch of nothing: got error %v, want one that names the file", err)
 	}
 }
 
@@ -160,7 +184,7 @@ func TestMappedBytesAreThoseOfTheFile(t *testing.T) {
 	if got := content(t, d, "f")[4990:]; got != "xxxxxxxyyy" || len(m.Bytes()) != 5000 {
 		t.Errorf("the file ends with %q, %d bytes are mapped", got, len(m.Bytes()))
 	}
-	if err := m.Sync(); err != nil {
+	if err := m.Sync(4096); err != nil {
 		t.Errorf("Sync: %v", err)
 	}
 	if err := m.Close(); err != nil {
@@ -170,27 +194,9 @@ func TestMappedBytesAreThoseOfTheFile(t *testing.T) {
 
 func TestFile(t *testing.T) {
 	d, _ := mustOpenDir(t)
-	f := mustCreate(t, d, "f", strings.Repeat("a", 4096)+strings.Repeat("b", 4096)+"c")
-	if size, err := f.Size(); err != nil || size != 8193 {
+	f := mustCreate(t, d, "f", strings.Repeat("a", 4096)+"c")
+	if size, err := f.Size(); err != nil || size != 4097 {
 		t.Errorf("Size: got %d, %v", size, err)
-	}
-	if err := f.Zero(4090, 10); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
-		t.Errorf("Zero: %v", err)
-	} else if got := content(t, d, "f")[4088:4102]; err == nil && got != "aa"+strings.Repeat("\x00", 10)+"bb" {
-		t.Errorf("after Zero: %q", got)
-	}
-	switch err := f.CollapseHead(4096); {
-	case errors.Is(err, errors.ErrUnsupported):
-		t.Log("the file system can't cut off the head of a file")
-	case err != nil:
-		t.Errorf("CollapseHead: %v", err)
-	default:
-		if got := content(t, d, "f"); len(got) != 4097 || got[4:] != strings.Repeat("b", 4092)+"c" {
-			t.Errorf("after CollapseHead there are %d bytes", len(got))
-		}
-		if err := f.CollapseHead(1); err == nil {
-			t.Error("CollapseHead of 1 byte succeeded")
-		}
 	}
 	if err := f.Truncate(2); err != nil {
 		t.Errorf("Truncate: %v", err)
@@ -199,7 +205,18 @@ func TestFile(t *testing.T) {
 	if n, err := f.ReadAt(b[:], 0); n != 2 || err != io.EOF {
 		t.Errorf("ReadAt behind the end: got %d, %v", n, err)
 	}
-	if err := f.Sync(); err != nil {
-		t.Errorf("Sync: %v", err)
+	f.Ahead()
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		t.Errorf("Sync, Close: %v", err)
+	}
+	_, readErr := f.ReadAt(b[:], 0)
+	_, writeErr := f.WriteAt(b[:], 0)
+	_, sizeErr := f.Size()
+	for what, err := range map[string]error{
+		"ReadAt": readErr, "WriteAt": writeErr, "Size": sizeErr, "Truncate": f.Truncate(1), "Sync": f.Sync(), "Close": f.Close(),
+	} {
+		if !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), d.Path("f")) {
+			t.Errorf("%s of a closed file: got error %v, want one that names the file", what, err)
+		}
 	}
 }

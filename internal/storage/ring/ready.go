@@ -36,6 +36,8 @@ const (
 	// firstAhead and mostAhead are how far chunks are filled ahead of the writer, who must not
 	// catch up: few in a queue of some records, many in one that grows fast.
 	firstAhead = 4 * chunkSize
+	// mostInline is how much the writer fills at once that has caught up.
+	mostInline = 256 << 10
 	mostAhead  = 64 << 20
 )
 
@@ -89,6 +91,9 @@ func (r *Ring) prepare(at, size int) error {
 		return nil
 	}
 	first, behind := at/chunkSize, (at+size+chunkSize-1)/chunkSize
+	if !r.isReady(at, at+size) { // nobody has gone ahead: then not for each chunk
+		behind = max(behind, min((at+min(r.ready.ahead, mostInline))/chunkSize, r.chunks()))
+	}
 	if err := r.fill(first, behind); err != nil {
 		return err
 	}
@@ -264,12 +269,15 @@ func (r *Ring) GiveBack(keep int) *Return {
 		return nil
 	}
 	r.ready.from, r.ready.to = 0, 0
+	if r.file == nil { // the writer need not wait for the rest
+		r.ready.from, r.ready.to = r.write, min(keepTo*chunkSize, r.capacity)
+	}
 	r.ready.ahead, r.ready.asked = firstAhead, span{}
 	return w
 }
 
 // Return is unused space of a ring on its way back to the system. Nobody stores there before
-// Do is done.
+// Do is done: a writer who wants to waits for that, and so does who fills or closes the ring.
 type Return struct {
 	ring  *Ring
 	spans []span

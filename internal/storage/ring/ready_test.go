@@ -194,7 +194,7 @@ func TestPushingWhileSpaceIsGivenBack(t *testing.T) {
 				pop(r)
 			}
 			r.Publish()
-			w := r.GiveBack(0)
+			w := r.GiveBack(round % 3 * 3 * chunkSize)
 			if w == nil {
 				t.Fatal("nothing to give back")
 			}

@@ -2,6 +2,8 @@
 package storagetest
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -37,6 +39,32 @@ func Start(t testing.TB, options storage.Options) *storage.Channels {
 	})
 	if err := cs.Serve(); err != nil {
 		t.Fatal(err)
+	}
+	return cs
+}
+
+// StartFull returns channels on a disk that is full, so that none can be added.
+func StartFull(t testing.TB) *storage.Channels {
+	t.Helper()
+	options := Options(t, 0)
+	options.MinFree = 1 << 62
+	cs := Start(t, options)
+	for stored := true; stored; { // as long as that is not noticed
+		c, err := cs.Open([]byte("all"))
+		if err != nil {
+			break
+		}
+		stored = c.Push([]byte("v")) == nil
+		c.Commit()
+	}
+	for _, filler := range []string{strings.Repeat("x", 240), ""} { // as long as there is room in the catalogue
+		for i := 0; ; i++ {
+			c, err := cs.Open(fmt.Appendf(nil, "%s%d", filler, i))
+			if err != nil {
+				break
+			}
+			c.Commit()
+		}
 	}
 	return cs
 }

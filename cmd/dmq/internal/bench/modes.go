@@ -22,13 +22,17 @@ const silence = 30 * time.Second
 // name returns the channel that all clients share.
 func (b *bench) name() string { return b.channels()[0] }
 
+// entire returns a context for requests that store records. An interrupt does not end them: what
+// a node has not read yet would be stored after the channel was removed, and make it anew.
+func entire(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+
 // push makes single requests.
 func (b *bench) push(ctx context.Context) error {
 	var sent atomic.Int64
 	err := b.parallel(ctx, b.InFlight, func(ctx context.Context, q queue.Queue, _ int) error {
 		for !b.over(ctx) && sent.Add(1) <= b.Records {
 			start := time.Now()
-			if err := q.Push(ctx, b.record, b.name()); err != nil {
+			if err := q.Push(entire(ctx), b.record, b.name()); err != nil {
 				return err
 			}
 			b.hist.record(time.Since(start))
@@ -94,18 +98,18 @@ func (b *bench) fill(ctx context.Context) (stored int64, err error) {
 
 // produceUntil produces as long as there is more to do, and waits until all is stored.
 func (b *bench) produceUntil(ctx context.Context, q queue.Queue, more func() bool) error {
-	producer, err := q.Produce(ctx, b.name())
+	producer, err := q.Produce(entire(ctx), b.name())
 	if err != nil {
 		return err
 	}
 	for more() {
-		if err := producer.Push(ctx, b.record); err != nil {
-			producer.Close(ctx)
+		if err := producer.Push(entire(ctx), b.record); err != nil {
+			producer.Close(entire(ctx))
 			return err
 		}
 		b.records.Add(1)
 	}
-	return producer.Close(ctx)
+	return producer.Close(entire(ctx))
 }
 
 // consume consumes what was stored before, with a consumer in each client.
@@ -139,25 +143,22 @@ func (b *bench) stream(ctx context.Context) error {
 // produceAhead produces for the time of the mode, the backlog ahead of the consumers at
 // most. sent counts what was stored.
 func (b *bench) produceAhead(ctx context.Context, q queue.Queue, received *reception, sent *atomic.Int64) error {
-	producer, err := q.Produce(ctx, b.name())
+	producer, err := q.Produce(entire(ctx), b.name())
 	if err != nil {
 		return err
 	}
 	for !b.over(ctx) {
 		if sent.Load()-b.records.Load() > backlog {
-			if err := producer.Send(); err != nil {
-				return err
-			}
 			received.wait()
 			continue
 		}
-		if err := producer.Push(ctx, b.record); err != nil {
-			producer.Close(ctx)
+		if err := producer.Push(entire(ctx), b.record); err != nil {
+			producer.Close(entire(ctx))
 			return err
 		}
 		sent.Add(1)
 	}
-	return producer.Close(ctx)
+	return producer.Close(entire(ctx))
 }
 
 // latency sends one record after the other through a channel for each client.
@@ -193,7 +194,7 @@ func (b *bench) latency(ctx context.Context) error {
 // consumer to begin, so it does not count.
 func (b *bench) roundTrip(ctx context.Context, q queue.Queue, channel string, arrived <-chan error, first bool) error {
 	start := time.Now()
-	if err := q.Push(ctx, b.record, channel); err != nil {
+	if err := q.Push(entire(ctx), b.record, channel); err != nil {
 		return err
 	}
 	select {

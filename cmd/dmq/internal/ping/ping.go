@@ -139,7 +139,7 @@ func (c *conn) goOnReading(reply []byte) error {
 	return err
 }
 
-// isLegacy tells whether a legacy listener answers.
+// isLegacy tells whether a legacy listener answers, and soon.
 func isLegacy(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()

@@ -1,6 +1,6 @@
-// Package queue is a DMQ as the commands of dmq see it: one small interface over the neo
-// and the legacy client. What only one protocol can do shows as an error of the other
-// ([ErrNeedsNeo]), or as a weaker promise that the interface states.
+// Package queue is a DMQ as the commands of dmq see it: a [dmq.Client] of either protocol, that
+// has connected or says why not, with consumers and producers as commands need them. What only
+// one protocol can do shows as an error of the other ([ErrNeedsNeo]).
 //
 //	neo      client         a batch is acknowledged after its last record was handled
 //	legacy   client/legacy  a record is gone when the node has sent it
@@ -9,14 +9,18 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/client"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/dmq"
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/legacy"
 )
 
 // Protocol is how the nodes are spoken to.
@@ -96,11 +100,8 @@ type Producer interface {
 	// alone; after any other the producer has failed.
 	Push(ctx context.Context, value []byte) error
 
-	// State tells how far it is, at any time and to any goroutine.
-	State() ProducerState
-
-	// Send sees to it that nothing waits in a buffer for more to come.
-	Send() error
+	// State tells what became of its records, at any time and to any goroutine.
+	State() dmq.ProducerState
 
 	// Flush waits until all records are stored.
 	Flush(ctx context.Context) error
@@ -110,23 +111,168 @@ type Producer interface {
 	Close(ctx context.Context) error
 }
 
-// ProducerState is what became of the records of a producer.
-type ProducerState struct {
-	Stored      int64 // confirmed by a node; legacy nodes confirm at a Flush or Close
-	Unconfirmed int64 // sent and not confirmed, as far as the nodes confirm each record
-}
-
 // ErrRecord is a record that the protocol does not allow; nothing was sent.
 var ErrRecord = errors.New("record refused")
 
 // Connect returns a connected queue. At least one node can be reached, and an attempt at
 // each of the others has been made. Those that failed are logged.
 func Connect(ctx context.Context, options Options) (Queue, error) {
-	switch options.Protocol {
-	case Neo:
-		return connectNeo(ctx, options)
-	case Legacy:
-		return connectLegacy(ctx, options)
+	c, err := connect(ctx, options)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("protocol %q: want %s or %s", options.Protocol, Neo, Legacy)
+	return &queue{c, options}, nil
+}
+
+func connect(ctx context.Context, options Options) (dmq.Client, error) {
+	logger, settled := newStartLog(options.Logger)
+	c, err := newClient(options.Protocol, dmq.Options{
+		Nodes:          options.Nodes,
+		Credentials:    options.Credentials,
+		ConnectTimeout: options.Timeout,
+		RequestTimeout: options.Timeout,
+		Logger:         logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := settle(ctx, options, c.Nodes); err != nil {
+		c.Close()
+		return nil, err
+	}
+	settled()
+	return c, nil
+}
+
+func newClient(protocol Protocol, options dmq.Options) (c dmq.Client, err error) {
+	switch protocol {
+	case Neo:
+		c, err = client.New(options)
+	case Legacy:
+		options.AtMostOnce = true
+		c, err = legacy.New(options)
+	default:
+		err = fmt.Errorf("protocol %q: want %s or %s", protocol, Neo, Legacy)
+	}
+	return c, err
+}
+
+// queue is a Queue over a client.
+type queue struct {
+	dmq.Client
+	options Options
+}
+
+func (q *queue) Nodes() (addresses []string) {
+	for _, node := range q.Client.Nodes() {
+		addresses = append(addresses, node.Address)
+	}
+	return addresses
+}
+
+func (q *queue) Consume(ctx context.Context, channel, subscriber string) (Consumer, error) {
+	if subscriber != "" && q.options.Protocol == Legacy {
+		return nil, fmt.Errorf("subscriber %q: %w", subscriber, ErrNeedsNeo)
+	}
+	c, err := q.Client.Consume(ctx, channel, dmq.ConsumeOptions{Subscriber: subscriber})
+	if err != nil {
+		return nil, err
+	}
+	return consumer{c, q}, nil
+}
+
+// consumer is a Consumer over that of a client.
+type consumer struct {
+	dmq.Consumer
+	queue *queue
+}
+
+func (c consumer) Await(ctx context.Context) {
+	connected := 0
+	for _, node := range c.queue.Client.Nodes() {
+		if node.State == dmq.Connected {
+			connected++
+		}
+	}
+	if connected == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.queue.options.Timeout)
+	defer cancel()
+	c.WaitStarted(ctx, connected)
+}
+
+func (c consumer) Records() iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for record, err := range c.Consumer.Records() {
+			if !yield(Record{Value: record.Value, Node: record.Node, Last: record.Left == 0}, err) {
+				return
+			}
+		}
+	}
+}
+
+func (q *queue) Produce(_ context.Context, channels ...string) (Producer, error) {
+	return newProducer(q.Client, dmq.ProducerOptions{}, channels), nil
+}
+
+// producer ends with the first record that the client gives up; left alone, the client
+// would go on with those that follow, and give them up one by one.
+type producer struct {
+	dmq.Producer
+	channels []string
+	gaveUp   atomic.Bool // some record
+	failed   error       // of the first Flush that has failed; the next one would not tell
+}
+
+func newProducer(c dmq.Client, options dmq.ProducerOptions, channels []string) *producer {
+	p := &producer{channels: channels}
+	options.OnError = func([]byte, []string, error) { p.gaveUp.Store(true) }
+	p.Producer = c.Producer(options)
+	return p
+}
+
+func (p *producer) Push(ctx context.Context, value []byte) error {
+	if p.gaveUp.Load() {
+		return p.Flush(ctx)
+	}
+	err := p.Producer.Push(ctx, value, p.channels...)
+	if errors.Is(err, dmq.ErrTooLarge) || errors.Is(err, dmq.ErrEmptyRecord) {
+		return fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	return err
+}
+
+func (p *producer) Flush(ctx context.Context) error {
+	err := p.Producer.Flush(ctx)
+	p.failed = cmp.Or(p.failed, err)
+	return p.failed
+}
+
+func (p *producer) Close(ctx context.Context) error {
+	err := p.Producer.Close(ctx)
+	return cmp.Or(p.failed, err)
+}
+
+// MaxRecord is the largest record in bytes that can be stored.
+func MaxRecord(protocol Protocol) int {
+	if protocol == Legacy {
+		return legacy.MaxValue
+	}
+	return dmq.DefaultMaxMessage - 1024 // what else is in the message: a few names of channels
+}
+
+// Remove removes channels with all their records from all nodes. Only the legacy protocol
+// can do this, so that is what options have to be for.
+func Remove(ctx context.Context, options Options, channels ...string) error {
+	c, err := connect(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var failed []error
+	for _, channel := range channels {
+		failed = append(failed, c.(*legacy.Client).RemoveChannel(ctx, channel))
+	}
+	return errors.Join(failed...)
 }

@@ -5,21 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/dmq"
 )
 
 // ErrUnreached means that there is no connection to any node.
 var ErrUnreached = errors.New("no node is connected")
 
-// nodeState is how a client is doing with a node.
-type nodeState struct {
-	address   string
-	connected bool
-	err       error // why not; nil while the first attempt goes on
-}
-
 // settle waits until each node is connected or has failed to, so that a channel is called
 // empty only by all that can be asked. It fails if none is connected.
-func settle(ctx context.Context, options Options, states func() []nodeState) error {
+func settle(ctx context.Context, options Options, states func() []dmq.NodeState) error {
 	ctx, cancel := context.WithTimeout(ctx, options.Timeout)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -29,14 +24,14 @@ func settle(ctx context.Context, options Options, states func() []nodeState) err
 		var failed []error
 		for _, node := range states() {
 			switch {
-			case node.connected:
+			case node.State == dmq.Connected:
 				connected++
 				continue
-			case node.err == nil:
+			case node.Err == nil:
 				pending++
-				node.err = errNoAnswer
+				node.Err = errNoAnswer
 			}
-			failed = append(failed, fmt.Errorf("%s: %w", node.address, node.err))
+			failed = append(failed, fmt.Errorf("%s: %w", node.Address, node.Err))
 		}
 		over := ctx.Err()
 		switch {

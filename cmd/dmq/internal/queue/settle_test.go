@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/dmq"
 )
 
 // settled runs settle on nodes whose states are letters, one round after the other: c
@@ -15,13 +17,16 @@ import (
 func settled(ctx context.Context, timeout time.Duration, rounds ...string) (asked int, logged string, err error) {
 	var log bytes.Buffer
 	options := Options{Timeout: timeout, Logger: slog.New(slog.NewTextHandler(&log, nil))}
-	err = settle(ctx, options, func() (states []nodeState) {
+	err = settle(ctx, options, func() (states []dmq.NodeState) {
 		round := rounds[min(asked, len(rounds)-1)]
 		asked++
 		for i, letter := range round {
-			state := nodeState{address: "node" + string('A'+rune(i)), connected: letter == 'c'}
+			state := dmq.NodeState{Address: "node" + string('A'+rune(i))}
+			if letter == 'c' {
+				state.State = dmq.Connected
+			}
 			if letter == 'f' {
-				state.err = errors.New("away")
+				state.Err = errors.New("away")
 			}
 			states = append(states, state)
 		}

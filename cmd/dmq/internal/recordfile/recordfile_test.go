@@ -195,3 +195,35 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// What was kept stays, and what could not be written goes.
+func TestKeep(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "records")
+	w, _, err := Append(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write([]byte("kept"))
+	if err := w.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	file := w.file
+	w.file, err = os.Open(name) // which can't be written to
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.out.Reset(w.file)
+	w.Write([]byte("lost"))
+	if err := w.Keep(); err == nil {
+		t.Error("a record was kept in a file that can't be written to")
+	}
+	w.file.Close()
+	w.file = file
+	if err := w.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	_, found, err := Append(name)
+	if err != nil || found != (Found{Records: 1}) {
+		t.Errorf("got %+v, %v; want the record that was kept", found, err)
+	}
+}

@@ -15,7 +15,7 @@ type Writer struct {
 	file      *os.File
 	out       *bufio.Writer
 	size      int64 // with what is in out
-	committed int64
+	committed int64 // that far the file is left alone
 }
 
 // Found is what a file had in it when it was opened.
@@ -118,8 +118,22 @@ func (w *Writer) Write(record []byte) {
 	w.size += headSize + int64(len(record))
 }
 
-// Commit returns when all records are on disk. If it fails, those since the last Commit are
-// taken out of the file again, as far as possible, and the Writer is of no more use.
+// Keep hands all records to the system: they stay in the file, also if the process is killed,
+// but the disk need not have them yet. If it fails, those since the last Keep or Commit are
+// taken out of the file again, as far as possible.
+func (w *Writer) Keep() error {
+	if err := w.out.Flush(); err != nil {
+		w.cut(w.committed)
+		w.out.Reset(w.file)
+		w.size = w.committed
+		return err
+	}
+	w.committed = w.size
+	return nil
+}
+
+// Commit returns when all records are on disk. If it fails, those since the last Keep or
+// Commit are taken out of the file again, as far as possible, and the Writer is of no more use.
 func (w *Writer) Commit() error {
 	err := w.out.Flush()
 	if err == nil {
@@ -136,7 +150,7 @@ func (w *Writer) Commit() error {
 // Size returns the size of the file in bytes with all that was committed.
 func (w *Writer) Size() int64 { return w.committed }
 
-// Close closes the file. Records since the last Commit are taken out again.
+// Close closes the file. Records since the last Keep or Commit are taken out again.
 func (w *Writer) Close() error {
 	if w.size == w.committed {
 		return w.file.Close()

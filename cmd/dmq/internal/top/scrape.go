@@ -4,7 +4,7 @@
 //	/metrics of each node ──▶ Sample ──┐
 //	                       the one before ├──▶ State ──▶ table, JSON, live view
 //
-// It imports nothing of this module.
+// Of this module it imports internal/figures.
 package top
 
 import (
@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,7 +54,28 @@ type Figures struct {
 	Fullness          float64 // of the memory, 0 to 1
 	Pushed, Delivered float64 // records since the node has started
 	Age               float64 // of the oldest record, seconds
+	Unconfirmed       float64 // of the records those that clients have and have not confirmed
+	UnconfirmedAge    float64 // of the oldest delivery of these, seconds
 	Consumers         float64
+}
+
+// Rescrape asks those nodes again that have answered before, and keeps the errors of the
+// others.
+func Rescrape(ctx context.Context, before []Sample) []Sample {
+	var answering []string
+	for _, s := range before {
+		if s.Err == nil {
+			answering = append(answering, s.Node)
+		}
+	}
+	again := Scrape(ctx, answering)
+	samples := slices.Clone(before)
+	for i := range samples {
+		if samples[i].Err == nil {
+			samples[i], again = again[0], again[1:]
+		}
+	}
+	return samples
 }
 
 // Scrape asks all nodes at once. A node that does not answer has an error in its sample.
@@ -123,7 +145,9 @@ func (s *Sample) read(families map[string]*dto.MetricFamily) {
 		"oldest_record_age_seconds": func(f *Figures, _ string, value float64) {
 			f.Age = value
 		},
-		"consumers": func(f *Figures, _ string, value float64) { f.Consumers = value },
+		"unconfirmed_records":     func(f *Figures, _ string, value float64) { f.Unconfirmed = value },
+		"unconfirmed_age_seconds": func(f *Figures, _ string, value float64) { f.UnconfirmedAge = value },
+		"consumers":               func(f *Figures, _ string, value float64) { f.Consumers = value },
 	} {
 		for _, m := range families["dmqnode_queue_"+metric].GetMetric() {
 			name := Name{label(m, "channel"), label(m, "subscriber")}

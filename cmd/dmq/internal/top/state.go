@@ -3,6 +3,9 @@ package top
 import (
 	"cmp"
 	"slices"
+	"strings"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 )
 
 // State is what is shown.
@@ -22,7 +25,7 @@ type Node struct {
 	Out         *float64 `json:"out_per_second,omitempty"` // records
 }
 
-// Queue is a queue in a State, the sum over all nodes, but the largest fullness and age.
+// Queue is a queue in a State, the sum over all nodes, but the largest fullness and ages.
 type Queue struct {
 	Channel    string   `json:"channel"`
 	Subscriber string   `json:"subscriber"`
@@ -34,6 +37,9 @@ type Queue struct {
 	Out        *float64 `json:"out_per_second,omitempty"`
 	Age        float64  `json:"oldest_record_age_seconds"`
 	Consumers  float64  `json:"consumers"`
+	// Unconfirmed is of the records those that clients have and have not confirmed.
+	Unconfirmed    float64 `json:"unconfirmed_records"`
+	UnconfirmedAge float64 `json:"unconfirmed_age_seconds"`
 }
 
 func (q *Queue) name() string { return Name{q.Channel, q.Subscriber}.String() }
@@ -80,23 +86,19 @@ func (q *Queue) add(f Figures) {
 	q.Fullness = max(q.Fullness, f.Fullness)
 	q.Age = max(q.Age, f.Age)
 	q.Consumers += f.Consumers
+	q.Unconfirmed += f.Unconfirmed
+	q.UnconfirmedAge = max(q.UnconfirmedAge, f.UnconfirmedAge)
 }
 
-// rates returns the records a second that went in and out between two samples. A queue that
-// was made since, or whose node has started again, has counted from 0.
+// rates returns the records a second that went in and out between two samples.
 func rates(name Name, last, now Sample) (in, out float64, ok bool) {
-	seconds := now.At.Sub(last.At).Seconds()
-	if last.At.IsZero() || last.Err != nil || seconds <= 0 {
+	took := now.At.Sub(last.At)
+	if last.At.IsZero() || last.Err != nil || took <= 0 {
 		return 0, 0, false
 	}
-	rate := func(before, after float64) float64 {
-		if after < before {
-			before = 0
-		}
-		return (after - before) / seconds
-	}
 	before, after := last.Queues[name], now.Queues[name]
-	return rate(before.Pushed, after.Pushed), rate(before.Delivered, after.Delivered), true
+	in = figures.PerSecond(uint64(before.Pushed), uint64(after.Pushed), took)
+	return in, figures.PerSecond(uint64(before.Delivered), uint64(after.Delivered), took), true
 }
 
 func plus(sum *float64, more float64) *float64 {
@@ -106,6 +108,28 @@ func plus(sum *float64, more float64) *float64 {
 	return &more
 }
 
+// Total is all queues together: the sums, but the largest fullness and age.
+func (s *State) Total() (total Queue) {
+	for i := range s.Queues {
+		q := &s.Queues[i]
+		total.add(Figures{Records: q.Records, Overflow: q.Overflow, Bytes: q.Bytes, Fullness: q.Fullness, Age: q.Age,
+			Unconfirmed: q.Unconfirmed, UnconfirmedAge: q.UnconfirmedAge, Consumers: q.Consumers})
+		if q.In != nil && q.Out != nil {
+			total.In, total.Out = plus(total.In, *q.In), plus(total.Out, *q.Out)
+		}
+	}
+	return total
+}
+
+// Filter leaves the queues whose names have a text in them, in upper or lower case.
+func (s State) Filter(text string) State {
+	text = strings.ToLower(text)
+	s.Queues = slices.DeleteFunc(slices.Clone(s.Queues), func(q Queue) bool {
+		return !strings.Contains(strings.ToLower(q.name()), text)
+	})
+	return s
+}
+
 // Order is what queues are sorted by.
 type Order int
 
@@ -113,15 +137,20 @@ type Order int
 const (
 	ByName Order = iota
 	ByRecords
+	ByDisk
+	ByBytes
+	ByFullness
 	ByIn
 	ByOut
 	ByAge
+	ByConsumers
 	orders
 )
 
-var orderNames = [...]string{"name", "records", "in/s", "out/s", "age"}
+// Orders are the names of the orders.
+var Orders = []string{"name", "records", "disk", "bytes", "full", "in", "out", "age", "consumers"}
 
-func (o Order) String() string { return orderNames[o] }
+func (o Order) String() string { return Orders[o] }
 
 // Sort sorts the queues: by name, or by a figure, the largest first.
 func (s State) Sort(by Order) {
@@ -129,12 +158,20 @@ func (s State) Sort(by Order) {
 		switch by {
 		case ByRecords:
 			return q.Records
+		case ByDisk:
+			return q.Overflow
+		case ByBytes:
+			return q.Bytes
+		case ByFullness:
+			return q.Fullness
 		case ByIn:
 			return orZero(q.In)
 		case ByOut:
 			return orZero(q.Out)
 		case ByAge:
 			return q.Age
+		case ByConsumers:
+			return q.Consumers
 		}
 		return 0
 	}

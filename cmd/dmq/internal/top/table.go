@@ -6,50 +6,59 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 )
 
-// column is a column of a table.
+// column is a column of a table: figures to the right, with a blank before them.
 type column struct {
 	title string
-	width int // 0: what is left
+	width int // 0: what is left, for names
 }
 
-// The columns of queues, for screens of that width and more.
-var layouts = []struct {
+// layout is the columns for screens of that width and more.
+type layout struct {
 	width   int
 	columns []column
-}{
-	{70, []column{{"QUEUE", 0}, {"RECORDS", 8}, {"DISK", 7}, {"BYTES", 7}, {"FULL", 5}, {"IN/S", 7}, {"OUT/S", 7}, {"AGE", 6}, {"CONS", 5}}},
-	{44, []column{{"QUEUE", 0}, {"RECORDS", 8}, {"FULL", 5}, {"IN/S", 7}, {"OUT/S", 7}}},
-	{0, []column{{"QUEUE", 0}, {"RECORDS", 8}}},
 }
 
-// minName is the width that names get at least.
-const minName = 8
+// A narrow screen has fewer columns, so that no figure is cut.
+var (
+	queueLayouts = []layout{
+		{96, []column{{"QUEUE", 0}, {"RECORDS", 10}, {"DISK", 8}, {"BYTES", 9}, {"FULL", 6}, {"IN/S", 8}, {"OUT/S", 8}, {"AGE", 5}, {"UNCONF", 9}, {"FOR", 5}, {"CONS", 6}}},
+		{76, []column{{"QUEUE", 0}, {"RECORDS", 10}, {"DISK", 8}, {"BYTES", 9}, {"FULL", 6}, {"IN/S", 8}, {"OUT/S", 8}, {"AGE", 5}, {"CONS", 6}}},
+		{50, []column{{"QUEUE", 0}, {"RECORDS", 10}, {"FULL", 6}, {"IN/S", 8}, {"OUT/S", 8}}},
+		{28, []column{{"QUEUE", 0}, {"RECORDS", 10}, {"FULL", 6}}},
+		{20, []column{{"QUEUE", 0}, {"RECORDS", 10}}},
+		{0, []column{{"QUEUE", 0}}},
+	}
+	nodeLayouts = []layout{
+		{60, []column{{"NODE", 0}, {"RECORDS", 10}, {"BYTES", 9}, {"IN/S", 8}, {"OUT/S", 8}, {"CONS", 7}}},
+		{44, []column{{"NODE", 0}, {"RECORDS", 10}, {"IN/S", 8}, {"OUT/S", 8}}},
+		{20, []column{{"NODE", 0}, {"RECORDS", 10}}},
+		{0, []column{{"NODE", 0}}},
+	}
+)
 
-func layout(width int) []column {
+// line puts what belongs into each column side by side.
+func line(layouts []layout, width int, cell func(c column) string) string {
+	var columns []column
 	for _, l := range layouts {
 		if width >= l.width {
-			return l.columns
+			columns = l.columns
+			break
 		}
 	}
-	return nil // not reached: the last one fits all
-}
-
-// line puts what belongs into each column side by side. Names are cut if they must.
-func line(width int, cell func(title string) string) string {
-	columns := layout(width)
-	name := width
+	name := max(1, width)
 	for _, c := range columns {
 		name -= c.width
 	}
-	name = max(name, minName)
 	var b strings.Builder
 	for _, c := range columns {
 		if c.width == 0 {
-			b.WriteString(pad(cell(c.title), name))
+			b.WriteString(pad(cell(c), name))
 		} else {
-			fmt.Fprintf(&b, "%*s", c.width, cell(c.title))
+			fmt.Fprintf(&b, "%*s", c.width, cell(c))
 		}
 	}
 	return b.String()
@@ -57,106 +66,148 @@ func line(width int, cell func(title string) string) string {
 
 // pad makes a name that wide; what is cut off shows.
 func pad(name string, width int) string {
-	runes := []rune(name)
-	if len(runes) > width {
-		return string(runes[:width-1]) + "…"
+	if shown := cut(name, width); shown != name {
+		return shown
 	}
-	return name + strings.Repeat(" ", width-len(runes))
+	return name + strings.Repeat(" ", width-len([]rune(name)))
 }
 
-// head is the line above the queues.
-func head(width int) string {
-	return line(width, func(title string) string { return title })
+// cut makes a text no longer than there is room; that it is cut shows.
+func cut(text string, width int) string {
+	runes := []rune(text)
+	switch {
+	case len(runes) <= width:
+		return text
+	case width < 1:
+		return ""
+	}
+	return string(runes[:width-1]) + "…"
 }
+
+func title(c column) string { return c.title }
 
 // row is the line of a queue.
 func (q *Queue) row(width int) string {
-	return line(width, q.cell)
+	return q.rowAs(printable(q.name()), width)
 }
 
-func (q *Queue) cell(title string) string {
-	switch title {
-	case "RECORDS":
-		return number(q.Records)
-	case "DISK":
-		return number(q.Overflow)
-	case "BYTES":
-		return number(q.Bytes)
-	case "FULL":
-		return fmt.Sprintf("%.0f%%", q.Fullness*100)
-	case "IN/S":
-		return rate(q.In)
-	case "OUT/S":
-		return rate(q.Out)
-	case "AGE":
-		return age(q.Age)
-	case "CONS":
-		return number(q.Consumers)
+// rowAs is the line of a queue, or of what several have in common, under some name.
+func (q *Queue) rowAs(name string, width int) string {
+	return line(queueLayouts, width, func(c column) string {
+		room := c.width - 1
+		switch c.title {
+		case "RECORDS":
+			return count(q.Records, room)
+		case "DISK":
+			return count(q.Overflow, room)
+		case "BYTES":
+			return figures.Size(uint64(q.Bytes))
+		case "FULL":
+			return figures.Percent(q.Fullness)
+		case "IN/S":
+			return rate(q.In, room)
+		case "OUT/S":
+			return rate(q.Out, room)
+		case "AGE":
+			return q.age()
+		case "UNCONF":
+			return count(q.Unconfirmed, room)
+		case "FOR":
+			return q.unconfirmedAge()
+		case "CONS":
+			return count(q.Consumers, room)
+		}
+		return name
+	})
+}
+
+// age is that of the oldest record, if there is one.
+func (q *Queue) age() string {
+	if q.Records == 0 {
+		return "-"
 	}
-	return printable(q.name())
+	return figures.ShortAge(time.Duration(q.Age * float64(time.Second)))
 }
 
-// line is the line of a node.
-func (n *Node) line() string {
+// unconfirmedAge is that of the oldest record that is not confirmed, if there is one.
+func (q *Queue) unconfirmedAge() string {
+	if q.Unconfirmed == 0 {
+		return "-"
+	}
+	return figures.ShortAge(time.Duration(q.UnconfirmedAge * float64(time.Second)))
+}
+
+// row is the line of a node.
+func (n *Node) row(width int) string {
 	if n.Error != "" {
-		return n.Node + "  " + printable(n.Error)
+		why := strings.TrimPrefix(n.Error, "dial tcp "+n.Node+": ") // which is there already
+		return cut(printable(n.Node)+"  "+printable(why), width)
 	}
-	return fmt.Sprintf("%s  %s records, in %s/s, out %s/s, %s connections",
-		n.Node, number(n.Records), rate(n.In), rate(n.Out), number(n.Connections))
+	return line(nodeLayouts, width, func(c column) string {
+		room := c.width - 1
+		switch c.title {
+		case "RECORDS":
+			return count(n.Records, room)
+		case "BYTES":
+			return figures.Size(uint64(n.Bytes))
+		case "IN/S":
+			return rate(n.In, room)
+		case "OUT/S":
+			return rate(n.Out, room)
+		case "CONS":
+			return count(n.Connections, room)
+		}
+		return printable(n.Node)
+	})
 }
 
-// Write prints the state as a table of that width.
+// summary is the line of all nodes together.
+func (s *State) summary() string {
+	failed := 0
+	var connections float64
+	for _, n := range s.Nodes {
+		connections += n.Connections
+		if n.Error != "" {
+			failed++
+		}
+	}
+	text := counted(len(s.Nodes), "node")
+	if failed > 0 {
+		text += fmt.Sprintf(", %d of them away", failed)
+	}
+	return text + ", " + figures.Count(uint64(connections)) + " connections"
+}
+
+// Write prints the state as tables of that width.
 func (s State) Write(out io.Writer, width int) error {
-	var b strings.Builder
+	lines := []string{line(nodeLayouts, width, title)}
 	for i := range s.Nodes {
-		b.WriteString(s.Nodes[i].line() + "\n")
+		lines = append(lines, s.Nodes[i].row(width))
 	}
-	b.WriteString("\n" + head(width) + "\n")
+	total := s.Total()
+	lines = append(lines, "", line(queueLayouts, width, title), total.rowAs(counted(len(s.Queues), "queue"), width))
 	for i := range s.Queues {
-		b.WriteString(s.Queues[i].row(width) + "\n")
+		lines = append(lines, s.Queues[i].row(width))
 	}
-	_, err := io.WriteString(out, b.String())
+	_, err := io.WriteString(out, strings.Join(lines, "\n")+"\n")
 	return err
 }
 
-// number prints a number with three digits at least and its power of 1000.
-func number(v float64) string {
-	const units = " kMGTP"
-	i := 0
-	for v >= 9999.5 && i < len(units)-1 {
-		v /= 1000
-		i++
-	}
-	switch {
-	case i == 0:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v < 99.95:
-		return fmt.Sprintf("%.1f%c", v, units[i])
-	}
-	return fmt.Sprintf("%.0f%c", v, units[i])
-}
+func count(n float64, room int) string { return figures.CountIn(uint64(n), room) }
 
-func rate(v *float64) string {
-	if v == nil {
+func rate(perSecond *float64, room int) string {
+	if perSecond == nil {
 		return "-"
 	}
-	return number(*v)
+	return figures.RateIn(*perSecond, room)
 }
 
-// age prints seconds in the largest unit of which there is one.
-func age(seconds float64) string {
-	for _, unit := range []struct {
-		seconds float64
-		name    string
-	}{{86400, "d"}, {3600, "h"}, {60, "m"}, {1, "s"}} {
-		if seconds >= unit.seconds {
-			return fmt.Sprintf("%.0f%s", seconds/unit.seconds, unit.name)
-		}
+// counted says how many there are of something.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
 	}
-	if seconds == 0 {
-		return "-"
-	}
-	return (time.Duration(seconds*1000) * time.Millisecond).String()
+	return figures.Count(uint64(n)) + " " + what
 }
 
 // printable escapes what a terminal would obey: names come from the network.

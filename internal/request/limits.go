@@ -1,0 +1,56 @@
+package request
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
+)
+
+// Limits are what one request, and all of them together, may make of little input.
+type Limits struct {
+	Channels int    // that there may be; 0 = any number
+	Bytes    uint64 // that one request may store in several channels; 0 = any number
+}
+
+// ErrChannels refuses to make a channel.
+var ErrChannels = errors.New("there are as many channels as [Limits] channels allows; existing ones work on")
+
+// BytesError refuses to store a record in many channels.
+type BytesError struct {
+	Names, Bytes int
+	Limit        uint64
+}
+
+func (e *BytesError) Error() string {
+	return fmt.Sprintf("%d bytes for each of %d channels: [Limits] request_bytes allows %d in all", e.Bytes, e.Names, e.Limit)
+}
+
+// Make makes a channel that has not been found and returns it locked, if there may be one more.
+// Loops that make one in the same moment may exceed the limit by one each.
+func (l Limits) Make(all *storage.Channels, b *storage.Batch, name []byte) (*storage.Channel, error) {
+	if l.Channels > 0 && len(all.All()) >= l.Channels {
+		return nil, ErrChannels
+	}
+	return b.Open(name)
+}
+
+// CheckCopies returns an error if a record must not be stored under so many names. Names that
+// are repeated count, too: each of them gets a copy, as in the original.
+func (l Limits) CheckCopies(names, bytes int) error {
+	if l.Bytes > 0 && names > 1 && uint64(names)*uint64(bytes) > l.Bytes {
+		return &BytesError{names, bytes, l.Bytes}
+	}
+	return nil
+}
+
+// What requests cost a connection of its turn, besides a unit each: see connpool.Conn.Work.
+const (
+	// CreateWork is what making or removing a channel costs.
+	CreateWork = 256
+	// workUnit is the bytes to be copied that cost a unit.
+	workUnit = 1 << 10
+)
+
+// CopyWork is what storing so many bytes in a further channel costs.
+func CopyWork(bytes int) int { return 1 + bytes/workUnit }
