@@ -176,6 +176,46 @@ func TestRestartWithoutRingFiles(t *testing.T) {
 	}
 }
 
+// ring_dir is another one than before: the node says so and changes nothing, whether it is an
+// empty directory, or none is set any more.
+func TestRestartWithAnotherRingDirectory(t *testing.T) {
+	for name, other := range map[string]func(*testing.T) string{
+		"empty": func(t *testing.T) string { return t.TempDir() },
+		"unset": func(*testing.T) string { return "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rings := t.TempDir()
+			node := nodetest.Start(t, smallRings, nodetest.Set("Storage.ring_dir", rings))
+			produceTo(t, node, "ch", 0, 30)
+			node.Kill()
+			before := filesOf(t, rings)
+			node.Configure(nodetest.Set("Storage.ring_dir", other(t)))
+			wantFailedStart(t, node, "missing", "ring-", "[Storage] ring_dir what they were")
+			wantSameFiles(t, rings, before)
+			node.Configure(nodetest.Set("Storage.ring_dir", rings))
+			node.Restart()
+			wantPops(t, node, "ch", numbered(0, 30, 100)...)
+		})
+	}
+}
+
+// A copy of the data directory of a running node, with the same ring_dir: it does not start, and
+// the running node notices nothing.
+func TestCopyWithTheSameRingDirectory(t *testing.T) {
+	t.Parallel()
+	rings := t.TempDir()
+	first := nodetest.Start(t, smallRings, nodetest.Set("Storage.ring_dir", rings))
+	produceTo(t, first, "ch", 0, 30)
+	second := nodetest.Prepare(t, smallRings, nodetest.Set("Storage.ring_dir", rings))
+	must(t, os.CopyFS(second.Path("data"), os.DirFS(first.Path("data"))))
+	wantFailedStart(t, second, "has the same ring files", rings)
+	produceTo(t, first, "ch", 30, 60)
+	first.Kill()
+	first.Restart()
+	wantPops(t, first, "ch", numbered(0, 60, 100)...)
+}
+
 // Two nodes that are told the same ring_dir, each with a data directory of its own, must not
 // take each other's rings for strays: either both work, or the second does not start.
 func TestNodesShareRingDirectory(t *testing.T) {
