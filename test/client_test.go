@@ -196,9 +196,14 @@ func together(t *testing.T, count int, f func(i int) error) {
 // eventually waits for a state of the node that nothing announces.
 func eventually(t *testing.T, what string, reached func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(nodetest.Patience); !reached(); time.Sleep(time.Millisecond) {
+	eventuallyWithin(t, nodetest.Patience, what, reached)
+}
+
+func eventuallyWithin(t *testing.T, patience time.Duration, what string, reached func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !reached(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("within %v: want %s", nodetest.Patience, what)
+			t.Fatalf("within %v: want %s", patience, what)
 		}
 	}
 }

@@ -74,9 +74,17 @@ func (d *disk) fill(but int) {
 	defer f.Close()
 	info, err := f.Stat()
 	must(d.t, err)
-	if free := int64(d.free() - but); free > 0 {
-		must(d.t, unix.Fallocate(int(f.Fd()), 0, info.Size(), free))
-	}
+	eventually(d.t, "the disk is full", func() bool { // while the node may be making files, too
+		free := int64(d.free() - but)
+		if free <= 0 {
+			return true
+		}
+		err := unix.Fallocate(int(f.Fd()), 0, info.Size(), free)
+		if err != unix.ENOSPC {
+			must(d.t, err)
+		}
+		return err == nil
+	})
 }
 
 // makeRoom gives back what fill has taken.

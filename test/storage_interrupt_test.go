@@ -22,6 +22,8 @@ type hoard struct {
 	next   int                 // number of the next record
 	queues map[string][]string // by storage name
 
+	mode stopMode
+
 	rounds, unfinished int // interrupted while there was still something to do
 
 	start, stop time.Duration // that were not interrupted
@@ -38,7 +40,7 @@ var hoardChannels = map[string][]string{
 func newHoard(t *testing.T) *hoard {
 	random := newRand(t)
 	node := nodetest.Start(t, hoardRings(1)...)
-	h := &hoard{t: t, node: node, random: random, queues: map[string][]string{}}
+	h := &hoard{t: t, node: node, random: random, queues: map[string][]string{}, mode: dumpMode}
 	for channel, subscribers := range hoardChannels {
 		subscribeTo(t, node, channel, subscribers...)
 	}
@@ -138,7 +140,7 @@ func (h *hoard) interruptStop() {
 	h.node.Signal(syscall.SIGTERM)
 	h.somewhen(h.stop)
 	h.node.Kill()
-	if _, err := readStopped(h.node.Path("data"), anySize); err != nil {
+	if _, err := readStopped(h.node.Path("data"), anySize); h.mode.value == dumpMode.value && err != nil {
 		h.unfinished++
 	}
 }
@@ -196,7 +198,11 @@ func TestInterruptedStopsAndStarts(t *testing.T) {
 				if h.random.Intn(2) == 0 {
 					h.interruptStop()
 				} else {
-					stopInOrder(t, h.node)
+					h.mode.stop(t, h.node)
+				}
+				if h.random.Intn(2) == 0 {
+					h.mode = []stopMode{dumpMode, keepMode}[h.random.Intn(2)]
+					h.node.Configure(nodetest.Set("Storage.stop", h.mode.value))
 				}
 				if h.random.Intn(2) == 0 {
 					h.node.Configure(hoardRings(0.3 + h.random.Float64())...)

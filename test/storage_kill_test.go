@@ -36,6 +36,7 @@ type killWorld struct {
 	churns  []*churn
 	shared  shared
 	rings   map[string]int // sizes by channel prefix
+	mode    stopMode
 
 	kills, stops int
 }
@@ -57,10 +58,9 @@ type violation struct{ error }
 func violated(format string, a ...any) error { return violation{fmt.Errorf(format, a...)} }
 
 func newKillWorld(t *testing.T) *killWorld {
-	w := &killWorld{t: t, random: newRand(t), neo: map[*queue]bool{}, rings: maps.Clone(killRings)}
+	w := &killWorld{t: t, random: newRand(t), neo: map[*queue]bool{}, rings: maps.Clone(killRings), mode: dumpMode}
 	w.node = nodetest.Prepare(t,
 		nodetest.Set("EventLoop.count", "2"),
-		nodetest.Set("Overflow.write_index_ms", "30"),
 		nodetest.Set("Storage.sync_ms", "70"))
 	w.resize()
 	w.node.Restart()
@@ -77,7 +77,7 @@ func newKillWorld(t *testing.T) *killWorld {
 	return w
 }
 
-// resize changes the sizes of rings for the next start.
+// resize changes the sizes of rings, and what stops leave, for the next start.
 func (w *killWorld) resize() {
 	for _, prefix := range slices.Sorted(maps.Keys(w.rings)) {
 		if w.random.Intn(2) == 0 {
@@ -85,6 +85,8 @@ func (w *killWorld) resize() {
 		}
 		w.node.Configure(nodetest.Set("ChannelSizeById."+prefix, fmt.Sprint(w.rings[prefix])))
 	}
+	w.mode = []stopMode{dumpMode, keepMode}[w.random.Intn(2)]
+	w.node.Configure(nodetest.Set("Storage.stop", w.mode.value))
 }
 
 // ringSize is that of a channel since the last start.
@@ -193,6 +195,12 @@ func (w *killWorld) stop() {
 
 func (w *killWorld) judgeStop() {
 	w.t.Helper()
+	if w.mode.value == keepMode.value { // then clients judge what it has left
+		for _, q := range w.ledger.queues {
+			q.stopped(w.neo[q])
+		}
+		return
+	}
 	storages, err := readStopped(w.node.Path("data"), w.ringSize)
 	if err != nil {
 		w.t.Fatalf("stop %d: %v", w.stops, err)

@@ -246,9 +246,9 @@ func TestLoadAfterACrash(t *testing.T) {
 		"stale-drained": {"ch1": {"new"}, "hold": {"keep"}},
 	} {
 		t.Run(fixture, func(t *testing.T) {
-			eachEnding(t, func(t *testing.T, end func(*testing.T, *nodetest.Node)) {
-				node := startOn(t, "crash/"+fixture)
-				end(t, node)
+			eachEnding(t, func(t *testing.T, e ending) {
+				node := startOn(t, "crash/"+fixture, e.options)
+				e.end(t, node)
 				node.Restart()
 				for channel, records := range channels {
 					wantPops(t, node, channel, records...)

@@ -68,24 +68,13 @@ func (r *removal) pushAgain() {
 	r.again = numbered(100, 130, 100)
 }
 
-// files are the ring and spill files that tell that they belong to the channel.
-func (r *removal) files() (names []string) {
-	r.t.Helper()
-	for name, content := range filesOf(r.t, r.node.Path("data")) {
-		if name != "catalogue.dat" && strings.Contains(content[:min(4096, len(content))], "removed") {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 // verify requires that there are no records but those that were pushed after the removal, and
 // all of the other channels. Then it stops the node, which must leave nothing of the channel
 // but what it has.
 func (r *removal) verify() {
 	t, node := r.t, r.node
 	t.Helper()
-	if files := r.files(); (len(files) > 0) != (r.again != nil) {
+	if files := filesOfChannel(t, node, "removed"); (len(files) > 0) != (r.again != nil) {
 		t.Errorf("files of the channel after the restart: %v; is there to be any: %t", files, r.again != nil)
 	}
 	if r.again == nil {

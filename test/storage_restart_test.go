@@ -11,13 +11,39 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
-// endings are the two ways in which a node ends before it is started again.
-var endings = []struct {
-	name string
-	end  func(t *testing.T, node *nodetest.Node)
-}{
-	{"kill", func(_ *testing.T, node *nodetest.Node) { node.Kill() }},
-	{"stop", stopInOrder},
+// ending is a way in which a node ends before it is started again.
+type ending struct {
+	name    string
+	options nodetest.Option // that the node needs for it
+	end     func(t *testing.T, node *nodetest.Node)
+}
+
+var endings = []ending{
+	{"kill", nodetest.All(), func(_ *testing.T, node *nodetest.Node) { node.Kill() }},
+	{"stop", nodetest.All(), stopInOrder},
+	{"keep", keepFiles, stopKeeping},
+}
+
+// start starts a node that is to end in that way.
+func (e ending) start(t *testing.T, options ...nodetest.Option) *nodetest.Node {
+	t.Helper()
+	return nodetest.Start(t, append(options, e.options)...)
+}
+
+// keepFiles makes a clean stop leave the files of this node, not those of a D node.
+var keepFiles = nodetest.Set("Storage.stop", "keep")
+
+// stopKeeping ends such a node with SIGTERM.
+func stopKeeping(t *testing.T, node *nodetest.Node) {
+	t.Helper()
+	if status := node.Stop(); status != 0 {
+		t.Errorf("got exit status %d after SIGTERM, want 0", status)
+	}
+	for _, name := range namesOf(t, node.Path("data")) {
+		if strings.HasSuffix(name, ".rq") || name == "overflow.dat" || name == "ofchannels.csv" {
+			t.Errorf("with stop = keep a stop leaves %s", name)
+		}
+	}
 }
 
 // stopInOrder ends a node with SIGTERM. What it leaves must be fit for a D node.
@@ -31,12 +57,12 @@ func stopInOrder(t *testing.T, node *nodetest.Node) {
 	}
 }
 
-// eachEnding runs a test for both endings.
-func eachEnding(t *testing.T, test func(t *testing.T, end func(*testing.T, *nodetest.Node))) {
+// eachEnding runs a test for each ending.
+func eachEnding(t *testing.T, test func(t *testing.T, e ending)) {
 	for _, ending := range endings {
 		t.Run(ending.name, func(t *testing.T) {
 			t.Parallel()
-			test(t, ending.end)
+			test(t, ending)
 		})
 	}
 }
@@ -107,15 +133,15 @@ var smallRings = nodetest.Set("Server.channel_size_limit", "1000")
 // The records of a channel stay in order wherever they are, ring or overflow, over any
 // number of restarts between which records come and go. The channel stays plain.
 func TestRestartKeepsPlainChannel(t *testing.T) {
-	eachEnding(t, func(t *testing.T, end func(*testing.T, *nodetest.Node)) {
-		node := nodetest.Start(t, smallRings)
+	eachEnding(t, func(t *testing.T, e ending) {
+		node := e.start(t, smallRings)
 		first, last := 0, 0
 		for _, step := range []struct{ push, pop int }{{5, 0}, {30, 3}, {10, 20}, {0, 0}, {1, 22}, {50, 10}, {0, 41}} {
 			produceTo(t, node, "plain", last, last+step.push)
 			last += step.push
 			wantFirst(t, node, "plain", numbered(first, first+step.pop, 100)...)
 			first += step.pop
-			end(t, node)
+			e.end(t, node)
 			node.Restart()
 		}
 		if first != last {
@@ -128,8 +154,8 @@ func TestRestartKeepsPlainChannel(t *testing.T) {
 
 // Subscribers stay subscribed, each with its own records, also those without any.
 func TestRestartKeepsSubscribers(t *testing.T) {
-	eachEnding(t, func(t *testing.T, end func(*testing.T, *nodetest.Node)) {
-		node := nodetest.Start(t, smallRings)
+	eachEnding(t, func(t *testing.T, e ending) {
+		node := e.start(t, smallRings)
 		produceTo(t, node, "ch", 0, 30)
 		wantQueue(t, node, "ch", "", numbered(0, 30, 100)...)
 		subscribeTo(t, node, "ch", "a", "b")
@@ -139,7 +165,7 @@ func TestRestartKeepsSubscribers(t *testing.T) {
 		legacy := dial(t, node)
 		legacy.consume("legacy")
 		legacy.must(legacy.Close())
-		end(t, node)
+		e.end(t, node)
 		node.Restart()
 
 		for _, channel := range []string{"ch", "legacy", "neo"} {
@@ -148,7 +174,7 @@ func TestRestartKeepsSubscribers(t *testing.T) {
 			c.must(c.Close())
 			produceTo(t, node, channel, 60, 61)
 		}
-		end(t, node)
+		e.end(t, node)
 		node.Restart()
 		wantQueue(t, node, "ch", "", numbered(30, 61, 100)...)
 		wantQueue(t, node, "ch", "a", numbered(30, 61, 100)...)
@@ -175,8 +201,8 @@ func TestStopSavesEmptySubscribers(t *testing.T) {
 // A removed channel stays removed with all its subscribers and records, and a channel that
 // got its name later keeps what it has.
 func TestRestartKeepsChannelsRemoved(t *testing.T) {
-	eachEnding(t, func(t *testing.T, end func(*testing.T, *nodetest.Node)) {
-		node := nodetest.Start(t, smallRings)
+	eachEnding(t, func(t *testing.T, e ending) {
+		node := e.start(t, smallRings)
 		for _, channel := range []string{"plain", "subscribed", "again", "stays"} {
 			produceTo(t, node, channel, 0, 30)
 		}
@@ -190,7 +216,7 @@ func TestRestartKeepsChannelsRemoved(t *testing.T) {
 		c.must(c.Close())
 		c.must(consumer.Close())
 		produceTo(t, node, "again", 30, 60)
-		end(t, node)
+		e.end(t, node)
 		node.Restart()
 		c = dial(t, node)
 		for _, channel := range []string{"plain", "subscribed", "unknown"} {
@@ -204,15 +230,15 @@ func TestRestartKeepsChannelsRemoved(t *testing.T) {
 // Records of length 0, which only neo clients can push and get, survive; legacy clients
 // skip them before and after (legacy-protocol spec §7.7).
 func TestRestartKeepsEmptyRecords(t *testing.T) {
-	eachEnding(t, func(t *testing.T, end func(*testing.T, *nodetest.Node)) {
-		node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "30"))
+	eachEnding(t, func(t *testing.T, e ending) {
+		node := e.start(t, nodetest.Set("Server.channel_size_limit", "30"))
 		long := strings.Repeat("long", 10)
 		records := []string{"", "a", "", "", long, "", "c", ""}
 		subscribeTo(t, node, "subscribed", "")
 		for _, channel := range []string{"neo", "legacy", "consumed", "subscribed"} {
 			pushTo(t, node, channel, records...)
 		}
-		end(t, node)
+		e.end(t, node)
 		node.Restart()
 		wantPops(t, node, "neo", records...)
 		wantQueue(t, node, "consumed", "x", records...)
@@ -225,7 +251,7 @@ func TestRestartKeepsEmptyRecords(t *testing.T) {
 		popper.wantPop("legacy", "")
 		popper.must(popper.Close())
 		consumer.must(consumer.Close())
-		end(t, node)
+		e.end(t, node)
 		node.Restart()
 		wantPops(t, node, "neo")
 	})
@@ -236,14 +262,14 @@ func TestRestartKeepsEmptyRecords(t *testing.T) {
 func TestRestartRedeliversUnconfirmedBatch(t *testing.T) {
 	for _, ring := range []string{"1000", "1000000"} {
 		t.Run(ring, func(t *testing.T) {
-			eachEnding(t, func(t *testing.T, end func(*testing.T, *nodetest.Node)) {
-				node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", ring))
+			eachEnding(t, func(t *testing.T, e ending) {
+				node := e.start(t, nodetest.Set("Server.channel_size_limit", ring))
 				produceTo(t, node, "ch", 0, 3000)
 				k := connect(t, node).consume("ch", "a")
 				confirmed := k.batch()
 				k.send(neoclient.Continue)
 				k.batch()
-				end(t, node)
+				e.end(t, node)
 				node.Restart()
 				wantQueue(t, node, "ch", "a", numbered(len(confirmed), 3000, 100)...)
 			})
@@ -258,16 +284,16 @@ func TestRestartBehindBatchesThatAreHeld(t *testing.T) {
 	for _, ring := range []string{"1000", "2000000"} {
 		for _, holders := range []int{2, 6} {
 			t.Run(fmt.Sprintf("ring=%s, holders=%d", ring, holders), func(t *testing.T) {
-				eachEnding(t, func(t *testing.T, end func(*testing.T, *nodetest.Node)) {
-					testHeldBatches(t, ring, holders, end)
+				eachEnding(t, func(t *testing.T, e ending) {
+					testHeldBatches(t, ring, holders, e)
 				})
 			})
 		}
 	}
 }
 
-func testHeldBatches(t *testing.T, ring string, holders int, end func(*testing.T, *nodetest.Node)) {
-	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", ring))
+func testHeldBatches(t *testing.T, ring string, holders int, e ending) {
+	node := e.start(t, nodetest.Set("Server.channel_size_limit", ring))
 	const count = 15_000
 	produceTo(t, node, "ch", 0, count)
 	other := connect(t, node).consume("ch", "a")
@@ -283,7 +309,7 @@ func testHeldBatches(t *testing.T, ring string, holders int, end func(*testing.T
 	}
 	want = append(want, unconfirmed...)
 	want = append(want, numbered(taken, count, 100)...)
-	end(t, node)
+	e.end(t, node)
 	node.Restart()
 	wantQueue(t, node, "ch", "a", want...)
 }

@@ -16,15 +16,15 @@ import (
 func TestRestartWithOtherChannelSize(t *testing.T) {
 	for _, limit := range []string{"100", "999", "1001", "3000", "1000000"} {
 		t.Run(limit, func(t *testing.T) {
-			eachEnding(t, func(t *testing.T, end func(*testing.T, *nodetest.Node)) {
-				testOtherChannelSize(t, limit, end)
+			eachEnding(t, func(t *testing.T, e ending) {
+				testOtherChannelSize(t, limit, e)
 			})
 		})
 	}
 }
 
-func testOtherChannelSize(t *testing.T, limit string, end func(*testing.T, *nodetest.Node)) {
-	node := nodetest.Start(t, smallRings)
+func testOtherChannelSize(t *testing.T, limit string, e ending) {
+	node := e.start(t, smallRings)
 	counts := map[string]int{"none": 0, "one": 1, "ring": 9, "both": 30, "many": 200}
 	for channel, count := range counts {
 		subscribeTo(t, node, channel, "", "a")
@@ -32,13 +32,13 @@ func testOtherChannelSize(t *testing.T, limit string, end func(*testing.T, *node
 		produceTo(t, node, "plain-"+channel, 0, count)
 	}
 	wantQueue(t, node, "both", "", numbered(0, 30, 100)...)
-	end(t, node)
+	e.end(t, node)
 	node.Configure(nodetest.Set("Server.channel_size_limit", limit))
 	node.Restart()
 	for channel, count := range counts {
 		produceTo(t, node, channel, count, count+10)
 	}
-	end(t, node)
+	e.end(t, node)
 	node.Restart()
 	for channel, count := range counts {
 		wantQueue(t, node, channel, "a", numbered(0, count+10, 100)...)
@@ -174,6 +174,46 @@ func TestRestartWithoutRingFiles(t *testing.T) {
 			wantQueue(t, node, "subscribed", "b", numbered(9, 60, 100)...)
 		})
 	}
+}
+
+// ring_dir is another one than before: the node says so and changes nothing, whether it is an
+// empty directory, or none is set any more.
+func TestRestartWithAnotherRingDirectory(t *testing.T) {
+	for name, other := range map[string]func(*testing.T) string{
+		"empty": func(t *testing.T) string { return t.TempDir() },
+		"unset": func(*testing.T) string { return "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rings := t.TempDir()
+			node := nodetest.Start(t, smallRings, nodetest.Set("Storage.ring_dir", rings))
+			produceTo(t, node, "ch", 0, 30)
+			node.Kill()
+			before := filesOf(t, rings)
+			node.Configure(nodetest.Set("Storage.ring_dir", other(t)))
+			wantFailedStart(t, node, "missing", "ring-", "[Storage] ring_dir what they were")
+			wantSameFiles(t, rings, before)
+			node.Configure(nodetest.Set("Storage.ring_dir", rings))
+			node.Restart()
+			wantPops(t, node, "ch", numbered(0, 30, 100)...)
+		})
+	}
+}
+
+// A copy of the data directory of a running node, with the same ring_dir: it does not start, and
+// the running node notices nothing.
+func TestCopyWithTheSameRingDirectory(t *testing.T) {
+	t.Parallel()
+	rings := t.TempDir()
+	first := nodetest.Start(t, smallRings, nodetest.Set("Storage.ring_dir", rings))
+	produceTo(t, first, "ch", 0, 30)
+	second := nodetest.Prepare(t, smallRings, nodetest.Set("Storage.ring_dir", rings))
+	must(t, os.CopyFS(second.Path("data"), os.DirFS(first.Path("data"))))
+	wantFailedStart(t, second, "has the same ring files", rings)
+	produceTo(t, first, "ch", 30, 60)
+	first.Kill()
+	first.Restart()
+	wantPops(t, first, "ch", numbered(0, 60, 100)...)
 }
 
 // Two nodes that are told the same ring_dir, each with a data directory of its own, must not

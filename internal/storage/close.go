@@ -40,7 +40,11 @@ func (cs *Channels) Close() error {
 	keep := st.options.Keep
 	if !keep {
 		var e error
-		if keep, e = stop.dump(); keep {
+		keep, e = stop.dump()
+		switch {
+		case keep && st.lookForHomes() != nil:
+			st.log.Error("the records are LOST: they could not be left for the original node, and their files are gone", zap.Error(e))
+		case keep:
 			st.log.Error("the records could not be left for the original node: they stay in ring files, which the next start of "+
 				"this node goes on with; to do: start and stop it again when there is room, or let it keep ring files "+
 				"([Storage] stop = keep)", zap.Error(e))
@@ -48,7 +52,7 @@ func (cs *Channels) Close() error {
 		err = errors.Join(err, e)
 	}
 	if keep {
-		err = errors.Join(err, stop.keep())
+		err = errors.Join(err, stop.keep(), st.lookForHomes())
 	}
 	for _, s := range stop.storages {
 		for _, p := range s.parts {

@@ -44,6 +44,9 @@ func Load(options Options) (*Channels, error) {
 		return nil, err
 	}
 	st := cs.store
+	if err := st.noteHomes(); err != nil {
+		return nil, errors.Join(err, cs.Close())
+	}
 	if !options.inline {
 		st.preparer.start()
 		st.remover.start()
@@ -61,10 +64,10 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 		return nil, errors.Join(err, plan.Original.Close(), lock.Close())
 	}
 	st := &store{options: options, log: options.Logs("dmqnode.storage"), events: options.Logs("diskoverflow"), lock: lock}
-	st.dir = disk.WithFloor(dir, options.MinFree)
+	st.dir = disk.WithFloor(dir, 0) // until Serve: what is copied frees as much again then
 	st.rings = st.dir
 	if rings != dir {
-		st.rings = disk.WithFloor(rings, options.MinFree)
+		st.rings = disk.WithFloor(rings, 0)
 	}
 	st.files.Store(plan.lastFile)
 	st.ringFiles = pool{store: st, kind: ring.Main}
@@ -127,12 +130,12 @@ func (l *start) checkSpace() error {
 			continue
 		}
 		free, err := dir.Free()
-		if err != nil || free >= need+l.st.options.MinFree {
+		if err != nil || free >= need {
 			continue // if it can't be told, writing will
 		}
 		return fmt.Errorf("the records of the dumps and the overflow need %d bytes of disk space for a copy in %s, "+
-			"where %d are free, of which [Storage] min_free = %d have to stay. No file has been changed",
-			need, dir.Path(""), free, l.st.options.MinFree)
+			"where %d are free. No file has been changed",
+			need, dir.Path(""), free)
 	}
 	return nil
 }
@@ -401,6 +404,8 @@ func (cs *Channels) Serve() error {
 	if err := l.Original.Close(); err != nil {
 		st.log.Error("a file that was loaded could not be closed", zap.Error(err))
 	}
+	st.dir.SetLeast(st.options.MinFree)
+	st.rings.SetLeast(st.options.MinFree)
 	if !st.options.inline {
 		cs.startTicking()
 	}

@@ -43,6 +43,9 @@ type store struct {
 	events  *zap.Logger // of queues that come
 	lock    io.Closer
 
+	homes []home                // the directories as they were at the start
+	lost  atomic.Pointer[error] // why they are not there any more
+
 	catalogue  *catalogue.File
 	files      atomic.Uint64 // the largest number of a file
 	left       atomic.Bool   // a file that is not needed could not be deleted

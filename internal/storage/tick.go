@@ -28,6 +28,7 @@ func (cs *Channels) startTicking() {
 		if st.rings != st.dir {
 			st.rings.Probe()
 		}
+		st.lookForHomes()
 	})
 	st.ticker.every(trimPeriod, cs.trim)
 	st.ticker.every(st.options.Sync, func() {

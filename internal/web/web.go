@@ -3,7 +3,7 @@
 //	/         a page for people: the node at a glance
 //	/metrics  the same figures, and more, for Prometheus (docs/metrics.md)
 //	/healthz  200 if the event loops answer
-//	/readyz   200 if, besides, clients are served
+//	/readyz   200 if, besides, clients are served and what they store is safe
 //
 // It is off unless [Http] port is set, asks for no password and changes nothing, so it
 // belongs on loopback or behind a proxy. It answers only to names of its own (host.go).
@@ -77,7 +77,10 @@ type Server struct {
 }
 
 // pages are those that have figures.
-type pages struct{ status, metrics http.Handler }
+type pages struct {
+	status, metrics http.Handler
+	lost            func() error // says that what clients store is not safe
+}
 
 // Listen binds and answers: /healthz as ever, everything else with 503 until Serve is
 // called.
@@ -120,6 +123,7 @@ func (s *Server) Serve(sources *stats.Sources) {
 	s.pages.Store(&pages{
 		status:  &statusPage{sampler: s.sampler, sources: sources, build: s.options.Build, started: s.started},
 		metrics: newMetrics(sources, s.options.Build, s.http.ErrorLog),
+		lost:    sources.Channels.Lost,
 	})
 }
 
@@ -145,7 +149,11 @@ func (s *Server) Close() {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { s.answerHealth(w, r, "alive") })
-	mux.HandleFunc("GET /readyz", s.whenServing(func(_ *pages, w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /readyz", s.whenServing(func(p *pages, w http.ResponseWriter, r *http.Request) {
+		if err := p.lost(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 		s.answerHealth(w, r, "serving")
 	}))
 	mux.HandleFunc("GET /metrics", s.whenServing(func(p *pages, w http.ResponseWriter, r *http.Request) {

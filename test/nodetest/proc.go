@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // clockTick is the unit of the times in /proc/PID/stat; Linux reports them in
@@ -90,6 +92,15 @@ func (n *Node) Sockets() (open int) {
 		}
 	}
 	return open
+}
+
+// LimitDescriptors changes how many descriptors the node may have open from now on.
+func (n *Node) LimitDescriptors(most uint64) {
+	n.t.Helper()
+	limit := unix.Rlimit{Cur: most, Max: most}
+	if err := unix.Prlimit(n.cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+		n.t.Fatal(err)
+	}
 }
 
 func (n *Node) proc(file string) string {

@@ -15,7 +15,7 @@ import (
 // Its methods are safe for concurrent use.
 type Floor struct {
 	Dir
-	least   uint64
+	least   atomic.Uint64
 	full    atomic.Pointer[FullError]
 	written atomic.Int64 // bytes since the last look at what is free
 	refused atomic.Uint64
@@ -41,7 +41,14 @@ func (e *FullError) Unwrap() error { return e.Cause }
 func (e *FullError) Is(target error) bool { return target == unix.ENOSPC }
 
 // WithFloor returns dir with a floor of that many bytes.
-func WithFloor(dir Dir, least uint64) *Floor { return &Floor{Dir: dir, least: least} }
+func WithFloor(dir Dir, least uint64) *Floor {
+	d := &Floor{Dir: dir}
+	d.SetLeast(least)
+	return d
+}
+
+// SetLeast makes the floor another one.
+func (d *Floor) SetLeast(least uint64) { d.least.Store(least) }
 
 // lookEvery is how many bytes are written before another look at what is free.
 const lookEvery = 4 << 20
@@ -66,8 +73,8 @@ func (d *Floor) look() {
 	free, err := d.Dir.Free()
 	switch {
 	case err != nil:
-	case free < d.least || free == 0:
-		d.full.CompareAndSwap(nil, &FullError{Path: d.Dir.Path(""), Least: d.least})
+	case free < d.least.Load() || free == 0:
+		d.full.CompareAndSwap(nil, &FullError{Path: d.Dir.Path(""), Least: d.least.Load()})
 	default:
 		d.full.Store(nil)
 	}
@@ -86,7 +93,7 @@ func (d *Floor) before() error {
 func (d *Floor) after(n int, err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
-		full := &FullError{Path: d.Dir.Path(""), Least: d.least, Cause: err}
+		full := &FullError{Path: d.Dir.Path(""), Least: d.least.Load(), Cause: err}
 		d.full.Store(full)
 		d.refused.Add(1)
 		return full

@@ -179,7 +179,7 @@ func (s *Spare) Use(queue uint64, name string, capacity uint64) (*Ring, error) {
 
 // Discard deletes the file.
 func (s *Spare) Discard() error {
-	return errors.Join(s.file.Close(), s.dir.Remove(s.head.FileName()))
+	return errors.Join(s.file.Close(), disk.RemoveIfThere(s.dir, s.head.FileName()))
 }
 
 // Open opens the ring in an existing file, as its head tells; it is not mapped yet. If the
