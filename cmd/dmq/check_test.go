@@ -14,7 +14,7 @@ import (
 )
 
 func fixture(name string) string {
-	return filepath.Join("..", "..", "internal", "storage", "overflow", "testdata", name)
+	return filepath.Join("..", "..", "docs", "spec", "fixtures", name)
 }
 
 func TestCheck(t *testing.T) {

@@ -87,7 +87,7 @@ func level(name string, l *Logger) key {
 	}}
 }
 
-// layout takes the name of a Layout (§7.2) in any letter case, with or without "layout" around it.
+// layout takes the name of a Layout (operations spec §7.2) in any letter case, with or without "layout" around it.
 func layout(name string, to *Layout) key {
 	return key{name: name, allowed: "date, simple, messageonly, stats (or statslog)", set: func(_ place, value string) error {
 		switch strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(value), "layout"), "layout") {

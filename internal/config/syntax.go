@@ -49,7 +49,7 @@ func parse(text, origin string) (entries, error) {
 	return e, nil
 }
 
-// normalise rewrites text so that the INI library reads from it exactly what §2.1 says: for every
+// normalise rewrites text so that the INI library reads from it exactly what operations spec §2.1 says: for every
 // key with a value one section line and one key line, all names and values escaped.
 func normalise(text string) string {
 	var out, value strings.Builder
@@ -90,7 +90,7 @@ func isComment(line string) bool {
 }
 
 // canonical spells the root logger's section one way: its name is the only one in which letter
-// case does not matter (§2.6).
+// case does not matter (operations spec §2.6).
 func canonical(section string) string {
 	if strings.EqualFold(section, rootSection) && strings.HasPrefix(section, loggerPrefix) {
 		return rootSection

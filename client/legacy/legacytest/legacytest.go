@@ -1,7 +1,7 @@
 // Package legacytest plays a node for tests of legacy clients.
 //
 // The node has no queues. It plays its part of a dialogue in the notation of the protocol
-// specification (§12.1), from which most dialogues are taken:
+// specification (legacy protocol spec §12.1), from which most dialogues are taken:
 //
 //	node := legacytest.Play(t, `
 //		1> 02000000 0400000000000000 74657374

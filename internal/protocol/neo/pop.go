@@ -2,7 +2,7 @@ package neo
 
 import "encoding/binary"
 
-// PopStatus begins the node's second message of a Pop (§10).
+// PopStatus begins the node's second message of a Pop (neo protocol spec §10).
 type PopStatus uint8
 
 // Pop statuses. All end the request.

@@ -5,7 +5,7 @@ import (
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
-// stream is a Produce or ProduceMulti in progress (spec §6.6, §6.7).
+// stream is a Produce or ProduceMulti in progress (legacy protocol spec §6.6, §6.7).
 type stream struct {
 	command  wire.Command
 	channel  []byte     // Produce

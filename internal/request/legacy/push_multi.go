@@ -5,7 +5,7 @@ import (
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
-// pushMulti stores a record in several channels (spec §6.5). A D client drops the record
+// pushMulti stores a record in several channels (legacy protocol spec §6.5). A D client drops the record
 // silently when it gets any error status, so a failure closes the connection instead.
 func (s *Session) pushMulti(r *wire.Request) {
 	if !allValid(r.Channels) {

@@ -5,7 +5,7 @@ import (
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
-// push stores a record in some channels (spec §9). All channels are opened first, so
+// push stores a record in some channels (neo protocol spec §9). All channels are opened first, so
 // that an invalid name, or one that cannot be opened, leaves nothing stored. The error is
 // that of a malformed message.
 func (s *Session) push(id uint64, fields []byte) error {
