@@ -35,7 +35,7 @@ func TestStalledConnection(t *testing.T) {
 		l := newTestLink(t, time.Minute)
 		near, far := net.Pipe()
 		c := newConn(l, near)
-		l.conn = c
+		l.watched = c
 		c.start()
 		go l.Watch(t.Context())
 		go io.Copy(io.Discard, far)

@@ -18,6 +18,8 @@ type link struct {
 	client    *Client
 	speaksNeo atomic.Bool // it has said so
 
+	watched *conn // the last one; only Connect and Watch use this
+
 	mu   sync.Mutex
 	conn *conn // nil unless connected
 }
@@ -32,6 +34,7 @@ func (l *link) Connect(ctx context.Context) (use func(), err error) {
 	}
 	return func() {
 		c := newConn(l, nc)
+		l.watched = c
 		l.mu.Lock()
 		l.conn = c
 		l.mu.Unlock()
@@ -58,7 +61,7 @@ func (c *Client) connections() []*conn { return *c.conns.Load() }
 // counts ticks, not time: if it is this process that was stopped for a while, what the node
 // has answered meanwhile is read before the next few ticks.
 func (l *link) Watch(ctx context.Context) {
-	c := l.conn
+	c := l.watched
 	const patience = 4
 	limit := l.client.Options.RequestTimeout
 	ticker := time.NewTicker(max(limit/patience, time.Millisecond))

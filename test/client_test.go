@@ -81,7 +81,7 @@ func (c *client) remove(channel string) {
 }
 
 // alive requires an answer to a harmless request. The answer also proves that the node
-// has handled everything sent before on this connection (legacy-protocol spec §11.1).
+// has handled everything sent before on this connection (legacy protocol spec §11.1).
 func (c *client) alive() {
 	c.t.Helper()
 	c.do(legacyclient.Request(legacyclient.GetNumConnections), legacyclient.NotSupported)

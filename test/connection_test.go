@@ -9,7 +9,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
-// The node never speaks first (legacy-protocol spec §1.4, §15 item 4).
+// The node never speaks first (legacy protocol spec §1.4, §15 item 4).
 func TestNothingIsSentBeforeARequest(t *testing.T) {
 	t.Parallel()
 	c := dial(t, nodetest.Start(t))
@@ -93,7 +93,7 @@ func TestPushWithoutReadingTheStatus(t *testing.T) {
 }
 
 // What a request has sent incompletely when its connection ends has no effect; what it
-// has completed has (legacy-protocol spec §3.4, §6.6).
+// has completed has (legacy protocol spec §3.4, §6.6).
 func TestDisconnectInsideARecord(t *testing.T) {
 	for _, way := range leaving {
 		t.Run(way.name, func(t *testing.T) {

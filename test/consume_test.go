@@ -197,7 +197,7 @@ func TestRecordsPushedAfterConsumerLeftReachTheOther(t *testing.T) {
 }
 
 // Bytes that a consumer sent behind its Consume are requests of their own; that it then
-// shuts down its sending side must not lose them (legacy-protocol spec §7.5).
+// shuts down its sending side must not lose them (legacy protocol spec §7.5).
 func TestRequestsBehindConsumeOfHalfClosingClientAreExecuted(t *testing.T) {
 	// 100,000 bytes are more than a node should read ahead, and the kernel takes them.
 	for _, before := range []int{0, 100, 25_000} {

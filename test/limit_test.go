@@ -12,7 +12,7 @@ import (
 )
 
 // A connection over the limit is accepted and closed at once, without bytes; the others
-// don't notice (legacy-protocol spec §1.3, §12.4).
+// don't notice (legacy protocol spec §1.3, §12.4).
 func TestConnectionOverTheLimitIsClosed(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "3"), nodetest.Set("Limits.peer_connections", "0"))

@@ -29,7 +29,7 @@ var named = []struct {
 }
 
 // A bad name is answered with 409 by every request, and the connection stays usable
-// (legacy-protocol spec §2.7, §3.1).
+// (legacy protocol spec §2.7, §3.1).
 func TestBadNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)
@@ -84,7 +84,7 @@ func TestNamesAreCaseSensitive(t *testing.T) {
 	c.wantPop("Name", "upper")
 }
 
-// maxNames and maxNameBytes are the limits of a channel list (spec §2.3).
+// maxNames and maxNameBytes are the limits of a channel list (legacy protocol spec §2.3).
 const (
 	maxNames     = 65_536
 	maxNameBytes = 16 << 20

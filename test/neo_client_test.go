@@ -14,7 +14,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
-// Answers of the node, named by what they say (neo-protocol spec §7.2, §9 to §11). In the
+// Answers of the node, named by what they say (neo protocol spec §7.2, §9 to §11). In the
 // tests of the neo protocol, § is a section of that specification.
 const (
 	supported          = 0xfd

@@ -11,7 +11,7 @@ import (
 )
 
 // While no batch is in flight whatever is there goes out at once, without any help of the
-// flush timer (§11.3, §18.8).
+// flush timer (neo protocol spec §11.3, §18, point 8).
 func TestNeoPartialBatchGoesOutAtOnce(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t, nodetest.Set("Performance.write_flush_ms", "60000"))
@@ -38,7 +38,7 @@ func TestNeoPartialBatchGoesOutAtOnce(t *testing.T) {
 }
 
 // While a batch is in flight records wait, however many and however large; then they are
-// in the next ones (§11.2, §18.8).
+// in the next ones (neo protocol spec §11.2, §18, point 8).
 func TestNeoNoBatchBeforeContinue(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t, nodetest.Set("EventLoop.count", "1"))
@@ -66,7 +66,7 @@ func TestNeoNoBatchBeforeContinue(t *testing.T) {
 }
 
 // A batch ends with the record that makes it 100,000 bytes or more, counting 8 bytes for
-// the length of each (§11.3).
+// the length of each (neo protocol spec §11.3).
 func TestNeoBatchesEndAt100000Bytes(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)

@@ -53,7 +53,7 @@ func (c *control) do(command string, want ...string) {
 	}
 }
 
-// The commands of the node, and what is none (neo-protocol spec §5, operations spec §6).
+// The commands of the node, and what is none (neo protocol spec §5, operations spec §6).
 func TestControlCommands(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t, nodetest.Credentials(fixedClients))
@@ -106,7 +106,7 @@ func wantLogin(t *testing.T, node *nodetest.Node, name string, key [128]byte, ac
 }
 
 // A reload replaces the whole table for handshakes from then on. Connections that are there
-// stay, even those of clients that are no longer in it (§4.2, §18.3).
+// stay, even those of clients that are no longer in it (neo protocol spec §4.2, §18, point 3).
 func TestControlUpdateCredentials(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t, nodetest.Credentials("first:"+hexKey(countingKey)+"\nboth:"+hexKey(countingKey)+"\n"))
@@ -144,7 +144,7 @@ func TestControlUpdateCredentials(t *testing.T) {
 	k.stop()
 }
 
-// Nothing that is wrong with the file changes anything (§4.1, §4.2; operations spec §3).
+// Nothing that is wrong with the file changes anything (neo protocol spec §4.1, §4.2; operations spec §3).
 func TestControlFaultyCredentials(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t, nodetest.Credentials("first:"+hexKey(countingKey)+"\nboth:"+hexKey(countingKey)+"\n"))
@@ -183,7 +183,7 @@ func TestControlFaultyCredentials(t *testing.T) {
 	wantLogin(t, node, "second", otherKey, true).alive()
 }
 
-// A SIGHUP reopens the log files and leaves the credentials alone (§4.2).
+// A SIGHUP reopens the log files and leaves the credentials alone (neo protocol spec §4.2).
 func TestHangupDoesNotReloadCredentials(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)

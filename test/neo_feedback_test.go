@@ -10,7 +10,7 @@ import (
 )
 
 // What a client must not send on the id of a Consume, first while it is idle, then with a
-// batch in flight (§11.4, §15).
+// batch in flight (neo protocol spec §11.4, §15).
 func TestNeoWrongFeedback(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t, nodetest.Set("EventLoop.count", "1"))
@@ -81,7 +81,7 @@ func TestNeoTwoContinues(t *testing.T) {
 }
 
 // A consumer that goes away leaves an Info in the log, with its name and the request
-// (§13); one that has stopped doesn't.
+// (neo protocol spec §13); one that has stopped doesn't.
 func TestNeoConsumerThatDisappearsIsLogged(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t, nodetest.Credentials(fixedClients))

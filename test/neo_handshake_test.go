@@ -29,7 +29,7 @@ func (c *neo) wantRejected(login neoclient.Login) {
 	c.wantClose()
 }
 
-// The rules of §3.3. Each rejection is logged with the quoted name, cut if it is too long, and
+// The rules of neo protocol spec §3.3. Each rejection is logged with the quoted name, cut if it is too long, and
 // the first reason that holds.
 func TestNeoRejections(t *testing.T) {
 	t.Parallel()
@@ -86,7 +86,7 @@ func TestNeoRejections(t *testing.T) {
 	}
 }
 
-// A name too long for a frame of 999 bytes gets no verdict (§3.4).
+// A name too long for a frame of 999 bytes gets no verdict (neo protocol spec §3.4).
 func TestNeoNameBeyondTheFrameLimit(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)
@@ -97,7 +97,7 @@ func TestNeoNameBeyondTheFrameLimit(t *testing.T) {
 	c.wantClose()
 }
 
-// A client's clock may be off by 30 minutes (§3.3 rule 6).
+// A client's clock may be off by 30 minutes (neo protocol spec §3.3 rule 6).
 func TestNeoTimestamps(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)
@@ -134,7 +134,7 @@ func TestNeoDawdlingClientIsNotAhead(t *testing.T) {
 	c.must(c.Answer(login.Name, neoclient.Code(login.Key, login.Time, nonce)))
 }
 
-// badHandshakes are what ends a handshake without verdict (§3.4, §6.2). The node must not
+// badHandshakes are what ends a handshake without verdict (neo protocol spec §3.4, §6.2). The node must not
 // wait for a body that its header makes wrong (Q4).
 var badHandshakes = []struct {
 	fault string
@@ -255,7 +255,7 @@ func TestNeoHandshakeSplitAtEveryByte(t *testing.T) {
 	}
 }
 
-// What follows in one write with the credentials is not lost (§3.4), whether it is whole
+// What follows in one write with the credentials is not lost (neo protocol spec §3.4), whether it is whole
 // requests or a part of one.
 func TestNeoRequestsBehindTheCredentials(t *testing.T) {
 	t.Parallel()

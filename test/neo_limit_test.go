@@ -95,7 +95,7 @@ func TestNeoFrameLimit(t *testing.T) {
 }
 
 // 5000 requests may be active on a connection; one more, of whatever kind, closes it and
-// ends all the others (§7.4, §18.11).
+// ends all the others (neo protocol spec §7.4, §18, point 11).
 func TestNeoFiveThousandRequests(t *testing.T) {
 	t.Parallel()
 	const limit, channels, firstID = 5000, 20, 100_000
@@ -169,7 +169,7 @@ func TestNeoRequestLimit(t *testing.T) {
 	}
 }
 
-// [Server] connection_limit counts the connections of each protocol by themselves (§2.1).
+// [Server] connection_limit counts the connections of each protocol by themselves (neo protocol spec §2.1).
 func TestNeoConnectionLimit(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "3"), nodetest.Set("Limits.peer_connections", "0"))

@@ -10,7 +10,7 @@ import (
 )
 
 // Thousands of requests in one write, in random order and with random ids: each gets its
-// own replies, the support status first, and what it asked for (§18.5).
+// own replies, the support status first, and what it asked for (neo protocol spec §18, point 5).
 func TestNeoThousandsOfInterleavedRequests(t *testing.T) {
 	t.Parallel()
 	const count, channels = 5000, 10
@@ -154,7 +154,7 @@ func (c *neo) popped(id uint64) (status byte, value string) {
 
 // Small requests are answered while large batches of several Consumes keep the connection
 // busy. In front of a reply there is at most what was under way, and one batch of each
-// Consume, since a request has one message in the queue (§7.5).
+// Consume, since a request has one message in the queue (neo protocol spec §7.5).
 func TestNeoSmallRequestsAmongLargeBatches(t *testing.T) {
 	t.Parallel()
 	slow(t)

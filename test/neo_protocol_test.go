@@ -11,7 +11,7 @@ import (
 )
 
 // breaches are what a client must not send once it is authenticated: the node closes the
-// connection in order and says nothing more (§6.2, §7.2, §15).
+// connection in order and says nothing more (neo protocol spec §6.2, §7.2, §15).
 var breaches = []struct {
 	fault string
 	bytes []byte
@@ -93,7 +93,7 @@ var malformed = []struct {
 func joined(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 // fd says that the request is supported; then the connection ends, and an error in the log
-// names client and request (§15, Q8).
+// names client and request (neo protocol spec §15, Q8).
 func TestNeoMalformedFirstMessage(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)
@@ -111,8 +111,8 @@ func TestNeoMalformedFirstMessage(t *testing.T) {
 	c.wantPopStatus("a", popEmpty)
 }
 
-// Codes and versions other than those of §8 are answered with one byte; the rest of the
-// message doesn't matter, nor is the connection affected (§7.2, §18.4).
+// Codes and versions other than those of neo protocol spec §8 are answered with one byte; the rest of the
+// message doesn't matter, nor is the connection affected (neo protocol spec §7.2, §18, point 4).
 func TestNeoUnsupportedRequests(t *testing.T) {
 	t.Parallel()
 	c := connect(t, nodetest.Start(t))
@@ -137,7 +137,7 @@ func TestNeoUnsupportedRequests(t *testing.T) {
 }
 
 // A late Continue is discarded and a late Stop answered with Stopped, on any id without
-// request and as often as they come (§15, Q9).
+// request and as often as they come (neo protocol spec §15, Q9).
 func TestNeoStrayFeedback(t *testing.T) {
 	t.Parallel()
 	c := connect(t, nodetest.Start(t))
@@ -154,7 +154,7 @@ func TestNeoStrayFeedback(t *testing.T) {
 }
 
 // Ids are the client's: any order, any number but 0, and each again once its request is
-// over, for whatever request (§7.1).
+// over, for whatever request (neo protocol spec §7.1).
 func TestNeoRequestIDs(t *testing.T) {
 	t.Parallel()
 	c := connect(t, nodetest.Start(t))
@@ -175,7 +175,7 @@ func TestNeoRequestIDs(t *testing.T) {
 }
 
 // The message behind that of a Push or Pop is a request of its own, since the first is over
-// then (§15, second message).
+// then (neo protocol spec §15, second message).
 func TestNeoSecondMessageOnAnID(t *testing.T) {
 	t.Parallel()
 	c := connect(t, nodetest.Start(t))

@@ -11,7 +11,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
-// A Push stores its value in every channel it names, as often as it names it (§9, §18.6).
+// A Push stores its value in every channel it names, as often as it names it (neo protocol spec §9, §18, point 6).
 func TestNeoPushToSeveralChannels(t *testing.T) {
 	t.Parallel()
 	c := connect(t, nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "100000")))
@@ -39,7 +39,7 @@ func TestNeoPushToSeveralChannels(t *testing.T) {
 }
 
 // Pop returns the records in the order of the pushes, whichever protocol they came by, and
-// creates a channel that does not exist (§10).
+// creates a channel that does not exist (neo protocol spec §10).
 func TestNeoPop(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)
@@ -118,7 +118,7 @@ var badChannels = []string{
 }
 
 // An invalid name is answered with the error status of the request, nothing happens, and
-// the connection goes on (§15).
+// the connection goes on (neo protocol spec §15).
 func TestNeoBadNames(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)

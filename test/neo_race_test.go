@@ -9,7 +9,7 @@ import (
 )
 
 // A Stop that crosses Records: the client may get one more batch, then Stopped. Whether it
-// does or not, no record is lost, none comes twice, and the order stays (§11.5, race 1;
+// does or not, no record is lost, none comes twice, and the order stays (neo protocol spec §11.5, race 1;
 // Q13).
 func TestNeoStopCrossesRecords(t *testing.T) {
 	t.Parallel()
@@ -67,7 +67,7 @@ func wantNumbers(t *testing.T, records []string, next int) int {
 
 // All orders of Continue and Stop that D clients are known to send behind a batch. Each
 // ends with Stopped; at most one more batch may come before it, and nothing behind it. The
-// other requests of the connection don't notice (§11.5, race 2; Q14).
+// other requests of the connection don't notice (neo protocol spec §11.5, race 2; Q14).
 func TestNeoContinueAndStopInAnyOrder(t *testing.T) {
 	frame := func(k *neoConsumer, message byte) []byte { return neoclient.RequestFrame(k.ID, []byte{message}) }
 	orders := []struct {
@@ -135,7 +135,7 @@ func TestNeoContinueAndStopInAnyOrder(t *testing.T) {
 }
 
 // Stop in one write with the first message works, and leaves the records where they are or
-// delivers them (§11.5, race 4). So does the next Consume on the same id behind it.
+// delivers them (neo protocol spec §11.5, race 4). So does the next Consume on the same id behind it.
 func TestNeoStopBeforeStarted(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)

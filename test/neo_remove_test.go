@@ -11,7 +11,7 @@ import (
 
 // A legacy RemoveChannel ends every neo consumer of the channel, idle or not, of whichever
 // subscriber and connection. The connections stay usable, and a new channel begins without
-// subscribers (§12, §18.10).
+// subscribers (neo protocol spec §12, §18, point 10).
 func TestNeoChannelRemoved(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)
@@ -61,7 +61,7 @@ func TestNeoChannelRemoved(t *testing.T) {
 }
 
 // Feedback that crosses ChannelRemoved comes too late: Continue is discarded and Stop gets
-// its answer. The connection and its other requests go on (§11.5, race 3; §15).
+// its answer. The connection and its other requests go on (neo protocol spec §11.5, race 3; neo protocol spec §15).
 func TestNeoFeedbackCrossesChannelRemoved(t *testing.T) {
 	for _, test := range []struct {
 		name     string

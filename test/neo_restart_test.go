@@ -9,7 +9,7 @@ import (
 )
 
 // The end of the node is the end of the stream for every connection, in whatever state, and
-// no reset (§7.6). A message that was begun arrives whole.
+// no reset (neo protocol spec §7.6). A message that was begun arrives whole.
 func TestNeoShutdownEndsEveryConnection(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)

@@ -11,7 +11,7 @@ import (
 )
 
 // Idle consumers of the same subscriber get single records in turn, the one that has
-// waited longest first (§11.7, Q15).
+// waited longest first (neo protocol spec §11.7, Q15).
 func TestNeoIdleConsumersTakeTurns(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)

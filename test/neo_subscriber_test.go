@@ -10,7 +10,7 @@ import (
 )
 
 // The first subscriber takes over what is in the channel, later ones start empty, and all
-// get what is pushed from then on (§12, §18.7).
+// get what is pushed from then on (neo protocol spec §12, §18, point 7).
 func TestNeoSubscribers(t *testing.T) {
 	for _, names := range [][]string{{"one", "two", "three"}, {"", "one", "two"}, {"one", "", "two"}} {
 		t.Run(fmt.Sprintf("%q", names), func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestNeoSubscribers(t *testing.T) {
 }
 
 // Subscriptions outlive their consumers: they go on collecting, and are there for the next
-// consumer of the name (§12).
+// consumer of the name (neo protocol spec §12).
 func TestNeoSubscriptionsOutliveTheirConsumers(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)
@@ -68,7 +68,7 @@ func TestNeoSubscriptionsOutliveTheirConsumers(t *testing.T) {
 }
 
 // A channel with a subscriber refuses Pop by either protocol, also when nobody consumes
-// (§10), until it is removed.
+// (neo protocol spec §10), until it is removed.
 func TestNeoPopIsRefusedWhileSubscribed(t *testing.T) {
 	for _, subscribe := range []struct {
 		name string
@@ -98,7 +98,7 @@ func TestNeoPopIsRefusedWhileSubscribed(t *testing.T) {
 	}
 }
 
-// A legacy consumer is one of the subscriber with the empty name (§12).
+// A legacy consumer is one of the subscriber with the empty name (neo protocol spec §12).
 func TestNeoAndLegacySubscribers(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
-// play sends and requires bytes, written as in §17: "C " is what the client sends, "N "
+// play sends and requires bytes, written as in neo protocol spec §17: "C " is what the client sends, "N "
 // what the node has to send. A line without either continues the one before.
 func (c *neo) play(script string) {
 	c.t.Helper()
@@ -38,7 +38,7 @@ func (c *neo) play(script string) {
 	}
 }
 
-func TestNeoVersionVectors(t *testing.T) { // §17.1
+func TestNeoVersionVectors(t *testing.T) { // neo protocol spec §17.1
 	t.Parallel()
 	node := nodetest.Start(t)
 	dialNeo(t, node).play("C 01\nN 01")
@@ -49,7 +49,7 @@ func TestNeoVersionVectors(t *testing.T) { // §17.1
 	}
 }
 
-// Every header of §17.2 that a node can get is accepted, and refused with another parity.
+// Every header of neo protocol spec §17.2 that a node can get is accepted, and refused with another parity.
 func TestNeoHeaderVectors(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)
@@ -92,7 +92,7 @@ func TestNeoHeaderVectors(t *testing.T) {
 	}
 }
 
-// fixedClients are those of §17.3.
+// fixedClients are those of neo protocol spec §17.3.
 var (
 	fixedClients = "client1:" + hexKey(countingKey) + "\na:" + strings.Repeat("ab", 128) + "\n"
 	countingKey  = func() (key [128]byte) {
@@ -105,7 +105,7 @@ var (
 
 func hexKey(key [128]byte) string { return fmt.Sprintf("%x", key) }
 
-// The handshakes of §17.3, but for what depends on the clock and on the nonce. The codes
+// The handshakes of neo protocol spec §17.3, but for what depends on the clock and on the nonce. The codes
 // themselves, with fixed inputs, are tested at the client, which this test relies on.
 func TestNeoAuthenticationVectors(t *testing.T) {
 	t.Parallel()
@@ -133,7 +133,7 @@ func TestNeoAuthenticationVectors(t *testing.T) {
 	c.wantClose()
 }
 
-// The conversations of §17.4 to §17.7, byte for byte.
+// The conversations of neo protocol spec §17.4 to §17.7, byte for byte.
 func TestNeoRequestVectors(t *testing.T) {
 	const (
 		pushHello = `C 01 2400000000000000 25 | 0100000000000000 | 01 03 | 01 |
@@ -203,7 +203,7 @@ func TestNeoRequestVectors(t *testing.T) {
 	}
 }
 
-func TestNeoChannelRemovedVector(t *testing.T) { // §17.6
+func TestNeoChannelRemovedVector(t *testing.T) { // neo protocol spec §17.6
 	t.Parallel()
 	node := nodetest.Start(t)
 	c := connect(t, node)
@@ -216,7 +216,7 @@ func TestNeoChannelRemovedVector(t *testing.T) { // §17.6
 }
 
 // 250 queued records of 1000 bytes make batches of 100, 100 and 50, the next one at once
-// after Continue (§17.8).
+// after Continue (neo protocol spec §17.8).
 func TestNeoBatchVector(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t, nodetest.Set("Performance.write_flush_ms", "60000"))

@@ -74,7 +74,7 @@ func TestRemoveChannelEndsEveryIdleConsumer(t *testing.T) {
 
 // Channels are removed while consumers are in every state: waiting, writing, slow and
 // blocked. All end with a zero-length array and stay usable, and none gets a record of
-// another channel or one that was produced after the removal (spec §15 item 6).
+// another channel or one that was produced after the removal (legacy protocol spec §15 item 6).
 func TestRemoveChannelUnderLoad(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)

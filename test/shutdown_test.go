@@ -11,7 +11,7 @@ import (
 )
 
 // Each of the three signals ends the node: every connection, whatever it is doing, gets
-// the end of the stream and nothing else; the exit status is 0 (legacy-protocol spec §9,
+// the end of the stream and nothing else; the exit status is 0 (legacy protocol spec §9,
 // operations spec §5).
 func TestShutdownEndsEveryConnection(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT} {

@@ -16,7 +16,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
-// outOfMemory is what a Push is answered that can't be stored (legacy-protocol spec §2.6).
+// outOfMemory is what a Push is answered that can't be stored (legacy protocol spec §2.6).
 const outOfMemory legacyclient.Status = 407
 
 // disk is a file system in memory that a test can fill.

@@ -21,7 +21,7 @@ import (
 // specification alone and shares no code with the node. In the tests of storage, § is a
 // section of that specification.
 
-// fixtures holds the data directories of §8.
+// fixtures holds the data directories of storage spec §8.
 const fixtures = "../docs/spec/fixtures"
 
 // useFixture makes the data directory of a node that has not been started yet a copy of one
@@ -98,7 +98,7 @@ type saved struct {
 func (s saved) all() []string { return append(slices.Clone(s.memory), s.disk...) }
 
 // readStopped reads a data directory that a clean stop has left, by storage. Everything that
-// §9 does not allow is an error, also a dump larger than the limit of its ring.
+// storage spec §9 does not allow is an error, also a dump larger than the limit of its ring.
 func readStopped(dir string, limit func(channel string) int) (map[string]saved, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -113,7 +113,7 @@ func readStopped(dir string, limit func(channel string) int) (map[string]saved, 
 		}
 		storage, isDump := strings.CutSuffix(e.Name(), ".rq")
 		switch {
-		case strings.HasPrefix(e.Name(), "falloctest_"): // a start was killed just then: §3.8
+		case strings.HasPrefix(e.Name(), "falloctest_"): // a start was killed just then: storage spec §3.8
 		case e.Name() == "overflow.dat":
 			data = content
 		case e.Name() == "ofchannels.csv":
@@ -139,10 +139,10 @@ func readStopped(dir string, limit func(channel string) int) (map[string]saved, 
 	return storages, wantNoMix(storages)
 }
 
-// storageName is what a storage can be called: §2.4.
+// storageName is what a storage can be called: storage spec §2.4.
 var storageName = regexp.MustCompile(`^([A-Za-z0-9_-]*@)?[A-Za-z0-9_-]+$`)
 
-// wantNoMix requires that no channel has both a plain storage and subscribers (§2.5).
+// wantNoMix requires that no channel has both a plain storage and subscribers (storage spec §2.5).
 func wantNoMix(storages map[string]saved) error {
 	for storage := range storages {
 		if _, channel, subscribed := strings.Cut(storage, "@"); subscribed {
@@ -154,7 +154,7 @@ func wantNoMix(storages map[string]saved) error {
 	return nil
 }
 
-// readDump reads a dump by the rules of §2.6; nothing may lie behind its records.
+// readDump reads a dump by the rules of storage spec §2.6; nothing may lie behind its records.
 func readDump(content []byte, limit int) (records []string, err error) {
 	if len(content) < 12 {
 		return nil, fmt.Errorf("it has %d bytes, want at least the header", len(content))
@@ -181,7 +181,7 @@ func readDump(content []byte, limit int) (records []string, err error) {
 	return records, nil
 }
 
-// dumpOf returns the dump of some records, §2.1.
+// dumpOf returns the dump of some records, storage spec §2.1.
 func dumpOf(records ...string) string {
 	var b []byte
 	for _, r := range records {
@@ -193,7 +193,7 @@ func dumpOf(records ...string) string {
 	return string(append(header, b...))
 }
 
-// overflowRecord is a record of overflow.dat with its header, §3.3.
+// overflowRecord is a record of overflow.dat with its header, storage spec §3.3.
 type overflowRecord struct {
 	channel uint32
 	next    int64

@@ -24,7 +24,7 @@ func startOn(t *testing.T, fixture string, options ...nodetest.Option) *nodetest
 	return node
 }
 
-// asInLOAD is the configuration of the acceptance case LOAD, §8.1.
+// asInLOAD is the configuration of the acceptance case LOAD, storage spec §8.1.
 func asInLOAD(t *testing.T) *nodetest.Node {
 	t.Helper()
 	return startOn(t, "loadfiles",
@@ -32,7 +32,7 @@ func asInLOAD(t *testing.T) *nodetest.Node {
 		nodetest.Set("Performance.write_flush_ms", "1"))
 }
 
-// The acceptance case LOAD, §8.1: all requests at once on one neo connection.
+// The acceptance case LOAD, storage spec §8.1: all requests at once on one neo connection.
 func TestLOADOverNeo(t *testing.T) {
 	t.Parallel()
 	node := asInLOAD(t)
@@ -125,7 +125,7 @@ func TestLOADOverLegacy(t *testing.T) {
 }
 
 // wantDrained requires the state of the LOAD directory after all its records have been read,
-// after a clean stop: of the subscribers remains that they exist (§5.5).
+// after a clean stop: of the subscribers remains that they exist (storage spec §5.5).
 func wantDrained(t *testing.T, node *nodetest.Node) {
 	t.Helper()
 	if status := node.Stop(); status != 0 {
@@ -201,7 +201,7 @@ func wantSameStopped(t *testing.T, want, got string) {
 	}
 }
 
-// The directory of §8.2: chains of several records, a dummy record, an orphan, empty records.
+// The directory of storage spec §8.2: chains of several records, a dummy record, an orphan, empty records.
 func TestLoadInterleaved(t *testing.T) {
 	t.Parallel()
 	node := startOn(t, "interleaved", nodetest.Set("Server.channel_size_limit", "64"))
@@ -238,7 +238,7 @@ func TestLoadWithSmallerRings(t *testing.T) {
 	wantPops(t, node, "new-chan", strings.Repeat("N", 70))
 }
 
-// What killed D nodes leave, §8.3: the records that the files prove.
+// What killed D nodes leave, storage spec §8.3: the records that the files prove.
 func TestLoadAfterACrash(t *testing.T) {
 	for fixture, channels := range map[string]map[string][]string{
 		"stale-pushed":  {"ch1": {"first", "second", "third", "fourth"}},

@@ -10,7 +10,7 @@ import (
 )
 
 // A D node that is killed after RemoveChannel has the channel again, because nothing in its
-// files tells of the removal (§3.12 case 7). This node's files do, before the client is told:
+// files tells of the removal (storage spec §3.12 case 7). This node's files do, before the client is told:
 // that the channel is gone holds from the reply on, whoever had subscribed. One of the
 // subscribers has a batch that it does not confirm.
 func TestKillAfterRemoveChannel(t *testing.T) {

@@ -187,7 +187,7 @@ func TestRestartKeepsSubscribers(t *testing.T) {
 }
 
 // A clean stop leaves a dump of 12 bytes for a subscriber without records, so that D knows
-// it too (§5.5), and nothing of an empty plain channel.
+// it too (storage spec §5.5), and nothing of an empty plain channel.
 func TestStopSavesEmptySubscribers(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)
@@ -228,7 +228,7 @@ func TestRestartKeepsChannelsRemoved(t *testing.T) {
 }
 
 // Records of length 0, which only neo clients can push and get, survive; legacy clients
-// skip them before and after (legacy-protocol spec §7.7).
+// skip them before and after (legacy protocol spec §7.7).
 func TestRestartKeepsEmptyRecords(t *testing.T) {
 	eachEnding(t, func(t *testing.T, e ending) {
 		node := e.start(t, nodetest.Set("Server.channel_size_limit", "30"))

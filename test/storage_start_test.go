@@ -48,7 +48,7 @@ func TestFailedStartLeavesTheRings(t *testing.T) {
 }
 
 // A data directory that no node leaves behind: the index has a channel both plain and with
-// subscribers (§2.5).
+// subscribers (storage spec §2.5).
 func TestFailedStartOnMixedIndex(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Prepare(t)

@@ -9,7 +9,7 @@ import (
 )
 
 // TestVectors plays every vector of the specification against a node of its own, with
-// the clients' input cut in three ways (legacy-protocol spec §12, §3.3).
+// the clients' input cut in three ways (legacy protocol spec §12, §3.3).
 func TestVectors(t *testing.T) {
 	file, err := os.Open("testdata/legacy.vectors")
 	if err != nil {

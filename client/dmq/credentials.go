@@ -25,7 +25,7 @@ func (c Credentials) String() string { return c.Name }
 func (c Credentials) GoString() string { return fmt.Sprintf("dmq.Credentials{Name: %q}", c.Name) }
 
 // LoadCredentials reads a file in the format of a node's etc/credentials, with exactly
-// one line NAME:KEY, where KEY is 256 hexadecimal digits (§4.1).
+// one line NAME:KEY, where KEY is 256 hexadecimal digits (neo protocol spec §4.1).
 func LoadCredentials(file string) (Credentials, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {

@@ -11,7 +11,7 @@ const MaxDelay = 2500 * time.Millisecond
 // firstShift makes MaxDelay >> firstShift the first delay that is not zero, 20 ms.
 const firstShift = 7
 
-// Backoff says when to try again to connect to a node (§14.2): at once, at once again after
+// Backoff says when to try again to connect to a node (neo protocol spec §14.2): at once, at once again after
 // the first failure, then after 20, 39, 78, 156, 313, 625 ms, 1.25 s, and from then on
 // every 2.5 s, each plus up to a fifth at random, so that the clients of a node which
 // comes back do not come at the same moment.

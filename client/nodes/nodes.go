@@ -54,7 +54,7 @@ func ReadFile(file string) ([]string, error) {
 	return ParseFile(file, content)
 }
 
-// ParseFile returns the nodes of a nodes file (legacy protocol §11.9): one address a line,
+// ParseFile returns the nodes of a nodes file (legacy protocol spec §11.9): one address a line,
 // # begins a comment, empty lines and white space around a line do not count, a repeated
 // node is one node. The first fault is an error that tells file, the name of the file, and
 // the line. A file without nodes is valid.

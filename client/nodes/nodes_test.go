@@ -47,7 +47,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// The rows of legacy protocol §11.9 that concern whole files.
+// The rows of legacy protocol spec §11.9 that concern whole files.
 func TestParseFile(t *testing.T) {
 	tests := []struct {
 		content string
@@ -128,7 +128,7 @@ func TestRotationStartsAtRandom(t *testing.T) {
 	t.Errorf("64 new rotations all start at %d", first)
 }
 
-// The delays of §14.2, in ms, each plus up to a fifth.
+// The delays of neo protocol spec §14.2, in ms, each plus up to a fifth.
 func TestBackoff(t *testing.T) {
 	schedule := []float64{0, 19.53, 39.06, 78.12, 156.25, 312.5, 625, 1250, 2500, 2500, 2500}
 	check := func(name string, b *Backoff, took time.Duration, schedule []float64) {

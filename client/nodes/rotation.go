@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// Rotation spreads requests over nodes: round robin from a random start (§14.4). Every
+// Rotation spreads requests over nodes: round robin from a random start (neo protocol spec §14.4). Every
 // request begins one node after the request before it and goes on in a circle:
 //
 //	start := rotation.Start(len(connected))

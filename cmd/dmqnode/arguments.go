@@ -71,7 +71,7 @@ func (a arguments) load(stderr io.Writer) (c *config.Config, warnings []string, 
 }
 
 // parser gives pflag one option word at a time, because pflag stops at the first mistake, takes an
-// option for the parameter of another, and knows no options with several parameters (§1.2).
+// option for the parameter of another, and knows no options with several parameters (operations spec §1.2).
 type parser struct {
 	flags      *pflag.FlagSet
 	config     option

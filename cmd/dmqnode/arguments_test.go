@@ -82,7 +82,7 @@ func TestAcceptedCommandLines(t *testing.T) {
 	}
 }
 
-// The messages of §1.3, step 4.
+// The messages of operations spec §1.3, step 4.
 func TestRejectedCommandLines(t *testing.T) {
 	tests := []struct {
 		rule string
@@ -151,7 +151,7 @@ func TestRejectedCommandLines(t *testing.T) {
 	}
 }
 
-// Help comes before build details, these before the version, and all before errors (§1.3).
+// Help comes before build details, these before the version, and all before errors (operations spec §1.3).
 func TestOrderOfEvaluation(t *testing.T) {
 	usage, details, version := "Usage:\t", "build_date=", "dmqnode version "
 	tests := []struct{ argv, start, with, without string }{
@@ -200,7 +200,7 @@ func TestHelpInACombinedWord(t *testing.T) {
 	}
 }
 
-// The layout of §1.3.
+// The layout of operations spec §1.3.
 func TestUsage(t *testing.T) {
 	var stdout strings.Builder
 	commandLine(words("-h"), &stdout, io.Discard)

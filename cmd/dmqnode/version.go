@@ -97,5 +97,5 @@ func (b build) String() string { return fmt.Sprintf("dmqnode version %s", b.vers
 // lines is the output of --build-info.
 func (b build) lines() []string { return append([]string{b.String()}, b.details...) }
 
-// message is the same on one line, for the logs (§7.4).
+// message is the same on one line, for the logs (operations spec §7.4).
 func (b build) message() string { return strings.Join(b.lines(), ", ") }

@@ -31,9 +31,9 @@ func (e *ReadError) Error() string {
 	return fmt.Sprintf("Error reading config file '%s': %s", e.Path, reason)
 }
 
-// Load reads the file, applies the overrides (each "SECTION.KEY = VALUE", §1.4) and checks every
+// Load reads the file, applies the overrides (each "SECTION.KEY = VALUE", operations spec §1.4) and checks every
 // value. The first problem is the error: a *ReadError if the file cannot be opened or read, else
-// one that starts with the text of §2.3 and goes on with file, section, key, value and what is
+// one that starts with the text of operations spec §2.3 and goes on with file, section, key, value and what is
 // allowed. With loose, unknown keys of checked sections are only warnings.
 //
 // The warnings, a line each, are what the original takes without a word and is likely to be a

@@ -44,7 +44,7 @@ func wantMinimal() *Config {
 	return c
 }
 
-// The defaults of §2.4 and §2.5, and of our own sections.
+// The defaults of operations spec §2.4 and §2.5, and of our own sections.
 func TestDefaults(t *testing.T) {
 	got, _, err := Load(write(t, minimal), nil, false)
 	if err != nil {
@@ -152,7 +152,7 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// Every problem of §2.3 and the fatal values of §2.7. The message starts with the literal text and
+// Every problem of operations spec §2.3 and the fatal values of operations spec §2.7. The message starts with the literal text and
 // goes on with file, section, key, value and what is allowed.
 func TestRejected(t *testing.T) {
 	wrongType := func(section, key, typ string) string {
@@ -344,7 +344,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// A file that cannot be opened or read is an error of its own type with the line of §1.3.
+// A file that cannot be opened or read is an error of its own type with the line of operations spec §1.3.
 func TestUnreadableFile(t *testing.T) {
 	dir := t.TempDir()
 	missing := filepath.Join(dir, "missing.ini")

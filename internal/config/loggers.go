@@ -87,7 +87,7 @@ func level(name string, l *Logger) key {
 	}}
 }
 
-// layout takes the name of a Layout (§7.2) in any letter case, with or without "layout" around it.
+// layout takes the name of a Layout (operations spec §7.2) in any letter case, with or without "layout" around it.
 // One that no output uses may have any name, as in the original.
 func layout(name string, to *Layout, used func() bool) key {
 	return key{name: name, allowed: "date, simple, messageonly, stats (or statslog)", set: func(_ place, value string) error {

@@ -47,7 +47,7 @@ func TestParseOverride(t *testing.T) {
 	}
 }
 
-// Overrides are applied after the file is read and checked like the file (§1.4).
+// Overrides are applied after the file is read and checked like the file (operations spec §1.4).
 func TestOverride(t *testing.T) {
 	tests := []struct {
 		rule      string

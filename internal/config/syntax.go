@@ -126,7 +126,7 @@ func isComment(line string) bool {
 }
 
 // canonical spells the root logger's section one way: its name is the only one in which letter
-// case does not matter (§2.6).
+// case does not matter (operations spec §2.6).
 func canonical(section string) string {
 	if strings.EqualFold(section, rootSection) && strings.HasPrefix(section, loggerPrefix) {
 		return rootSection

@@ -108,7 +108,7 @@ func TestSyntax(t *testing.T) {
 	}
 }
 
-// parseByRules is the table of §2.1 once more, and nothing else.
+// parseByRules is the table of operations spec §2.1 once more, and nothing else.
 func parseByRules(text string) map[string]map[string]string {
 	const white = " \t\n\v\f\r"
 	file := map[string]map[string]string{}

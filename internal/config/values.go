@@ -72,7 +72,7 @@ func text(name string, to *string) key {
 	}}
 }
 
-// boolean takes the words of §2.2, in lower case.
+// boolean takes the words of operations spec §2.2, in lower case.
 func boolean(name string, to *bool) key {
 	return key{name: name, allowed: "true enabled on yes 1, false disabled off no 0", set: func(at place, value string) error {
 		switch value {
@@ -148,7 +148,7 @@ func (i integer) parse(at place, value string) (uint64, error) {
 	return n, nil
 }
 
-// number takes an integer with the radix prefixes of §2.2.
+// number takes an integer with the radix prefixes of operations spec §2.2.
 func number[T int | uint16 | uint32 | uint64](name string, to *T, of integer) key {
 	return key{name: name, allowed: fmt.Sprintf("%s, %d to %d", of.name, of.low, of.high), set: func(at place, value string) error {
 		n, err := of.parse(at, value)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Requests may be cut at any byte (legacy-protocol spec §3.3).
+// Requests may be cut at any byte (legacy protocol spec §3.3).
 func TestInputSplitAtEveryByte(t *testing.T) {
 	n := start(t, 1<<20)
 	const requests = "a\nbcd\n\nefghij\n"

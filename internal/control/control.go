@@ -1,5 +1,5 @@
 // Package control is the line protocol of the node's two UNIX stream sockets and their
-// commands (operations spec §6, neo-protocol spec §5): the node control socket of
+// commands (operations spec §6, neo protocol spec §5): the node control socket of
 // [Server] unix_socket_path, and the application socket of [UNIX_SOCKET] path.
 //
 //	Listen ─▶ probe, bind, chmod, listen      the path is ours; clients wait in the backlog

@@ -6,7 +6,7 @@
 // NAME is 1 to 100 bytes of graphic ASCII without colon, KEY 256 hexadecimal digits. White
 // space around either is ignored; empty lines are skipped; there are no comments; of
 // several lines for a name the last one counts. The rules are those of the neo protocol
-// specification §4.1, the texts of errors those of the operations specification §3.
+// specification neo protocol spec §4.1, the texts of errors those of the operations spec §3.
 //
 // A [Table] is one state of the file and never changes. The [Store] holds the table in
 // force and swaps it for a new one as a whole when the file is reloaded: who authenticates

@@ -33,7 +33,7 @@ type Options struct {
 // connection is closed, Listener.Closed is to be called on that loop.
 type Accepted func(l *Loop, fd int)
 
-// Listener is a listening TCP socket (legacy-protocol spec §1, operations spec §10).
+// Listener is a listening TCP socket (legacy protocol spec §1, operations spec §10).
 type Listener struct {
 	options Options
 	fd      int

@@ -155,7 +155,7 @@ func TestAddressOfAnotherMachine(t *testing.T) {
 	}
 }
 
-// Legacy-protocol spec §1.2, operations spec §10.
+// legacy protocol spec §1.2, operations spec §10.
 func TestOptionsOfAcceptedSockets(t *testing.T) {
 	s := listen(t, startGroup(t, 1), 0)
 	s.serve()
@@ -189,7 +189,7 @@ func TestOptionsOfAcceptedSockets(t *testing.T) {
 	}
 }
 
-// Legacy-protocol spec §1.3: over the limit a connection is accepted and closed without
+// legacy protocol spec §1.3: over the limit a connection is accepted and closed without
 // a byte; a slot is free as soon as a connection is closed.
 func TestConnectionLimit(t *testing.T) {
 	s := listen(t, startGroup(t, 2), 3)
@@ -328,7 +328,7 @@ func TestListenerClose(t *testing.T) {
 	again.Close()
 }
 
-// Operations spec §10: out of descriptors the node does not spin but logs, waits and
+// operations spec §10: out of descriptors the node does not spin but logs, waits and
 // recovers; existing connections go on. It runs in a process of its own because the
 // limit is one of the process.
 func TestOutOfDescriptors(t *testing.T) {

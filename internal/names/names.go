@@ -12,7 +12,7 @@
 // so every channel must leave room for the @ too: that is [MaxChannel]. A subscriber
 // shares that room with its channel: [Fits].
 //
-// The rules are those of the storage specification §2.4 and §5.8. Nothing here
+// The rules are those of the storage spec §2.4 and §5.8. Nothing here
 // allocates except [Storage].
 package names
 

@@ -86,7 +86,7 @@ func TestStorageNames(t *testing.T) {
 	}
 }
 
-// The names are the rows "ignored" of the storage specification §2.4, and a few of §5.8.
+// The names are the rows "ignored" of the storage spec §2.4, and a few of storage spec §5.8.
 func TestParseStorageRefusesWhatIsNoStorage(t *testing.T) {
 	for _, name := range []string{"", "@", "c@", "@a@b", "a@b@c", "a.b", "a:b", "a/b", "s@a/b", "s/t@a", "a b", "a\x00"} {
 		if _, _, _, ok := ParseStorage(name); ok {

@@ -1,5 +1,5 @@
 // Package pidlock keeps a second node from starting with the same pid file (operations
-// spec §4.3). It uses the lock type of the original, a POSIX record lock on the whole
+// operations spec §4.3). It uses the lock type of the original, a POSIX record lock on the whole
 // file, so that the two exclude each other.
 //
 // The package imports nothing else of the node.

@@ -29,7 +29,7 @@ func (e *BytesError) Error() string {
 // Make makes a channel that has not been found and returns it locked, if there may be one more.
 // Loops that make one in the same moment may exceed the limit by one each.
 func (l Limits) Make(all *storage.Channels, b *storage.Batch, name []byte) (*storage.Channel, error) {
-	if l.Channels > 0 && len(all.All()) >= l.Channels {
+	if l.Channels > 0 && all.Len() >= l.Channels {
 		return nil, ErrChannels
 	}
 	return b.Open(name)

@@ -105,6 +105,13 @@ func (cs *Channels) Remove(name []byte) error {
 	return err
 }
 
+// Len is the number of channels.
+func (cs *Channels) Len() int {
+	cs.mu.RLock()
+	defer cs.mu.RUnlock()
+	return len(cs.all)
+}
+
 // All returns the channels in order of creation.
 func (cs *Channels) All() []*Channel {
 	cs.mu.RLock()

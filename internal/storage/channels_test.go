@@ -170,7 +170,7 @@ func TestAllChannelsInOrderOfCreation(t *testing.T) {
 	wantRecords(t, "All", got, "c b d a")
 }
 
-// Storage spec §5.2, §5.3.
+// See storage spec §5.2, §5.3.
 func TestTheFirstSubscriberTakesAllRecordsOver(t *testing.T) {
 	cs := newTestChannels(t, 100) // the last records overflow
 	before := []string{"first", strings.Repeat("x", 60), strings.Repeat("y", 60), "last"}

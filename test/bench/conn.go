@@ -107,7 +107,7 @@ func (c conn) exchange(request, want []byte) error {
 
 // leave ends a Consume: it closes the sending side and waits until the target, having
 // noticed, closes too, so that the target hands no later record to a consumer that is
-// gone (legacy-protocol §7.5). Anything still received is an error.
+// gone (legacy protocol spec §7.5). Anything still received is an error.
 func (c conn) leave() error {
 	defer c.close()
 	if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
-// dialNeo connects to a target and authenticates (neo-protocol §3).
+// dialNeo connects to a target and authenticates (neo protocol spec §3).
 func dialNeo(addr unix.Sockaddr) (conn, error) {
 	c, err := dial(addr)
 	if err != nil {

@@ -156,7 +156,7 @@ func (l *load) pushOneByOne(c conn, end bound) (pushed int64, err error) {
 }
 
 // produceAll runs one Produce, the request given. It returns how many records the target
-// has taken, proved by its answer to a request behind them (legacy-protocol §11.1, rule 7).
+// has taken, proved by its answer to a request behind them (legacy protocol spec §11.1, rule 7).
 func (l *load) produceAll(c conn, request []byte, end bound) (produced int64, err error) {
 	if err := c.request(request, statusOk); err != nil {
 		return 0, fmt.Errorf("produce: %w", err)

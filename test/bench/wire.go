@@ -6,7 +6,7 @@ import (
 )
 
 // The part of the legacy protocol that the workloads and the ceiling speak
-// (legacy-protocol §2, §6).
+// (legacy protocol spec §2, §6).
 const (
 	codePush              = 1
 	codeConsume           = 6

@@ -14,7 +14,7 @@ const clientName = "test"
 
 var clientKey neo.Key // all zeros
 
-// Offsets in a request frame, and the size of one whose payload is a byte (neo-protocol
+// Offsets in a request frame, and the size of one whose payload is a byte (neo protocol spec
 // §6).
 const (
 	bodyAt    = 1
@@ -24,7 +24,7 @@ const (
 
 // answers follows what a target answers to requests of one kind that are in flight
 // together, with the ids from 1 up: to each the support status and one message that ends
-// the request. The frames of different requests may come in any order (§7.5).
+// the request. The frames of different requests may come in any order (neo protocol spec §7.5).
 type answers struct {
 	support []byte   // frame, whatever its id
 	ends    [][]byte // the frames that may end a request, whatever the id

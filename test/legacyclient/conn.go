@@ -18,7 +18,7 @@ import (
 // take bytes, before the call fails.
 const Patience = 2 * time.Minute
 
-// MaxArray is the longest array that Conn accepts from the node, §11.1 rule 8.
+// MaxArray is the longest array that Conn accepts from the node, legacy protocol spec §11.1 rule 8.
 const MaxArray = 10 << 20
 
 // Conn is a connection to the legacy port. One goroutine may send while another one

@@ -1,6 +1,6 @@
 // Package legacyclient is a small client of the legacy protocol for tests.
 //
-// It is written from the protocol specification (legacy-protocol §2, §6) alone and
+// It is written from the protocol specification (legacy protocol spec §2, §6) alone and
 // shares no code with the node, so that a mistake made in both would have to be made
 // twice. It does exactly what it is told: it checks no names and no order of calls, and
 // the encoders build wrong requests as readily as right ones.
@@ -8,7 +8,7 @@ package legacyclient
 
 import "encoding/binary"
 
-// Command is a request code, §2.5.
+// Command is a request code, legacy protocol spec §2.5.
 type Command int32
 
 // The requests of the protocol.
@@ -23,7 +23,7 @@ const (
 	RemoveChannel     Command = 12
 )
 
-// Status is a status code, §2.6.
+// Status is a status code, legacy protocol spec §2.6.
 type Status int32
 
 // The status codes that the node sends.
@@ -46,7 +46,7 @@ func AppendLength(b []byte, length uint64) []byte {
 	return binary.LittleEndian.AppendUint64(b, length)
 }
 
-// AppendArray appends an array, §2.2.
+// AppendArray appends an array, legacy protocol spec §2.2.
 func AppendArray(b []byte, data string) []byte {
 	return append(AppendLength(b, uint64(len(data))), data...)
 }

@@ -2,7 +2,7 @@ package neoclient
 
 import "fmt"
 
-// Messages after Started (§11.1).
+// Messages after Started (neo protocol spec §11.1).
 const (
 	Continue       = 1
 	Stop           = 2

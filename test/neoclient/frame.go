@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Frame types (§6.1).
+// Frame types (neo protocol spec §6.1).
 const (
 	Request        = 1
 	Authentication = 2
@@ -30,7 +30,7 @@ func (f Frame) String() string {
 	return fmt.Sprintf("id %d, %d bytes: % x", f.ID, len(f.Payload), f.Payload)
 }
 
-// Header encodes a frame header, of whatever type and body length (§6.1).
+// Header encodes a frame header, of whatever type and body length (neo protocol spec §6.1).
 func Header(kind byte, length uint64) []byte {
 	b := append([]byte{kind}, Number(length)...)
 	parity := byte(0)
@@ -52,7 +52,7 @@ func RequestFrame(id uint64, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// Array encodes an array: its length and its bytes (§0).
+// Array encodes an array: its length and its bytes (neo protocol spec §0).
 func Array[T string | []byte](x T) []byte {
 	return append(Number(uint64(len(x))), x...)
 }

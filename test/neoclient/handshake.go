@@ -23,7 +23,7 @@ func Now(name string, key [128]byte) Login {
 	return Login{name, key, uint64(time.Now().Unix())}
 }
 
-// Authenticate goes through the whole handshake (§3), never sending before it is its turn.
+// Authenticate goes through the whole handshake (neo protocol spec §3), never sending before it is its turn.
 // If it returns nil, requests may follow; if [ErrRejected], the node closes the connection.
 func (c *Client) Authenticate(login Login) error {
 	nonce, err := c.Introduce(login.Time)
@@ -82,7 +82,7 @@ func Credentials(name string, code []byte) []byte {
 	return AuthenticationFrame(append(Array(name), code...))
 }
 
-// Code computes the HMAC-SHA-512 of timestamp and nonce (§3.2).
+// Code computes the HMAC-SHA-512 of timestamp and nonce (neo protocol spec §3.2).
 func Code(key [128]byte, timestamp uint64, nonce []byte) []byte {
 	mac := hmac.New(sha512.New, key[:])
 	mac.Write(Number(timestamp))

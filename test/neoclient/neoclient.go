@@ -85,7 +85,7 @@ func (c *Client) ReadBytes(n int) ([]byte, error) {
 
 // ExpectClose returns nil if the node closes the connection without sending anything more.
 // A reset is an error, since it makes clients give up that would else try other nodes
-// (§14.3).
+// (neo protocol spec §14.3).
 func (c *Client) ExpectClose() error {
 	if len(c.parked) > 0 {
 		return fmt.Errorf("got frame %v, want the connection closed", c.parked[0])

@@ -85,7 +85,7 @@ func follow(conn net.Conn, steps []step) error {
 	return nil
 }
 
-func TestHeaders(t *testing.T) { // §17.2
+func TestHeaders(t *testing.T) { // neo protocol spec §17.2
 	for _, c := range []struct {
 		kind   byte
 		length uint64
@@ -116,7 +116,7 @@ func counting() (key [128]byte) {
 	return key
 }
 
-func TestCodes(t *testing.T) { // §17.3
+func TestCodes(t *testing.T) { // neo protocol spec §17.3
 	for _, c := range []struct {
 		key       [128]byte
 		timestamp uint64
@@ -136,7 +136,7 @@ func TestCodes(t *testing.T) { // §17.3
 	}
 }
 
-// handshake is the conversation of §17.3 up to the verdict.
+// handshake is the conversation of neo protocol spec §17.3 up to the verdict.
 const handshake = `
 	C 01
 	N 01
@@ -176,7 +176,7 @@ func TestAuthenticate(t *testing.T) {
 	}
 }
 
-func TestPush(t *testing.T) { // §17.4
+func TestPush(t *testing.T) { // neo protocol spec §17.4
 	c := play(t, `
 		C 01 2400000000000000 25 | 0100000000000000 | 01 03 | 01 |
 		  0400000000000000 74657374 | 0500000000000000 68656c6c6f
@@ -194,7 +194,7 @@ func TestPush(t *testing.T) { // §17.4
 	}
 }
 
-func TestPop(t *testing.T) { // §17.5
+func TestPop(t *testing.T) { // neo protocol spec §17.5
 	const start = `
 		C 01 1600000000000000 17 | 0100000000000000 | 02 01 | 0400000000000000 74657374
 		N 01 0900000000000000 08 | 0100000000000000 | fd
@@ -221,7 +221,7 @@ func TestPop(t *testing.T) { // §17.5
 	}
 }
 
-func TestConsume(t *testing.T) { // §17.6, with id 1
+func TestConsume(t *testing.T) { // neo protocol spec §17.6, with id 1
 	c := play(t, `
 		C 01 2200000000000000 23 | 0100000000000000 | 06 04 | 0400000000000000 74657374 | 0400000000000000 73756231
 		N 01 0900000000000000 08 | 0100000000000000 | fd
@@ -282,7 +282,7 @@ func TestConsumeMessages(t *testing.T) {
 	}
 }
 
-func TestUnsupported(t *testing.T) { // §17.7
+func TestUnsupported(t *testing.T) { // neo protocol spec §17.7
 	c := play(t, `
 		C 01 0a00000000000000 0b | 0500000000000000 | 01 02
 		N 01 0900000000000000 08 | 0500000000000000 | fe`)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// PushPayload encodes the first message of a Push (§9).
+// PushPayload encodes the first message of a Push (neo protocol spec §9).
 func PushPayload(value []byte, channels ...string) []byte {
 	b := []byte{1, 3, byte(len(channels))}
 	for _, channel := range channels {
@@ -14,12 +14,12 @@ func PushPayload(value []byte, channels ...string) []byte {
 	return append(b, Array(value)...)
 }
 
-// PopPayload encodes the first message of a Pop (§10).
+// PopPayload encodes the first message of a Pop (neo protocol spec §10).
 func PopPayload(channel string) []byte {
 	return append([]byte{2, 1}, Array(channel)...)
 }
 
-// ConsumePayload encodes the first message of a Consume (§11.1).
+// ConsumePayload encodes the first message of a Consume (neo protocol spec §11.1).
 func ConsumePayload(channel, subscriber string) []byte {
 	return append(append([]byte{6, 4}, Array(channel)...), Array(subscriber)...)
 }
@@ -44,7 +44,7 @@ func (c *Client) Start(id uint64, payload []byte) error {
 	return c.Supported(id)
 }
 
-// Supported waits for the support status of a request whose first message was sent (§7.2).
+// Supported waits for the support status of a request whose first message was sent (neo protocol spec §7.2).
 func (c *Client) Supported(id uint64) error {
 	support, err := c.ReadByteFor(id)
 	if err != nil {

@@ -4,7 +4,7 @@
 // and the bytes that the node has to answer with. The text format is described at the
 // top of testdata/legacy.vectors. Parse reads it, Run plays a vector against a node;
 // Joined and Split vary how the clients' bytes are cut into segments, which must not
-// change what the node answers (legacy-protocol spec §3.3).
+// change what the node answers (legacy protocol spec §3.3).
 package vectors
 
 import "fmt"

@@ -9,7 +9,7 @@ import (
 )
 
 // dialer notices the death of a node's machine in 14 s, as existing clients do (neo protocol
-// spec §2.2, legacy protocol spec §11.1). TCP_NODELAY is what package net sets anyway.
+// neo protocol spec §2.2, legacy protocol spec §11.1). TCP_NODELAY is what package net sets anyway.
 var dialer = net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 	Enable: true, Idle: 5 * time.Second, Interval: 3 * time.Second, Count: 3,
 }}

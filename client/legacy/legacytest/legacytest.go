@@ -1,12 +1,12 @@
 // Package legacytest plays a node for tests of legacy clients.
 //
 // The node has no queues. It plays its part of a dialogue in the notation of the protocol
-// specification (§12.1), from which most dialogues are taken:
+// specification (legacy protocol spec §12.1), from which most dialogues are taken:
 //
 //	node := legacytest.Play(t, `
 //		1> 02000000 0400000000000000 74657374
 //		1< c8000000 0300000000000000 616263`)
-//	client, err := legacy.Dial(ctx, node.Addr)
+//	c, err := legacy.New(legacy.Options{Nodes: []string{node.Addr}})
 //
 // It expects the bytes behind "1>" from the client, and sends those behind "1<". Steps
 // are played in order; connections are numbered in the order in which they come. "1<EOF"

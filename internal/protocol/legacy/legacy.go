@@ -1,5 +1,5 @@
 // Package legacy is the legacy wire protocol: bytes to requests and back, without I/O.
-// Node and client share it. (Legacy-protocol spec §2, §6.)
+// Node and client share it. (legacy protocol spec §2, §6.)
 //
 // # The bytes
 //
@@ -100,7 +100,7 @@ const (
 	CodeSize   = 4 // of a command or status
 	LengthSize = 8 // of the length of an array
 
-	// MaxArray is the largest array that is accepted (spec §2.4).
+	// MaxArray is the largest array that is accepted (legacy protocol spec §2.4).
 	MaxArray = 10 << 20
 	// MaxNames and MaxNamesSize bound a list of channels; the original has no limit.
 	MaxNames     = 65536

@@ -117,7 +117,7 @@ func decodeAt(t *testing.T, d *Decoder, name string, input []byte, want string, 
 	}
 }
 
-// Every other code is invalid (spec §2.5): nothing behind it is looked at.
+// Every other code is invalid (legacy protocol spec §2.5): nothing behind it is looked at.
 func TestInvalidCommands(t *testing.T) {
 	valid := []int32{1, 2, 6, 8, 9, 10, 11, 12}
 	codes := []int32{-1, -2, 1 << 24, 1 << 30, -1 << 31, 1<<31 - 1}
@@ -143,7 +143,7 @@ func TestInvalidCommands(t *testing.T) {
 	}
 }
 
-// An array of 10 MiB is accepted in every place, and one byte more in none (spec §2.4).
+// An array of 10 MiB is accepted in every place, and one byte more in none (legacy protocol spec §2.4).
 // That it is too long is known from its length alone.
 func TestLongestArray(t *testing.T) {
 	const most, more = " 0000a00000000000 78*10485760", " 0100a00000000000"
@@ -226,7 +226,7 @@ func list(count, length int) []byte {
 	return b
 }
 
-// A list of channels has bounds (spec §2.3); what is beyond them is not waited for.
+// A list of channels has bounds (legacy protocol spec §2.3); what is beyond them is not waited for.
 func TestLongestList(t *testing.T) {
 	rest := AppendArray(AppendArray(nil, ""), "value")
 	for _, test := range []struct {

@@ -107,3 +107,6 @@ func leftOver(what string, n int) error {
 
 // ParseArrays decodes b as arrays up to its end. A legacy stream of records looks the same.
 func ParseArrays(b []byte) (Arrays, error) { return parseArrays(b, "array") }
+
+// AppendRecord appends a record of a batch.
+func AppendRecord(dst, value []byte) []byte { return appendArray(dst, value) }

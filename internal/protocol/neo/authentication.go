@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// Sizes of authentication in bytes (§3).
+// Sizes of authentication in bytes (neo protocol spec §3).
 const (
 	KeySize  = 128 // a client's secret
 	CodeSize = 64  // HMAC-SHA-512
@@ -17,7 +17,7 @@ const (
 	nonceSize     = 4
 	verdictSize   = 1
 
-	maxAuthenticationBody = 999 // longest body of an authentication frame (§6.2)
+	maxAuthenticationBody = 999 // longest body of an authentication frame (neo protocol spec §6.2)
 	minCredentials        = countSize + CodeSize
 )
 
@@ -40,7 +40,7 @@ type Key = [KeySize]byte
 type Nonce [nonceSize]byte
 
 // AuthenticationCode returns the HMAC of the timestamp, in Unix seconds, and the nonce,
-// each as transmitted (§3.2).
+// each as transmitted (neo protocol spec §3.2).
 func AuthenticationCode(key *Key, timestamp uint64, nonce Nonce) [CodeSize]byte {
 	var data [timestampSize + nonceSize]byte
 	binary.LittleEndian.PutUint64(data[:], timestamp)

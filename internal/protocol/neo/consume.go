@@ -6,11 +6,11 @@ import (
 )
 
 // MinBatch is the batch length in bytes, record lengths included, at which a node stops
-// adding records (§11.3). A batch is longer by at most one record, or shorter if there are
+// adding records (neo protocol spec §11.3). A batch is longer by at most one record, or shorter if there are
 // no more.
 const MinBatch = 100_000
 
-// ConsumeStatus is the node's second message of a Consume (§11.1).
+// ConsumeStatus is the node's second message of a Consume (neo protocol spec §11.1).
 type ConsumeStatus uint8
 
 // Consume statuses. Only after Started does the request go on.
@@ -20,7 +20,7 @@ const (
 )
 
 // Feedback is what a client sends after Started: one for each Records, and Stop also at
-// any other time (§11.2).
+// any other time (neo protocol spec §11.2).
 type Feedback uint8
 
 // Feedback messages.
@@ -29,7 +29,7 @@ const (
 	Stop     Feedback = 2
 )
 
-// ConsumeMessage is the type of what a node sends after Started (§11.1).
+// ConsumeMessage is the type of what a node sends after Started (neo protocol spec §11.1).
 type ConsumeMessage uint8
 
 // Messages of a node. Stopped and ChannelRemoved end the request: nothing follows them.
@@ -42,7 +42,7 @@ const (
 // RecordsPrefixSize is the size in bytes of what [AppendRecordsPrefix] appends.
 const RecordsPrefixSize = FramePrefixSize + 1 + countSize
 
-// Consume is the first message of a Consume (§11.1). The names are as received, valid or
+// Consume is the first message of a Consume (neo protocol spec §11.1). The names are as received, valid or
 // not.
 type Consume struct {
 	Channel    []byte
@@ -66,8 +66,8 @@ func ParseConsume(fields []byte) (Consume, error) {
 // [ErrMalformed] for anything but the one byte of Continue or Stop.
 //
 // A node gives it also one-byte messages on ids without request, because feedback may
-// cross the end of a Consume (§11.5). There Continue is to be discarded and Stop to be
-// answered with [Stopped] (§15).
+// cross the end of a Consume (neo protocol spec §11.5). There Continue is to be discarded and Stop to be
+// answered with [Stopped] (neo protocol spec §15).
 func ParseFeedback(payload []byte) (Feedback, error) {
 	b, err := parseByte(payload, "Consume feedback")
 	if err != nil {

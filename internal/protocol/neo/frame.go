@@ -27,8 +27,8 @@ const MinFrameBody = idSize
 //
 // Header and length are checked as soon as the header is there. Any error means that the
 // connection is to be closed: [ErrParity], [ErrType] (also for an authentication frame),
-// [ErrLength], and [ErrRequestID] for id 0, which no client uses (§15). Frames split off
-// before an error remain valid (§6.2).
+// [ErrLength], and [ErrRequestID] for id 0, which no client uses (neo protocol spec §15). Frames split off
+// before an error remain valid (neo protocol spec §6.2).
 func Next(buf []byte, maxBody uint64) (id uint64, payload []byte, size int, err error) {
 	if len(buf) < HeaderSize {
 		return 0, nil, HeaderSize, nil

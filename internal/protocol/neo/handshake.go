@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// MaxSkew is how far the timestamp of a client may be off the node's clock (§3.3).
+// MaxSkew is how far the timestamp of a client may be off the node's clock (neo protocol spec §3.3).
 const MaxSkew = 1800 * time.Second
 
 // MaxHandshakeFrame is the size in bytes of the longest frame a client may send during the
@@ -67,7 +67,7 @@ const (
 //
 // After the end Step consumes nothing and returns the same outcome.
 //
-// A client that does not wait for the node's replies is served nevertheless (§3.1). One that sends
+// A client that does not wait for the node's replies is served nevertheless (neo protocol spec §3.1). One that sends
 // garbage with its version byte gets no reply at all.
 func (h *Handshake) Step(in, out []byte) (n int, reply []byte, done bool, err error) {
 	rest, before := in, len(out)
@@ -111,7 +111,7 @@ func (h *Handshake) advance(in, out []byte) (rest, reply []byte, err error) {
 	}
 }
 
-// version exchanges the version bytes. The node's is sent even if they differ (§3.1).
+// version exchanges the version bytes. The node's is sent even if they differ (neo protocol spec §3.1).
 func (h *Handshake) version(in, out []byte) (rest, reply []byte, err error) {
 	if len(in) == 0 {
 		return in, out, nil
@@ -158,7 +158,7 @@ func (h *Handshake) verdict(in, out []byte) (rest, reply []byte, err error) {
 	return rest, append(out, accepted), nil
 }
 
-// judge applies the rules of §3.3 in their order. It returns 0 if the client is accepted.
+// judge applies the rules of neo protocol spec §3.3 in their order. It returns 0 if the client is accepted.
 func (h *Handshake) judge(name, code []byte) Reason {
 	if len(name) == 0 {
 		return NameEmpty

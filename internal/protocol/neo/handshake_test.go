@@ -18,7 +18,7 @@ func (t table) Key(name []byte) (*Key, bool) {
 	return key, ok
 }
 
-// countingKey is 00 01 02 … 7f, the key of §17.3.
+// countingKey is 00 01 02 … 7f, the key of neo protocol spec §17.3.
 func countingKey() *Key {
 	var key Key
 	for i := range key {
@@ -31,7 +31,7 @@ func repeatedKey(b byte) *Key {
 	return (*Key)(bytes.Repeat([]byte{b}, KeySize))
 }
 
-// authentication is a row of §17.3.
+// authentication is a row of neo protocol spec §17.3.
 type authentication struct {
 	name        string
 	key         *Key
@@ -193,7 +193,7 @@ func login(name string, key *Key, timestamp uint64, nonce Nonce) []byte {
 	return AppendCredentials(out, name, AuthenticationCode(key, timestamp, nonce))
 }
 
-// Each row breaks its rule and all later ones it can, so the order of §3.3 shows.
+// Each row breaks its rule and all later ones it can, so the order of neo protocol spec §3.3 shows.
 func TestRejectionsInTheirOrder(t *testing.T) {
 	const now = 1500000000
 	key, wrong := countingKey(), repeatedKey(1)

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Type is the type of a frame (§6.1).
+// Type is the type of a frame (neo protocol spec §6.1).
 type Type uint8
 
 // Frame types. All others are invalid.
@@ -29,7 +29,7 @@ type Header struct {
 }
 
 // ParseHeader decodes the first [HeaderSize] bytes of b and checks parity and type, in
-// this order (§6.2). Which type and lengths are allowed depends on the phase of the
+// this order (neo protocol spec §6.2). Which type and lengths are allowed depends on the phase of the
 // connection and is left to [Next] and [Handshake]. Errors: [ErrParity], [ErrType], and
 // [ErrLength] if b is shorter than a header.
 func ParseHeader(b []byte) (Header, error) {

@@ -35,11 +35,11 @@ package neo
 
 import "errors"
 
-// Version is the only version of the protocol, the byte each side sends first (§3.1).
+// Version is the only version of the protocol, the byte each side sends first (neo protocol spec §3.1).
 const Version = 1
 
 // What can be wrong with received bytes. Every one of them is a protocol error: the
-// receiver closes the connection, since the protocol has no error message (§1). The
+// receiver closes the connection, since the protocol has no error message (neo protocol spec §1). The
 // errors returned wrap one of these and tell the values found and those allowed.
 var (
 	ErrVersion   = errors.New("wrong protocol version")

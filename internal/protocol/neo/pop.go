@@ -2,7 +2,7 @@ package neo
 
 import "encoding/binary"
 
-// PopStatus begins the node's second message of a Pop (§10).
+// PopStatus begins the node's second message of a Pop (neo protocol spec §10).
 type PopStatus uint8
 
 // Pop statuses. All end the request.
@@ -25,6 +25,11 @@ func ParsePop(fields []byte) (channel []byte, err error) {
 // AppendPopStatus appends the node's second message of a Pop that has no value.
 func AppendPopStatus(dst []byte, id uint64, status PopStatus) []byte {
 	return appendByteFrame(dst, id, byte(status))
+}
+
+// AppendPopped appends the node's second message of a Pop that has one.
+func AppendPopped(dst []byte, id uint64, value []byte) []byte {
+	return append(AppendPoppedPrefix(dst, id, len(value)), value...)
 }
 
 // AppendPoppedPrefix appends what precedes the value in the node's second message of a Pop that

@@ -11,7 +11,7 @@ const MaxPushChannels = 255
 // ErrTooManyChannels is the error of [AppendPush].
 var ErrTooManyChannels = errors.New("too many channels in a Push")
 
-// PushStatus is the node's second message of a Push (§9).
+// PushStatus is the node's second message of a Push (neo protocol spec §9).
 type PushStatus uint8
 
 // Push statuses. Both end the request.
@@ -20,7 +20,7 @@ const (
 	PushError PushStatus = 2 // node error, nothing pushed
 )
 
-// Push is the first message of a Push (§9): store Value in each of Channels, in their
+// Push is the first message of a Push (neo protocol spec §9): store Value in each of Channels, in their
 // order, as often as a channel is named. There may be no channels, and Value may be
 // empty. The names are as received, valid or not.
 type Push struct {

@@ -2,7 +2,7 @@ package neo
 
 import "strconv"
 
-// Reason says why a client was rejected (§3.3).
+// Reason says why a client was rejected (neo protocol spec §3.3).
 type Reason uint8
 
 // Reasons in the order in which they are looked for; the first that holds is given.
@@ -41,7 +41,7 @@ func (r Reason) String() string {
 }
 
 // Rejection is the error of [Handshake.Step] for a client that kept to the protocol but is
-// not let in. Unlike protocol errors it is to be logged (§3.4).
+// not let in. Unlike protocol errors it is to be logged (neo protocol spec §3.4).
 type Rejection struct {
 	Name   string // as received, up to 927 arbitrary bytes
 	Reason Reason

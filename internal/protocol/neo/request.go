@@ -2,10 +2,10 @@ package neo
 
 import "fmt"
 
-// MaxRequests is the number of requests that may be active on one connection (§7.4).
+// MaxRequests is the number of requests that may be active on one connection (neo protocol spec §7.4).
 const MaxRequests = 5000
 
-// Code says what a request asks for (§8).
+// Code says what a request asks for (neo protocol spec §8).
 type Code uint8
 
 // Request codes.
@@ -15,14 +15,14 @@ const (
 	CodeConsume Code = 6
 )
 
-// Versions of the requests that a node supports, and no other (§8).
+// Versions of the requests that a node supports, and no other (neo protocol spec §8).
 const (
 	PushVersion    = 3
 	PopVersion     = 1
 	ConsumeVersion = 4
 )
 
-// Support is the node's first message of each request (§7.2).
+// Support is the node's first message of each request (neo protocol spec §7.2).
 type Support uint8
 
 // Support statuses. Only after Supported does the request go on.
@@ -54,7 +54,7 @@ func Supports(code Code, version uint8) Support {
 // startSize is the size of code and version.
 const startSize = 2
 
-// ParseStart decodes what the first message of every request begins with (§7.2). fields
+// ParseStart decodes what the first message of every request begins with (neo protocol spec §7.2). fields
 // is the rest, to be given to [ParsePush], [ParsePop] or [ParseConsume] after [Supports]
 // and after the support status was sent.
 //

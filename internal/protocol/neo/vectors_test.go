@@ -20,7 +20,7 @@ func fromHex(t testing.TB, s string) []byte {
 	return b
 }
 
-// The table of §17.2.
+// The table of neo protocol spec §17.2.
 func TestHeaderVectors(t *testing.T) {
 	for _, c := range []struct {
 		header Header
@@ -49,7 +49,7 @@ func TestHeaderVectors(t *testing.T) {
 	}
 }
 
-// message is a request frame of §17.4 to §17.8 with its meaning. decode describes what the
+// message is a request frame of neo protocol spec §17.4 to §17.8 with its meaning. decode describes what the
 // decoders make of the payload in words of its own.
 type message struct {
 	name   string
@@ -61,7 +61,7 @@ type message struct {
 }
 
 var messages = []message{
-	// §17.4
+	// neo protocol spec §17.4
 	{"Push hello to test", `01 2400000000000000 25 | 0100000000000000 | 01 03 | 01 |
 		0400000000000000 74657374 | 0500000000000000 68656c6c6f`, 1,
 		func() []byte { return push(1, "hello", "test") }, start, `Push [test] "hello"`},
@@ -75,7 +75,7 @@ var messages = []message{
 	{"Push node error", "01 0900000000000000 08 | 0100000000000000 | 02", 1,
 		func() []byte { return AppendPushStatus(nil, 1, PushError) }, pushStatus, "02"},
 
-	// §17.5
+	// neo protocol spec §17.5
 	{"Pop from test", "01 1600000000000000 17 | 0300000000000000 | 02 01 | 0400000000000000 74657374", 3,
 		func() []byte { return AppendPop(nil, 3, "test") }, start, "Pop test"},
 	{"Pop popped", "01 1600000000000000 17 | 0300000000000000 | 01 | 0500000000000000 68656c6c6f", 3,
@@ -87,7 +87,7 @@ var messages = []message{
 	{"Pop has subscribers", "01 0900000000000000 08 | 0300000000000000 | 04", 3,
 		func() []byte { return AppendPopStatus(nil, 3, PopSubscribed) }, popReply, `04 ""`},
 
-	// §17.6
+	// neo protocol spec §17.6
 	{"Consume of test without subscriber name", `01 1e00000000000000 1f | 0400000000000000 | 06 04 |
 		0400000000000000 74657374 | 0000000000000000`, 4,
 		func() []byte { return AppendConsume(nil, 4, "test", "") }, start, `Consume test as ""`},
@@ -112,7 +112,7 @@ var messages = []message{
 	{"Consume as sub1 started", "01 0900000000000000 08 | 8877665544332211 | 01", 0x1122334455667788,
 		func() []byte { return AppendConsumeStatus(nil, 0x1122334455667788, Started) }, consumeStatus, "01"},
 
-	// §17.7
+	// neo protocol spec §17.7
 	{"Push version 2", "01 0a00000000000000 0b | 0500000000000000 | 01 02", 5,
 		func() []byte { return append(AppendFramePrefix(nil, 5, 2), 1, 2) }, start, "fe"},
 	{"version not supported", "01 0900000000000000 08 | 0500000000000000 | fe", 5,
@@ -140,7 +140,7 @@ func TestMessageVectors(t *testing.T) {
 	}
 }
 
-// The first Records frame of §17.8: 100 records of 1000 bytes.
+// The first Records frame of neo protocol spec §17.8: 100 records of 1000 bytes.
 func TestFullBatchVector(t *testing.T) {
 	value := strings.Repeat("x", 1000)
 	frame := records(7, slices.Repeat([]string{value}, 100)...)

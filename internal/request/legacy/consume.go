@@ -7,7 +7,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
-// consume is a Consume in progress (spec §7). The stream consists of the records as they
+// consume is a Consume in progress (legacy protocol spec §7). The stream consists of the records as they
 // lie in the storage, which are sent from there; a record counts as delivered when its
 // last byte is handed to the kernel.
 type consume struct {

@@ -170,7 +170,7 @@ func TestUnsentConsumeGoesToAConsumerThatWaits(t *testing.T) {
 }
 
 // A half-close during a Consume is taken for the end of it; the requests behind it, which
-// came before, are executed (spec §7.5).
+// came before, are executed (legacy protocol spec §7.5).
 func TestEndOfInputDuringConsume(t *testing.T) {
 	for _, test := range []struct{ rule, behind, replies, pop, want string }{
 		{"nothing", "", "", "02000000 'd'", "f4010000"},

@@ -6,7 +6,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
-// pop hands out the oldest record (spec §6.2). Records of length 0 are skipped: to the
+// pop hands out the oldest record (legacy protocol spec §6.2). Records of length 0 are skipped: to the
 // client that would mean an empty channel.
 func (s *Session) pop(r *wire.Request) {
 	if !names.ValidChannel(r.Channel) {

@@ -9,7 +9,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request"
 )
 
-// stream is a Produce or ProduceMulti in progress (spec §6.6, §6.7).
+// stream is a Produce or ProduceMulti in progress (legacy protocol spec §6.6, §6.7).
 type stream struct {
 	command  wire.Command
 	channel  []byte     // Produce

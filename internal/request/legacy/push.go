@@ -5,7 +5,7 @@ import (
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
 
-// push stores a record (spec §6.1). A record that cannot be stored is answered with
+// push stores a record (legacy protocol spec §6.1). A record that cannot be stored is answered with
 // OutOfMemory, which makes the client try the next node.
 func (s *Session) push(r *wire.Request) {
 	if !names.ValidChannel(r.Channel) {

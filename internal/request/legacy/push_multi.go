@@ -27,7 +27,7 @@ const (
 	storing
 )
 
-// pushMulti stores a record in several channels (spec §6.5), and reports whether it is done with
+// pushMulti stores a record in several channels (legacy protocol spec §6.5), and reports whether it is done with
 // the request, which takes that many bytes of the input. A D client drops the record silently when
 // it gets any error status, so a failure closes the connection instead.
 func (s *Session) pushMulti(r *wire.Request, size int) (done bool) {

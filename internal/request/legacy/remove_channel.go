@@ -6,7 +6,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/request"
 )
 
-// removeChannel drops a channel, if it exists, and ends its consumers (spec §6.8, §8).
+// removeChannel drops a channel, if it exists, and ends its consumers (legacy protocol spec §6.8, §8).
 func (s *Session) removeChannel(r *wire.Request) {
 	if !names.ValidChannel(r.Channel) {
 		s.reply(wire.BadChannelName)

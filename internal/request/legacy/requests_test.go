@@ -29,7 +29,7 @@ var conversation = []struct{ request, reply string }{
 	{"02000000 'c'", "f4010000"},
 }
 
-// Requests and records may be cut at any byte, and may come in one piece (spec §3.3).
+// Requests and records may be cut at any byte, and may come in one piece (legacy protocol spec §3.3).
 func TestSplitAtEveryByte(t *testing.T) {
 	n := start(t, 1)
 	var requests, replies []byte
@@ -55,7 +55,7 @@ func TestStepByStep(t *testing.T) {
 	}
 }
 
-// Records of length 0, which only neo clients can store, are skipped (spec §7.7).
+// Records of length 0, which only neo clients can store, are skipped (legacy protocol spec §7.7).
 func TestEmptyRecordsAreSkipped(t *testing.T) {
 	n := start(t, 1)
 	push := func(values ...string) {

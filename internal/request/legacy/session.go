@@ -1,5 +1,5 @@
 // Package legacy executes the requests of legacy connections against the storage
-// (legacy-protocol spec §3, §6–§8): one file a request, and the Session that reads one
+// (legacy protocol spec §3, §6–§8): one file a request, and the Session that reads one
 // request after the other.
 //
 // A Session belongs to the loop of its connection. It is in one of three states:

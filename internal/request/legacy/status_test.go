@@ -14,8 +14,8 @@ import (
 // closed is an answer: the end of the connection.
 const closed = "closed"
 
-// The first check that fails decides the status (spec §3.1), and says whether the channel
-// is created (spec §4).
+// The first check that fails decides the status (legacy protocol spec §3.1), and says whether the channel
+// is created (legacy protocol spec §4).
 func TestOrderOfChecks(t *testing.T) {
 	longest := "'" + strings.Repeat("x", 251) + "'"
 	longer := "'" + strings.Repeat("x", 252) + "'"
@@ -176,7 +176,7 @@ func TestNoChannelCanBeCreated(t *testing.T) {
 }
 
 // Input that cannot be understood ends the connection without a status, and is logged;
-// what came before it is answered, what comes behind it is not looked at (spec §2.4, §5).
+// what came before it is answered, what comes behind it is not looked at (legacy protocol spec §2.4, §5).
 func TestBadInput(t *testing.T) {
 	for _, test := range []struct{ rule, request, want, text string }{
 		{"command None (V27)", "00000000", "", "Invalid command"},

@@ -10,7 +10,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
-// consume is an active Consume (spec §11).
+// consume is an active Consume (neo protocol spec §11).
 //
 //	         records, room in the output
 //	waiting ─────────────────────────────▶ batch in flight
@@ -171,7 +171,7 @@ func (c *consume) sent() bool {
 	return sent >= c.end
 }
 
-// receiveFeedback handles a message of the client (spec §11.4).
+// receiveFeedback handles a message of the client (neo protocol spec §11.4).
 func (s *Session) receiveFeedback(c *consume, payload []byte) {
 	s.batch.End() // the consumer takes the lock of its own channel
 	feedback, err := wire.ParseFeedback(payload)

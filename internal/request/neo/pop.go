@@ -9,7 +9,7 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
-// pop hands out the oldest record of a channel (spec §10), which is created if it does
+// pop hands out the oldest record of a channel (neo protocol spec §10), which is created if it does
 // not exist. The record counts as delivered once the reply is handed to the kernel. The
 // error is that of a malformed message.
 func (s *Session) pop(id uint64, fields []byte) error {

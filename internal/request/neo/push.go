@@ -25,7 +25,7 @@ const (
 	storing
 )
 
-// push stores a record in some channels (spec §9). All channels are opened first, so
+// push stores a record in some channels (neo protocol spec §9). All channels are opened first, so
 // that an invalid name, or one that there is no disk space for, leaves nothing stored. It reports
 // whether it is done. The error is that of a malformed message.
 func (s *Session) push(id uint64, fields []byte) (done bool, err error) {

@@ -1,5 +1,5 @@
 // Package neo executes the requests of neo connections against the storage
-// (neo-protocol spec §7–§12): one file a request, and the Session that authenticates a
+// (neo protocol spec §7–§12): one file a request, and the Session that authenticates a
 // client and then takes in frames of any number of requests at once.
 //
 // A Push or a Pop is over as soon as its one message is handled; only a Consume lives
@@ -176,7 +176,7 @@ func (s *Session) authenticate(in []byte) (used int) {
 }
 
 // start handles a message on an id that has no request: the first one of a new request,
-// or a late one of a Consume that is over (spec §7.2, §15). It reports whether it is done
+// or a late one of a Consume that is over (neo protocol spec §7.2, §15). It reports whether it is done
 // with it: a Push that takes long goes on with the next turn.
 func (s *Session) start(id uint64, payload []byte) (done bool) {
 	code, version, fields, err := wire.ParseStart(payload)

@@ -1,5 +1,5 @@
-// Package dformat reads and writes the files in which the D node leaves its records (storage
-// spec §2 and §3). They are read at a start and written at a clean stop; in between nobody knows
+// Package dformat reads and writes the files in which the D node leaves its records
+// (storage spec §2 and §3). They are read at a start and written at a clean stop; in between nobody knows
 // them.
 //
 //	NAME.rq         what was in memory, of one storage each

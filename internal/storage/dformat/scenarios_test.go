@@ -113,7 +113,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x", "y"}},
 		aside:    bothAside, errors: []string{"storage b (1 records, 1 bytes, offsets 41 to 41) has the records of another storage"},
 	}, {
-		name: "§3.12 case 1: nothing changed; consumed, removed and drained storages",
+		name: "storage spec §3.12 case 1: nothing changed; consumed, removed and drained storages",
 		make: func() *testDir {
 			b := newBuilder()
 			b.push(9, "removed")
@@ -126,7 +126,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x", "y"}},
 		infos:    []string{"id 2, 1 record of 7 bytes", "id 9, 1 record of 7 bytes"},
 	}, {
-		name: "§3.12 case 1: a storage that was drained and used again",
+		name: "storage spec §3.12 case 1: a storage that was drained and used again",
 		make: func() *testDir {
 			b := newBuilder()
 			b.push(1, "old")
@@ -136,7 +136,7 @@ var scenarios = []scenario{
 		},
 		contents: map[string][]string{"a": {"x"}},
 	}, {
-		name: "§3.12 case 2: no index",
+		name: "storage spec §3.12 case 2: no index",
 		make: func() *testDir {
 			b := newBuilder()
 			b.push(1, "x")
@@ -150,7 +150,7 @@ var scenarios = []scenario{
 		errors: []string{"names are unknown", "the files are kept, overflow.dat as overflow-aside-1.dat",
 			"id 1, 2 records of 2 bytes, offsets 8 to 75", "id 2, 1 record of 2 bytes, offsets 41 to 41"},
 	}, {
-		name: "§3.12 cases 3 and 6: pushed to, and a new storage",
+		name: "storage spec §3.12 cases 3 and 6: pushed to, and a new storage",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -162,7 +162,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x", "y", "z"}},
 		aside:    bothAside, errors: []string{"names are unknown", "id 2, ", "storage a has 3 records of 3 bytes at offsets 8 to 109, not 1 of 1 at 8 to 8"},
 	}, {
-		name: "§3.12 case 5: drained, then pushed to, several times",
+		name: "storage spec §3.12 case 5: drained, then pushed to, several times",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -174,7 +174,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"z", "zz"}},
 		warnings: []string{"storage a has 2 records of 3 bytes at offsets 74 to 107, not 1 of 1 at 8 to 8"},
 	}, {
-		name: "§3.12 case 7: a removed channel that the index still lists comes back",
+		name: "storage spec §3.12 case 7: a removed channel that the index still lists comes back",
 		make: func() *testDir {
 			b := newBuilder()
 			s1 := b.push(1, "s1")
@@ -186,7 +186,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"s@removed": {"s1", "s2"}, "t@removed": {"t1"}, "a": {"x"}},
 		warnings: []string{"was written before"},
 	}, {
-		name: "§3.12 case 7: a removed channel that the index still lists, and another was pushed to since",
+		name: "storage spec §3.12 case 7: a removed channel that the index still lists, and another was pushed to since",
 		make: func() *testDir {
 			b := newBuilder()
 			r := b.push(2, "r1")
@@ -199,7 +199,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"removed": {"r1", "r2"}, "a": {"x", "y", "z"}},
 		warnings: []string{"storage a has 3 records of 3 bytes"},
 	}, {
-		name: "§3.12 case 7: a removed channel that the index still lists was made again: the new records have no name",
+		name: "storage spec §3.12 case 7: a removed channel that the index still lists was made again: the new records have no name",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -211,7 +211,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x"}, "removed": {"old"}},
 		aside:    bothAside, errors: []string{"names are unknown", "id 3, 2 records of 8 bytes, offsets 76 to 111"},
 	}, {
-		name: "§3.12 case 7: records of removed channels behind an exact index are dead",
+		name: "storage spec §3.12 case 7: records of removed channels behind an exact index are dead",
 		make: func() *testDir {
 			b := newBuilder()
 			b.push(2, "first")
@@ -225,7 +225,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x", "y"}},
 		infos:    []string{"id 2, 2 records of 9 bytes", "id 3, 2 records of 11 bytes"},
 	}, {
-		name: "§3.12 case 7: an exact index lists who has the id of a removed channel now",
+		name: "storage spec §3.12 case 7: an exact index lists who has the id of a removed channel now",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -237,7 +237,7 @@ var scenarios = []scenario{
 		},
 		contents: map[string][]string{"a": {"x"}, "next": {"y", "z"}},
 	}, {
-		name: "§3.12 case 7: behind a stale index, the records of a removed channel may be those of a new one",
+		name: "storage spec §3.12 case 7: behind a stale index, the records of a removed channel may be those of a new one",
 		make: func() *testDir {
 			b := newBuilder()
 			b.push(2, "removed")
@@ -249,7 +249,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x", "y"}},
 		aside:    bothAside, errors: []string{"names are unknown", "id 2, 2 records of 14 bytes, offsets 8 to 80"},
 	}, {
-		name: "§3.12 case 8: renamed by a first subscription and pushed to since: all under the old name",
+		name: "storage spec §3.12 case 8: renamed by a first subscription and pushed to since: all under the old name",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -258,7 +258,7 @@ var scenarios = []scenario{
 		},
 		contents: map[string][]string{"plain": {"x", "y"}}, warnings: []string{"storage plain has 2 records of 2 bytes"},
 	}, {
-		name: "§3.12 case 8: renamed by a first subscription, and the queue of a second overflowed",
+		name: "storage spec §3.12 case 8: renamed by a first subscription, and the queue of a second overflowed",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -369,7 +369,7 @@ var scenarios = []scenario{
 		},
 		contents: map[string][]string{"a": {"x"}, "b": {"z"}}, aside: bothAside, errors: []string{"33 bytes of overflow.dat are no records"},
 	}, {
-		name: "§3.12 case 9: the head was truncated",
+		name: "storage spec §3.12 case 9: the head was truncated",
 		make: func() *testDir {
 			b := newBuilder()
 			b.pushNew(0, strings.Repeat("\x00", 100))
@@ -378,7 +378,7 @@ var scenarios = []scenario{
 		},
 		aside: bothAside, errors: []string{"has no record at its first offset", "id 1, "},
 	}, {
-		name: "§3.12 case 10: the index is cut in an entry",
+		name: "storage spec §3.12 case 10: the index is cut in an entry",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -388,7 +388,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x"}},
 		aside:    bothAside, errors: []string{"entry 2: first offset of storage \"b\": unexpected EOF", "id 2, "},
 	}, {
-		name: "§3.12 case 10: the index is cut in the last number",
+		name: "storage spec §3.12 case 10: the index is cut in the last number",
 		make: func() *testDir {
 			b := newBuilder()
 			for range 5 {
@@ -399,7 +399,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x", "x", "x", "x", "x"}},
 		warnings: []string{"storage a has 5 records of 5 bytes at offsets 8 to 140, not 5 of 5 at 8 to 14"},
 	}, {
-		name: "§3.12 case 10: the index is cut in the last number, and what is left is the offset of a record, too",
+		name: "storage spec §3.12 case 10: the index is cut in the last number, and what is left is the offset of a record, too",
 		make: func() *testDir {
 			b := newBuilder()
 			for range 23 {
@@ -430,7 +430,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x", "x", "x"}, "b": {strings.Repeat("y", 40)}},
 		aside:    bothAside, errors: []string{"tells of 2 records of 3 bytes, but there are 3 of 3"},
 	}, {
-		name: "§3.13: a dangling last link",
+		name: "storage spec §3.13: a dangling last link",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -439,7 +439,7 @@ var scenarios = []scenario{
 		},
 		contents: map[string][]string{"a": {"x"}},
 	}, {
-		name: "§3.13: a failed append at the end",
+		name: "storage spec §3.13: a failed append at the end",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -450,7 +450,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x"}},
 		infos:    []string{"35 bytes are no records"},
 	}, {
-		name: "§3.13: a failed append in the middle, after which the chain healed",
+		name: "storage spec §3.13: a failed append in the middle, after which the chain healed",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -465,7 +465,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x", "z"}, "b": {"y"}},
 		infos:    []string{"35 bytes are no records"},
 	}, {
-		name: "§3.13: a header cut short in the middle",
+		name: "storage spec §3.13: a header cut short in the middle",
 		make: func() *testDir {
 			b := newBuilder()
 			x := b.push(1, "x")
@@ -479,7 +479,7 @@ var scenarios = []scenario{
 		contents: map[string][]string{"a": {"x", "z"}, "b": {"y"}},
 		infos:    []string{"23 bytes are no records"},
 	}, {
-		name: "§3.13: the very first append failed in the header",
+		name: "storage spec §3.13: the very first append failed in the header",
 		make: func() *testDir {
 			b := newBuilder()
 			b.push(1, "failed")
@@ -489,7 +489,7 @@ var scenarios = []scenario{
 		warnings: []string{"was written before"},
 		infos:    []string{"20 bytes are no records"},
 	}, {
-		name: "§3.13: the very first append failed in the payload",
+		name: "storage spec §3.13: the very first append failed in the payload",
 		make: func() *testDir {
 			b := newBuilder()
 			b.push(1, "failed")

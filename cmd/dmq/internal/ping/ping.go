@@ -165,7 +165,7 @@ func (c *conn) roundTrips(r *Result, count int, request, reply []byte, check fun
 	return nil
 }
 
-// handshake is the client's side of the neo protocol, §3.
+// handshake is the client's side of the neo protocol spec §3.
 func (c *conn) handshake(credentials client.Credentials) error {
 	version := make([]byte, 1)
 	c.SetReadDeadline(time.Now().Add(silence))
