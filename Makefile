@@ -27,7 +27,7 @@ SOAK     := 10m
 BENCH    :=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run instance test race soak lint fuzz bench bench-ceiling deb check-deploy clean
+.PHONY: help build run instance test race soak lint cross fuzz bench bench-ceiling deb check-deploy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,21 @@ lint: ## check format, vet, staticcheck
 		{ echo "not formatted, run gofmt -w on:" $$unformatted; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
+
+# What the cross-build covers: clients and tool for everybody, the node on Linux.
+CLIENTS := linux/amd64 linux/arm64 linux/386 linux/s390x darwin/amd64 darwin/arm64 \
+	windows/amd64 windows/arm64 freebsd/amd64 freebsd/arm64
+NODES   := linux/amd64 linux/arm64 linux/386 linux/arm linux/s390x
+
+cross: ## build clients and tool for every system, the node for every Linux; only to see that they build
+	@for target in $(CLIENTS); do \
+		echo "$$target: client, dmq"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build ./client/... ./cmd/dmq/... || exit 1; \
+	done
+	@for target in $(NODES); do \
+		echo "$$target: dmqnode"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./cmd/dmqnode || exit 1; \
+	done
 
 fuzz: ## run each fuzz target for FUZZTIME=20s
 	@grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' cmd client internal test | \

@@ -1,6 +1,7 @@
 // Package client is a client of a DMQ: a queue made of many nodes that know nothing of
-// each other, which only the client sees as one. It speaks the neo protocol. Section
-// numbers (§) refer to the neo protocol specification.
+// each other, which only the client sees as one. It speaks the neo protocol. What it has in
+// common with package client/legacy, the methods of [Client], [Producer] and [Consumer], options
+// and errors, is described in package client/dmq.
 //
 //	c, err := client.New(client.Options{
 //		Nodes:       []string{"queue-1:10001", "queue-2:10001"},

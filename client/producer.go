@@ -53,7 +53,7 @@ func (p *producer) Push(ctx context.Context, value []byte, channels ...string) e
 		return core.Fail("Push", channels, err)
 	}
 	size := pushSize(value, channels) + recordOverhead
-	group, err := p.Take(ctx, size)
+	group, err := p.Take(ctx, size, func() {})
 	if err != nil {
 		return core.Fail("Push", channels, err)
 	}

@@ -1,64 +1,113 @@
 // A producer and a consumer of a DMQ, to be copied; docs/client.md goes through them.
 //
-//	go run ./client/example produce    # a record for each line typed
+//	go run ./client/example produce    # a record for each line typed, until Ctrl-D or Ctrl-C
 //	go run ./client/example consume    # prints records until Ctrl-C
 //
-// They talk to the node that make run starts.
+// They talk to the node that make run starts. The exit status is 0 if everything was done.
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: example produce|consume")
-	}
-	credentials, err := client.LoadCredentials("build/instance/etc/credentials")
-	if err != nil {
+	node := flag.String("node", "127.0.0.1:10001", "address of a node; of a real DMQ give the client all")
+	key := flag.String("credentials", "build/instance/etc/credentials", "file with the name and key of the client")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, flag.Arg(0), *node, *key); err != nil {
 		log.Fatal(err)
 	}
+}
+
+func run(ctx context.Context, command, node, key string) error {
+	credentials, err := client.LoadCredentials(key)
+	if err != nil {
+		return err
+	}
 	c, err := client.New(client.Options{
-		Nodes:       []string{"127.0.0.1:10001"}, // of a real DMQ: all its nodes
+		Nodes:       []string{node},
 		Credentials: credentials,
 		Logger:      slog.Default(),
 	})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	defer c.Close()
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	switch os.Args[1] {
+	switch command {
 	case "produce":
-		err = produce(ctx, c)
+		return produce(ctx, c, os.Stdin)
 	case "consume":
-		err = consume(ctx, c)
+		return consume(ctx, c)
 	}
-	if err != nil {
-		log.Print(err)
-	}
+	return errors.New("usage: example produce|consume")
 }
 
-// produce stores a record for each line of standard input.
-func produce(ctx context.Context, c *client.Client) error {
+// produce stores a record for each line, until the end or ctx ends. What was read by then is
+// stored.
+func produce(ctx context.Context, c *client.Client, in io.Reader) error {
 	p := c.Producer(client.ProducerOptions{})
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		if err := p.Push(ctx, lines.Bytes(), "jobs"); err != nil {
-			return err
+	err := pushLines(ctx, p, in)
+	err = errors.Join(err, p.Close(context.Background())) // waits until all are stored or given up
+	state := p.State()
+	fmt.Fprintf(os.Stderr, "%d records stored, %d not\n", state.Stored, state.Failed)
+	return err
+}
+
+// pushLines pushes lines of any length. One is read while others wait to be stored.
+func pushLines(ctx context.Context, p client.Producer, in io.Reader) error {
+	type read struct {
+		line []byte
+		err  error
+	}
+	lines := make(chan read)
+	go func() { // reading can't be interrupted, but left behind
+		reader := bufio.NewReader(in)
+		for {
+			line, err := reader.ReadBytes('\n')
+			select {
+			case lines <- read{line, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case next := <-lines:
+			if line := bytes.TrimSuffix(next.line, []byte("\n")); len(next.line) > 0 {
+				if err := p.Push(ctx, line, "jobs"); err != nil {
+					return err
+				}
+			}
+			switch next.err {
+			case nil:
+			case io.EOF:
+				return nil
+			default:
+				return next.err
+			}
+		case <-ctx.Done():
+			return nil // Ctrl-C is the way to end
 		}
 	}
-	return p.Close(ctx) // waits until all are stored
 }
 
 // consume prints records until ctx ends, and then those that were received already.
@@ -73,7 +122,9 @@ func consume(ctx context.Context, c *client.Client) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s\n", record.Value)
+		if _, err := fmt.Printf("%s\n", record.Value); err != nil {
+			return err // and the record comes again
+		}
 	}
 	return nil
 }

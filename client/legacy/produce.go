@@ -1,13 +1,13 @@
 package legacy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
@@ -50,19 +50,25 @@ type producer struct {
 	ctx    context.Context // ends when nothing is to be sent any more
 	cancel context.CancelFunc
 
+	good atomic.Pointer[[]string] // channels that are checked
+
 	mu      sync.Mutex
-	changed *sync.Cond       // there is a block, or reason to confirm
-	hasty   int              // counts the reasons to confirm
-	blocks  []*block         // oldest first
-	newest  map[*node]*block // of blocks, by home
-	homes   []*node          // nodes that can take records, or all
-	turn    int              // of homes
+	changed *sync.Cond // there is a block, or reason to confirm
+	hasty   int        // counts the reasons to confirm
+	blocks  []*block   // oldest first
+	homes   []home     // nodes that can take records
+	turn    int        // of homes
 	spare   []*block
-	checked []string                          // channels that are good
 	streams map[*core.Node]context.CancelFunc // that run
 
 	routines sync.WaitGroup // of streams
 	ended    chan struct{}  // closed when all have ended
+}
+
+// home is a node that gets its share of the records.
+type home struct {
+	node   *node
+	newest *block // for it; nil if none is waiting
 }
 
 // block is records for the same channels, on the way.
@@ -90,21 +96,25 @@ func (c *Client) Producer(options ProducerOptions) Producer {
 func (c *Client) newProducer(options ProducerOptions) *producer {
 	p := &producer{
 		Ledger: core.NewLedger(c.Cluster, options, math.MaxInt),
-		client: c, newest: make(map[*node]*block), streams: make(map[*core.Node]context.CancelFunc), ended: make(chan struct{}),
+		client: c, streams: make(map[*core.Node]context.CancelFunc), ended: make(chan struct{}),
 	}
 	p.changed = sync.NewCond(&p.mu)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.homes = c.usable()
+	p.settleHomes()
 	return p
 }
 
 // Push implements [dmq.Producer]. A record has 1 to [MaxValue] bytes.
 func (p *producer) Push(ctx context.Context, value []byte, channels ...string) error {
-	if err := cmp.Or(checkValue(value), p.check(channels)); err != nil {
+	err := checkValue(value)
+	if err == nil {
+		err = p.check(channels)
+	}
+	if err != nil {
 		return core.Fail("Push", channels, err)
 	}
 	size := wire.LengthSize + len(value)
-	group, err := p.take(ctx, size)
+	group, err := p.Take(ctx, size, p.hurry)
 	if err != nil {
 		return core.Fail("Push", channels, err)
 	}
@@ -116,46 +126,33 @@ func (p *producer) Push(ctx context.Context, value []byte, channels ...string) e
 	return nil
 }
 
-// take is Take, but has what was sent confirmed before it waits.
-func (p *producer) take(ctx context.Context, size int) (*core.Group, error) {
-	if p.Full(size) {
-		p.hurry()
-	}
-	return p.Take(ctx, size)
-}
-
 // check finds channels that no node accepts. Most often they are those of the time before.
 func (p *producer) check(channels []string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(channels) > 0 && slices.Equal(p.checked, channels) {
+	if good := p.good.Load(); good != nil && slices.Equal(*good, channels) {
 		return nil
 	}
 	if err := core.CheckChannels(channels, wire.MaxNames); err != nil {
 		return err
 	}
-	p.checked = slices.Clone(channels)
+	p.good.Store(new(slices.Clone(channels)))
 	return nil
-}
-
-// nextHome returns the node that the next record is for. p.mu is held.
-func (p *producer) nextHome() *node {
-	if len(p.homes) == 0 {
-		return nil
-	}
-	p.turn = (p.turn + 1) % len(p.homes)
-	return p.homes[p.turn]
 }
 
 // open returns a block with room for a record. p.mu is held.
 func (p *producer) open(group *core.Group, channels []string, size int) *block {
-	home := p.nextHome()
-	if b := p.newest[home]; b != nil && b.fits(home, group, channels, size) {
+	if len(p.homes) == 0 {
+		p.homes = []home{{}} // that is any node
+	}
+	if p.turn++; p.turn >= len(p.homes) {
+		p.turn = 0
+	}
+	home := &p.homes[p.turn]
+	if b := home.newest; b != nil && b.fits(home.node, group, channels, size) {
 		return b
 	}
 	const far = 64
 	for i := len(p.blocks) - 1; i >= max(0, len(p.blocks)-far); i-- { // records for several channels by turns
-		if b := p.blocks[i]; b.fits(home, group, channels, size) {
+		if b := p.blocks[i]; b.fits(home.node, group, channels, size) {
 			return b
 		}
 	}
@@ -169,9 +166,9 @@ func (p *producer) open(group *core.Group, channels []string, size int) *block {
 		b.channels = slices.Clone(channels)
 	}
 	b.group = group
-	b.home = home
+	b.home = home.node
 	p.blocks = append(p.blocks, b)
-	p.newest[home] = b
+	home.newest = b
 	p.changed.Broadcast()
 	return b
 }
@@ -284,7 +281,28 @@ func (p *producer) start() {
 			p.routines.Go(s.run)
 		}
 	}
-	p.homes = p.client.usable()
+	p.settleHomes()
+}
+
+// settleHomes finds the nodes that can take records. p.mu is held.
+func (p *producer) settleHomes() {
+	usable := p.client.usable()
+	if slices.EqualFunc(p.homes, usable, func(h home, n *node) bool { return h.node == n }) {
+		return
+	}
+	p.homes = nil
+	for _, n := range usable {
+		p.homes = append(p.homes, home{node: n})
+	}
+}
+
+// taken notes that a block gets no more records. p.mu is held.
+func (p *producer) taken(b *block) {
+	for i := range p.homes {
+		if p.homes[i].newest == b {
+			p.homes[i].newest = nil
+		}
+	}
 }
 
 // expire gives up the blocks that were tried for long enough, or can't be at all.
@@ -303,9 +321,7 @@ func (p *producer) expire() {
 		expired := !b.deadline.IsZero() && !now.Before(b.deadline) && (nobody || p.Options.Retry >= 0)
 		if expired {
 			late = append(late, b)
-			if p.newest[b.home] == b {
-				delete(p.newest, b.home)
-			}
+			p.taken(b)
 		}
 		return expired
 	})

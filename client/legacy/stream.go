@@ -64,9 +64,7 @@ func (s *stream) next() *block {
 		if i := slices.IndexFunc(p.blocks, s.mayTake); i >= 0 && s.ctx.Err() == nil && s.node.usable() {
 			b := p.blocks[i]
 			p.blocks = slices.Delete(p.blocks, i, i+1)
-			if p.newest[b.home] == b {
-				delete(p.newest, b.home)
-			}
+			p.taken(b)
 			return b
 		}
 		if s.cn != nil || s.ctx.Err() != nil || !s.node.usable() {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -12,8 +11,6 @@ import (
 
 	datadir "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/check"
 )
-
-var errFaults = errors.New("there are faults") // the report tells more
 
 func newCheck(t *tool) *cobra.Command {
 	var ringDir string

@@ -19,8 +19,6 @@ var dataFiles = []string{
 	"catalogue*.dat", "ring-*.dat", "spill-*.dat", "storages.dat",
 }
 
-var errUnchecked = errors.New("not everything could be checked")
-
 var errNoDataDir = errors.New("this is not the data directory of a node: it has none of its files")
 
 // checkDataDir finds out whether dir is the data directory of a node, and if not, which one

@@ -182,3 +182,9 @@ func explain(err error) (text, hint string) {
 	}
 	return err.Error(), ""
 }
+
+// Errors of check; the report tells more.
+var (
+	errFaults    = errors.New("there are faults")
+	errUnchecked = errors.New("not everything could be checked")
+)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -129,8 +128,7 @@ func (n *newInstance) findOwner(dir string) error {
 		if err != nil {
 			return err
 		}
-		owner := above.Sys().(*syscall.Stat_t)
-		n.uid, n.gid = int(owner.Uid), int(owner.Gid)
+		n.uid, n.gid = ownerOf(above)
 	}
 	return nil
 }

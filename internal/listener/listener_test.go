@@ -463,7 +463,8 @@ func exhaustDescriptors(t *testing.T) (allow func()) {
 // read reads one byte from a socket that blocks.
 func read(t *testing.T, fd int) string {
 	t.Helper()
-	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(patience / time.Second)})
+	limit := unix.NsecToTimeval(patience.Nanoseconds())
+	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 	var b [1]byte
 	n, err := unix.Read(fd, b[:])
 	if err != nil {

@@ -211,6 +211,42 @@ func TestWithoutAFileARecordIsRefused(t *testing.T) {
 	}
 }
 
+// A file that could not be deleted stays without effect, whatever comes then.
+func TestAFileThatCannotBeDeletedDoesNotComeBack(t *testing.T) {
+	for _, drained := range []bool{false, true} {
+		for _, keep := range []bool{false, true} {
+			n := newTrial(t)
+			n.faulty, n.options.Keep = true, keep
+			n.start()
+			n.push("c", false, 10, 90, 200)
+			n.push("d", false, 10)
+			n.dir.Before = func(c disktest.Call) error {
+				if _, isRing := ring.ParseFileName(c.Name); isRing && c.Op == "remove" {
+					return errInjected
+				}
+				return nil
+			}
+			for range 3 {
+				if !drained {
+					break
+				}
+				n.pop("c")
+				n.deliver(0)
+			}
+			n.remove("c")
+			for range 3 {
+				n.stop()
+				n.start() // compares
+			}
+			n.dir.Before = nil
+			n.stop()
+			n.start() // deletes them
+			n.faulty, n.options.Keep = false, false
+			n.stop() // there is nothing left
+		}
+	}
+}
+
 // A start that fails, whatever it is that does, leaves every file as it was: the original
 // can still be started. What cannot be deleted again may stay, if the original ignores it.
 // The next start finds everything.

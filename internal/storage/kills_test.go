@@ -276,7 +276,7 @@ func TestAKillAtAnyInstantLosesAndRepeatsNothing(t *testing.T) {
 				switch {
 				case testing.Short() && points%3 > 0:
 					return
-				case testing.Short() && points%10 > 0, points%4 > 0:
+				case testing.Short() && points%10 > 0, points%8 > 0:
 					depth = 0
 				}
 				n.examine(n.dir.Clone(), where, depth)
@@ -294,7 +294,7 @@ func TestAKillAtAnyInstantLosesAndRepeatsNothing(t *testing.T) {
 	}
 }
 
-var crashSeeds = flag.Uint64("crash.seeds", 20, "number of random histories with crashes and restarts")
+var crashSeeds = flag.Uint64("crash.seeds", 15, "number of random histories with crashes and restarts")
 
 // Random histories with kills and clean stops in between. A failure names its seed; the
 // subtest of that name runs the same history again.

@@ -277,14 +277,16 @@ func (s *Storage) reserve(size int) error {
 	if err := p.Reserve(size); err != nil {
 		return err
 	}
-	if p.Fits(size) || s.reserved != nil && s.reserved.Fits(size) {
+	if p.Fits(size) {
 		return nil
 	}
-	s.dropReserved()
-	if s.reserved, err = s.newSpill(size); err != nil {
-		return fmt.Errorf("storage %s: %w", s.name, err)
+	if s.reserved == nil || !s.reserved.Fits(size) {
+		s.dropReserved()
+		if s.reserved, err = s.newSpill(size); err != nil {
+			return fmt.Errorf("storage %s: %w", s.name, err)
+		}
 	}
-	return s.reserved.Reserve(size)
+	return s.reserved.Reserve(size) // also if it could not before
 }
 
 func (s *Storage) dropReserved() {

@@ -431,6 +431,7 @@ func TestRingsInMemoryAreKeptByAStop(t *testing.T) {
 	n.next(one, 1)
 	n.next(two, 1)
 	n.next(two, 1) // one is delivered out of turn
+	n.dir.Store = func(name string) { n.examine(n.dir.Clone(), "before something is stored in "+name, 0) }
 	for range 2 {
 		n.stop()
 		if len(originalFiles(n.dir)) > 0 {

@@ -155,6 +155,9 @@ func (n *trial) start() {
 	for _, s := range storagesOf(cs) {
 		items := n.queue(s.name).items
 		for _, p := range s.parts {
+			if p.Records() > len(items) {
+				n.fatalf("%s: the node tells of more records than there are", s.name)
+			}
 			for _, i := range items[:p.Records()] {
 				i.lossy = !p.InFile()
 			}

@@ -25,6 +25,12 @@ func (n *Node) RSS() int64 {
 	return n.statusBytes("VmRSS")
 }
 
+// AnonymousRSS returns the resident memory of the node without what is mapped from files.
+func (n *Node) AnonymousRSS() int64 {
+	n.t.Helper()
+	return n.statusBytes("RssAnon")
+}
+
 // PeakRSS returns the largest resident memory in bytes since ResetPeakRSS.
 func (n *Node) PeakRSS() int64 {
 	n.t.Helper()

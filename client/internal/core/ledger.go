@@ -49,8 +49,8 @@ func NewLedger(c *Cluster, options dmq.ProducerOptions, maxRecords int) *Ledger 
 }
 
 // Take waits for room for a record and counts it. A record that is larger than all the room
-// there is gets in when no other is pending.
-func (l *Ledger) Take(ctx context.Context, size int) (*Group, error) {
+// there is gets in when no other is pending. hurry is called before it waits.
+func (l *Ledger) Take(ctx context.Context, size int, hurry func()) (*Group, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
@@ -65,6 +65,7 @@ func (l *Ledger) Take(ctx context.Context, size int) (*Group, error) {
 		l.blocked = true
 		room := l.room.Wait()
 		l.mu.Unlock()
+		hurry()
 		select {
 		case <-room:
 		case <-ctx.Done():
@@ -263,11 +264,4 @@ func (l *Ledger) State() dmq.ProducerState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.state
-}
-
-// Full tells whether Take would wait for room for a record.
-func (l *Ledger) Full(size int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state.Pending >= l.Options.MaxPendingRecords || l.state.PendingBytes+size > l.Options.MaxPendingBytes
 }

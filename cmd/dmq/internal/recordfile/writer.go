@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 // Writer appends records to a file. It belongs to one goroutine.
@@ -40,7 +39,7 @@ func Append(name string) (w *Writer, found Found, err error) {
 }
 
 func (w *Writer) open() (found Found, err error) {
-	if err := syscall.Flock(int(w.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lock(w.file); err != nil {
 		return found, fmt.Errorf("locking, is it in use? %w", err)
 	}
 	end, err := w.file.Seek(0, io.SeekEnd)
