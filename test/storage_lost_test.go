@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
@@ -48,7 +49,9 @@ func TestDataDirectoryIsDeleted(t *testing.T) {
 				node := startWithHTTP(t, smallRings, nodetest.Set("Storage.stop", mode))
 				produceTo(t, node, "ch", 0, 30)
 				eventuallyReady(t, node, http.StatusOK)
+				node.Hang() // so that it makes no files meanwhile
 				must(t, remove(node.Path("data")))
+				node.Signal(syscall.SIGCONT)
 				node.WaitLog(`^Error \[dmqnode\.storage\] - records will be LOST .*were deleted`)
 				if text := eventuallyReady(t, node, http.StatusServiceUnavailable); !strings.Contains(text, "were deleted") {
 					t.Errorf("/readyz does not say why: %s", text)

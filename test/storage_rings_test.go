@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
@@ -208,8 +209,10 @@ func TestCopyWithTheSameRingDirectory(t *testing.T) {
 	first := nodetest.Start(t, smallRings, nodetest.Set("Storage.ring_dir", rings))
 	produceTo(t, first, "ch", 0, 30)
 	second := nodetest.Prepare(t, smallRings, nodetest.Set("Storage.ring_dir", rings))
+	first.Hang() // so that it makes no files meanwhile
 	must(t, os.CopyFS(second.Path("data"), os.DirFS(first.Path("data"))))
 	wantFailedStart(t, second, "has the same ring files", rings)
+	first.Signal(syscall.SIGCONT)
 	produceTo(t, first, "ch", 30, 60)
 	first.Kill()
 	first.Restart()

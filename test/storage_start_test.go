@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/legacyclient"
@@ -71,6 +72,7 @@ func TestSecondNodeInTheDirectory(t *testing.T) {
 	produceTo(t, first, "plain", 0, 30)
 	subscribeTo(t, first, "subscribed", "a")
 	produceTo(t, first, "subscribed", 0, 30)
+	first.Hang() // so that it is not the one that changes files
 	before := filesOf(t, first.Path("data"))
 	for range 3 {
 		second := nodetest.Prepare(t, nodetest.Set("Server.data_dir", first.Path("data")))
@@ -83,6 +85,7 @@ func TestSecondNodeInTheDirectory(t *testing.T) {
 		}
 	}
 	wantSameFiles(t, first.Path("data"), before)
+	first.Signal(syscall.SIGCONT)
 	wantPops(t, first, "plain", numbered(0, 30, 100)...)
 	produceTo(t, first, "plain", 30, 60)
 	first.Kill() // the lock goes with it
