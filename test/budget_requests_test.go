@@ -93,8 +93,8 @@ func TestCopiesOfOneRequestAreBounded(t *testing.T) {
 // While one client has a record stored in a channel tens of thousands of times, others are served.
 func TestLongRequestYields(t *testing.T) {
 	t.Parallel()
-	const copies, size = 60_000, 1000
-	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "100000000"))
+	const copies, size = 60_000, 4000
+	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "300000000"))
 	for _, test := range []struct {
 		what string
 		send func(*client)

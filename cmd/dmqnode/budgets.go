@@ -34,6 +34,8 @@ const (
 	minDescriptors  = 32
 	maxDescriptors  = 512
 	descriptorShare = 8
+	// leastShared is the least connection_limit of which one address can't have all.
+	leastShared = 100
 )
 
 // newBudgets finds out what the machine has, and logs what follows.
@@ -59,9 +61,9 @@ func newBudgets(cfg *config.Config, log *zap.Logger) budgets {
 		b.output = b.input
 	}
 	if b.peerConnections < 0 {
-		b.peerConnections = int(cfg.Server.ConnectionLimit) * 9 / 10
-		if cfg.Server.ConnectionLimit > 0 {
-			b.peerConnections = max(1, b.peerConnections)
+		b.peerConnections = 0
+		if limit := int(cfg.Server.ConnectionLimit); limit >= leastShared {
+			b.peerConnections = limit * 9 / 10
 		}
 	}
 	var files unix.Rlimit

@@ -215,7 +215,7 @@ type Limits struct {
 	Unconfirmed      int           // bytes of batches that a neo connection has not confirmed
 	RequestTimeout   time.Duration // request_timeout_ms: when others wait for memory
 	IdleTimeout      time.Duration // idle_timeout_ms: when the connection limit is reached
-	PeerConnections  int           // of one address, for each port; 0 = unlimited, -1 = nine tenths of connection_limit
+	PeerConnections  int           // of one address, for each port; 0 = unlimited, -1 = nine tenths of connection_limit, unless that is small
 }
 
 // HTTP is section [Http].
