@@ -90,6 +90,22 @@ func TestCopiesOfOneRequestAreBounded(t *testing.T) {
 	node.WaitLog(`request failed .*\[Limits\] request_bytes`)
 }
 
+// tripsDuring counts the round trips that a client makes while the request of another is served.
+func tripsDuring(t *testing.T, node *nodetest.Node, send func(*client)) (trips int) {
+	t.Helper()
+	long, other := dial(t, node), dial(t, node)
+	send(long)
+	for unread := 0; unread == 0; trips++ {
+		other.push("short", "value")
+		other.wantPop("short", "value")
+		var err error
+		unread, err = long.Unread()
+		other.must(err)
+	}
+	long.wantStatus(legacyclient.Ok)
+	return trips
+}
+
 // While one client has a record stored in a channel tens of thousands of times, others are served.
 func TestLongRequestYields(t *testing.T) {
 	t.Parallel()
@@ -109,17 +125,12 @@ func TestLongRequestYields(t *testing.T) {
 			c.send(append(legacyclient.Records(record(0, size), ""), legacyclient.Request(legacyclient.RemoveChannel, "none")...))
 		}},
 	} {
-		long, other := dial(t, node), dial(t, node)
-		test.send(long)
-		trips := 0
-		for unread := 0; unread == 0; trips++ {
-			other.push("short", "value")
-			other.wantPop("short", "value")
-			var err error
-			unread, err = long.Unread()
-			other.must(err)
+		// A node that does not yield never comes to four; one that does may, on a busy machine, have
+		// stored all of it before the other client was awake so often.
+		trips, attempts := 0, 0
+		for ; trips < 4 && attempts < 10; attempts++ {
+			trips = tripsDuring(t, node, test.send)
 		}
-		long.wantStatus(legacyclient.Ok)
 		t.Logf("%s: %d round trips of another client meanwhile", test.what, trips)
 		if trips < 4 {
 			t.Errorf("%s: another client had %d round trips meanwhile, want some", test.what, trips)
