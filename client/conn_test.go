@@ -14,13 +14,15 @@ import (
 
 // newTestLink returns the link to a node that can't be connected to.
 func newTestLink(t *testing.T, limit time.Duration) *link {
-	c, err := New(Options{
-		Nodes: []string{"pipe:1"}, Credentials: Credentials{Name: "test"}, RequestTimeout: limit,
-		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		},
+	return newTestLinkBy(t, limit, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	})
+}
+
+// newTestLinkBy returns the link to a node that is connected to by dial.
+func newTestLinkBy(t *testing.T, limit time.Duration, dial func(ctx context.Context, network, address string) (net.Conn, error)) *link {
+	c, err := New(Options{Nodes: []string{"pipe:1"}, Credentials: Credentials{Name: "test"}, RequestTimeout: limit, Dial: dial})
 	if err != nil {
 		t.Fatal(err)
 	}

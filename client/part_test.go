@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,18 +21,15 @@ func TestSlowBatchCrossesStop(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			limit := time.Minute
 			near, far := net.Pipe()
-			l := newTestLink(t, limit)
-			synctest.Wait() // so that only the Consume gets this connection
-			once := make(chan net.Conn, 1)
-			once <- near
-			l.client.Options.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-				select {
-				case nc := <-once:
-					return nc, nil
-				case <-ctx.Done():
-					return nil, ctx.Err()
+			var dials atomic.Int32
+			l := newTestLinkBy(t, limit, func(ctx context.Context, _, _ string) (net.Conn, error) {
+				if dials.Add(1) == 2 { // the first one is not for the Consume
+					return near, nil
 				}
-			}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+			synctest.Wait()
 			c, err := l.client.Consume(t.Context(), "jobs", ConsumeOptions{Once: true})
 			if err != nil {
 				t.Fatal(err)

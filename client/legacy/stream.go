@@ -35,7 +35,7 @@ func (s *stream) run() {
 			s.node.awaitUsable(s.ctx)
 		}
 		b := s.next()
-		if b == nil && s.ctx.Err() != nil {
+		if b == nil && s.over() {
 			break
 		}
 		if err := s.handle(b); err != nil {
@@ -50,6 +50,10 @@ func (s *stream) run() {
 	}
 }
 
+// over reports that the stream is to end. That of the producer is asked, too: when it is known to
+// be over, and all are woken, those that depend on it may not be yet.
+func (s *stream) over() bool { return s.ctx.Err() != nil || s.producer.ctx.Err() != nil }
+
 // next waits for the next block. nil means that it is time to confirm, or to end.
 func (s *stream) next() *block {
 	p := s.producer
@@ -61,13 +65,13 @@ func (s *stream) next() *block {
 		timer.Stop()
 	}
 	for {
-		if i := slices.IndexFunc(p.blocks, s.mayTake); i >= 0 && s.ctx.Err() == nil && s.node.usable() {
+		if i := slices.IndexFunc(p.blocks, s.mayTake); i >= 0 && !s.over() && s.node.usable() {
 			b := p.blocks[i]
 			p.blocks = slices.Delete(p.blocks, i, i+1)
 			p.taken(b)
 			return b
 		}
-		if s.cn != nil || s.ctx.Err() != nil || !s.node.usable() {
+		if s.cn != nil || s.over() || !s.node.usable() {
 			return nil
 		}
 		s.seen = p.hasty
