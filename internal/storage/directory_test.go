@@ -69,6 +69,7 @@ func TestACopyOfADataDirectoryDoesNotTakeTheRingsOfTheOther(t *testing.T) {
 	rings, path := t.TempDir(), filepath.Join(t.TempDir(), "data")
 	one, two := realOptions(t.TempDir()), realOptions(path)
 	one.RingDir, two.RingDir, one.Keep = rings, rings, true
+	one.inline = true // no files come in the background
 	first := mustLoad(t, one)
 	if err := first.Serve(); err != nil {
 		t.Fatal(err)
