@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -12,8 +13,16 @@ const unusual = time.Second
 // waiting tells what is waited for if that takes long. over is to be called at its end. Of
 // records that no node takes the clients tell, which also know why.
 func (t *tool) waiting(format string, args ...any) (over func()) {
-	timer := time.AfterFunc(unusual, func() { t.say("waiting "+format, args...) })
-	return func() { timer.Stop() }
+	told := make(chan struct{})
+	timer := time.AfterFunc(unusual, func() {
+		defer close(told)
+		t.say("waiting "+format, args...)
+	})
+	return sync.OnceFunc(func() {
+		if !timer.Stop() {
+			<-told // not in the middle of what is told next
+		}
+	})
 }
 
 // outlasting returns a context that ends some time after ctx, for what then has to be
