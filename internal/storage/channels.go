@@ -9,8 +9,9 @@ import (
 
 // shared is what all channels have in common.
 type shared struct {
-	removed removedCounters // of channels that are gone
-	clock   atomic.Int64    // what Mark was told last, in nanoseconds
+	removed  removedCounters // of channels that are gone
+	clock    atomic.Int64    // what Mark was told last, in nanoseconds
+	stopping atomic.Bool     // see Stopping
 }
 
 // Channels is the set of all channels of the node. All methods are safe for
@@ -59,7 +60,7 @@ func (cs *Channels) create(name string) (*Channel, error) {
 		cs.mu.Unlock()
 		return c, nil
 	}
-	c := &Channel{name: name, shared: &cs.shared, store: cs.store}
+	c := &Channel{name: name, all: cs, shared: &cs.shared, store: cs.store}
 	c.mu.Lock()
 	cs.byName[name] = c
 	cs.all = append(cs.all, c)

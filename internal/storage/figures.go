@@ -34,13 +34,14 @@ type Counters struct {
 	Delivered   Moved // handed out, and settled as delivered
 	Redelivered Moved // came back, because a client did not take them, to be handed out again
 	Overflowed  Moved // of the pushed ones, those that went to the overflow
+	Failed      Moved // of the delivered ones, those that were moved to the failed channel
 }
 
 // Plus returns the sums.
 func (c Counters) Plus(o Counters) Counters {
 	return Counters{
 		c.Pushed.plus(o.Pushed), c.Popped.plus(o.Popped), c.Delivered.plus(o.Delivered),
-		c.Redelivered.plus(o.Redelivered), c.Overflowed.plus(o.Overflowed),
+		c.Redelivered.plus(o.Redelivered), c.Overflowed.plus(o.Overflowed), c.Failed.plus(o.Failed),
 	}
 }
 
@@ -48,7 +49,7 @@ func (c Counters) Plus(o Counters) Counters {
 func (c Counters) AtLeast(o Counters) Counters {
 	return Counters{
 		c.Pushed.atLeast(o.Pushed), c.Popped.atLeast(o.Popped), c.Delivered.atLeast(o.Delivered),
-		c.Redelivered.atLeast(o.Redelivered), c.Overflowed.atLeast(o.Overflowed),
+		c.Redelivered.atLeast(o.Redelivered), c.Overflowed.atLeast(o.Overflowed), c.Failed.atLeast(o.Failed),
 	}
 }
 
@@ -69,6 +70,8 @@ type Figures struct {
 	// nobody calls Channels.Mark.
 	Unsettled      Moved
 	UnsettledSince time.Time
+
+	Delayed Moved // those that were given back and are not due
 
 	Consumers int // that are attached
 	Waiting   int // those of them that wait for a record
@@ -104,6 +107,7 @@ func (s *Storage) figures() Figures {
 		Capacity:       s.channel.store.options.RingSize(s.channel.name),
 		Unsettled:      s.unsettled,
 		UnsettledSince: s.unsettledSince(),
+		Delayed:        s.notDue,
 		Consumers:      len(s.consumers),
 		Waiting:        s.waiting.len,
 		Oldest:         s.oldest(),
