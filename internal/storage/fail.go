@@ -53,7 +53,9 @@ func (r *Run) moveAway() {
 	size, n, err := c.all.pushFailed(to, r.bytes)
 	c.mu.Lock()
 	r.storage.counters.Failed.add(n, size-n*ring.HeaderSize)
-	r.storage.giveBack(r, size)
+	if r.storage.giveBack(r, size); !r.storage.removed {
+		r.storage.counters.Delivered.subtract(n, size-n*ring.HeaderSize)
+	}
 	c.Commit()
 	level, message := zapcore.WarnLevel, "records that were delivered in vain too often are moved to the failed channel"
 	if err != nil {

@@ -20,6 +20,8 @@ func (m *Moved) subtract(records, bytes int) {
 	m.Bytes -= uint64(bytes)
 }
 
+func (m Moved) minus(o Moved) Moved { return Moved{m.Records - o.Records, m.Bytes - o.Bytes} }
+
 func (m Moved) plus(o Moved) Moved { return Moved{m.Records + o.Records, m.Bytes + o.Bytes} }
 
 func (m Moved) atLeast(o Moved) Moved {
@@ -34,7 +36,8 @@ type Counters struct {
 	Delivered   Moved // handed out, and settled as delivered
 	Redelivered Moved // came back, because a client did not take them, to be handed out again
 	Overflowed  Moved // of the pushed ones, those that went to the overflow
-	Failed      Moved // of the delivered ones, those that were moved to the failed channel
+	Failed      Moved // were delivered in vain too often, and moved to the failed channel
+	Cleared     Moved // dropped by an operator
 }
 
 // Plus returns the sums.
@@ -42,6 +45,7 @@ func (c Counters) Plus(o Counters) Counters {
 	return Counters{
 		c.Pushed.plus(o.Pushed), c.Popped.plus(o.Popped), c.Delivered.plus(o.Delivered),
 		c.Redelivered.plus(o.Redelivered), c.Overflowed.plus(o.Overflowed), c.Failed.plus(o.Failed),
+		c.Cleared.plus(o.Cleared),
 	}
 }
 
@@ -50,6 +54,7 @@ func (c Counters) AtLeast(o Counters) Counters {
 	return Counters{
 		c.Pushed.atLeast(o.Pushed), c.Popped.atLeast(o.Popped), c.Delivered.atLeast(o.Delivered),
 		c.Redelivered.atLeast(o.Redelivered), c.Overflowed.atLeast(o.Overflowed), c.Failed.atLeast(o.Failed),
+		c.Cleared.atLeast(o.Cleared),
 	}
 }
 
@@ -73,8 +78,9 @@ type Figures struct {
 
 	Delayed Moved // those that were given back and are not due
 
-	Consumers int // that are attached
-	Waiting   int // those of them that wait for a record
+	Paused    bool // it hands out nothing
+	Consumers int  // that are attached
+	Waiting   int  // those of them that wait for a record
 
 	// Oldest is when the oldest record was first seen: see Channels.Mark. Zero if there is
 	// none that has been seen.
@@ -108,6 +114,7 @@ func (s *Storage) figures() Figures {
 		Unsettled:      s.unsettled,
 		UnsettledSince: s.unsettledSince(),
 		Delayed:        s.notDue,
+		Paused:         s.paused,
 		Consumers:      len(s.consumers),
 		Waiting:        s.waiting.len,
 		Oldest:         s.oldest(),

@@ -65,23 +65,26 @@ var operations = []struct {
 	weight int
 	do     func(*world)
 }{
-	{"push", 36, (*world).opPush},
-	{"push run", 20, (*world).opPushRun},
+	{"push", 34, (*world).opPush},
+	{"push run", 18, (*world).opPushRun},
 	{"batch", 12, (*world).opBatch},
-	{"pop", 20, (*world).opPop},
+	{"pop", 18, (*world).opPop},
 	{"deliver", 18, (*world).opDeliver},
 	{"give back", 12, (*world).opGiveBack},
 	{"subscribe", 8, (*world).opSubscribe},
 	{"attach", 12, (*world).opAttach},
 	{"next", 20, (*world).opNext},
 	{"next of a woken one", 24, (*world).opNextWoken},
-	{"take", 20, (*world).opTake},
+	{"take", 19, (*world).opTake},
 	{"fail", 16, (*world).opFail},
 	{"release", 6, (*world).opRelease},
 	{"pause", 8, (*world).opPause},
 	{"leave", 12, (*world).opLeave},
 	{"give unused space back", 7, (*world).opTrim},
 	{"remove", 5, (*world).opRemove},
+	{"peek", 3, (*world).opPeek},
+	{"clear", 2, (*world).opClear},
+	{"remove a subscriber", 2, (*world).opUnsubscribe},
 }
 
 func runScript(t *testing.T, s script) {

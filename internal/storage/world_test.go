@@ -420,7 +420,6 @@ func (w *world) fail(h *handout, late bool) {
 		}
 		for _, r := range records {
 			r.state = recordDelivered
-			q.counters.Delivered.add(1, len(r.payload))
 			q.counters.Failed.add(1, len(r.payload))
 		}
 		q.trim()
