@@ -93,7 +93,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if n.web, err = n.listenForHTTP(cfg.HTTP); err != nil {
 		return n, err
 	}
-	if n.channels, err = loadChannels(cfg, logs); err != nil {
+	if n.channels, err = loadChannels(cfg, logs, n.budgets.channels); err != nil {
 		return n, err
 	}
 	var legacyStats stats.Legacy
@@ -241,7 +241,7 @@ func loopCount(cfg *config.Config) int {
 	return max(1, runtime.GOMAXPROCS(0)-1) // which follows the CPU limit of a control group, too
 }
 
-func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, error) {
+func loadChannels(cfg *config.Config, logs *logging.Logs, channels int) (*storage.Channels, error) {
 	return storage.Load(storage.Options{
 		Dir:        cfg.Server.DataDir,
 		RingDir:    cfg.Storage.RingDir,
@@ -251,7 +251,12 @@ func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, er
 		Keep:       cfg.Storage.Stop == config.StopKeep,
 		RingSize:   cfg.ChannelSize.For,
 		Sync:       cfg.Storage.Sync,
-		Logs:       logs.Logger,
+
+		MaxDeliveries: cfg.Consume.MaxDeliveries,
+		FailedChannel: cfg.Consume.FailedChannel,
+		MaxChannels:   channels,
+		MaxDelayed:    cfg.Limits.Delayed,
+		Logs:          logs.Logger,
 	})
 }
 
@@ -412,6 +417,9 @@ func (n *node) stop() error {
 			}
 		}
 	})
+	if n.channels != nil {
+		n.channels.Stopping()
+	}
 	n.onAllPools((*connpool.Pool).Close)
 	for deadline := time.Now().Add(closeTimeout); n.connections() > 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)

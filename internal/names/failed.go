@@ -30,12 +30,12 @@ func (f FailedChannel) Check() error {
 	name := f.Of("x")
 	switch {
 	case !ValidChannel([]byte(name)):
-		return fmt.Errorf("failed_channel = %s: a channel name has 1 to %d of the characters A-Z a-z 0-9 _ -, and may have %s for "+
+		return fmt.Errorf("%q: a channel name has 1 to %d of the characters A-Z a-z 0-9 _ -, and may have %s for "+
 			"the name of the channel that the records come from", string(f), MaxChannel, ofChannel)
 	case strings.Count(string(f), ofChannel) > 1:
-		return fmt.Errorf("failed_channel = %s: %s may be in it once", string(f), ofChannel)
+		return fmt.Errorf("%q: %s may be in it once", string(f), ofChannel)
 	case string(f) == ofChannel:
-		return fmt.Errorf("failed_channel = %s: that is the channel itself", string(f))
+		return fmt.Errorf("%q: that is the channel itself", string(f))
 	}
 	return nil
 }
