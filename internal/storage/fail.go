@@ -38,6 +38,30 @@ func (r *Run) Fail(delay time.Duration) {
 	c.Commit()
 }
 
+// Abandon ends the consumer, whose connection is gone. Of runs, in the order in which they were taken,
+// the first have reached the client, in part at least: these deliveries have failed. The others
+// go back as they were.
+func (c *Consumer) Abandon(runs []*Run, reached int) {
+	s := c.storage
+	s.channel.mu.Lock()
+	var hopeless []*Run
+	counts := !s.removed && !s.channel.shared.stopping.Load()
+	for i, r := range runs {
+		if i < reached && counts {
+			if r.tries++; s.hopeless(r) {
+				hopeless = append(hopeless, r)
+				continue
+			}
+		}
+		s.giveBack(r, 0)
+	}
+	c.detach()
+	s.channel.Commit()
+	for _, r := range hopeless {
+		r.moveAway()
+	}
+}
+
 // hopeless tells that a run is to be moved to the failed channel.
 func (s *Storage) hopeless(r *Run) bool {
 	o := &s.channel.store.options
