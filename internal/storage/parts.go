@@ -301,7 +301,7 @@ func (s *Storage) dropReserved() {
 func (s *Storage) lose(p *part, damage error) {
 	n := p.Abandon()
 	s.unread -= n
-	p.pushed -= int64(n)
+	p.abandoned(n)
 	p.damaged = true
 	p.Publish()
 	s.channel.store.log.Error("records are lost because their file is damaged: it is kept under another name",

@@ -41,6 +41,7 @@ type Storage struct {
 	waiting   waitingList // those of them that wait for a record
 	woken     int         // those that were woken and have not yet come for records
 	removed   bool
+	paused    bool // nothing is handed out
 }
 
 // newStorage adds an empty queue.
@@ -136,6 +137,7 @@ func (s *Storage) rename(subscriber string) error {
 	s.channel.store.careForCatalogue()
 	s.channel.store.events.Info("queue renamed for its first subscriber",
 		zap.Uint64("id", s.numbers[len(s.numbers)-1]), zap.String("from", s.name), zap.String("to", name))
+	s.pauseMoved(name)
 	s.subscriber, s.name = subscriber, name
 	for i, p := range s.parts {
 		if p.InFile() && (i == 0 || p.Attached()) {
@@ -149,6 +151,7 @@ func (s *Storage) rename(subscriber string) error {
 // any more. Its memory stays as long as readers use it.
 func (s *Storage) remove() {
 	s.removed = true
+	s.pauseMoved("")
 	s.channel.shared.removed.add(s.counters)
 	for _, c := range s.consumers {
 		s.waiting.drop(c)
