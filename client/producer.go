@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +28,7 @@ type producer struct {
 	ended  chan struct{} // closed when the goroutine has ended
 	barren atomic.Int64  // when records began to fail everywhere, none being stored; 0 if they don't
 
-	mu       sync.Mutex
+	// Guarded by the lock of the ledger.
 	retrying bool      // what was parked is being tried
 	parked   []*record // to be tried again, oldest first
 }
@@ -57,10 +56,19 @@ func (p *producer) Push(ctx context.Context, value []byte, channels ...string) e
 	if err != nil {
 		return core.Fail("Push", channels, err)
 	}
+	behind := p.retrying || len(p.parked) > 0
+	p.Unlock()
 	r := newRecord(p)
 	r.group, r.size = group, size
 	r.frame, _ = wire.AppendPush(r.frame[:0], 0, channels, value) // the number of channels is checked
-	p.submit(r)
+	if p.barren.Load() != 0 {
+		r.began = time.Now()
+	}
+	if behind {
+		p.park(r)
+	} else {
+		p.advance(r)
+	}
 	return nil
 }
 
@@ -92,21 +100,6 @@ func (p *producer) Close(ctx context.Context) error {
 
 // retryPause is how long a record is left alone that has failed at every node.
 const retryPause = 100 * time.Millisecond
-
-// submit gives a new record to a connection, or lets it queue behind those that wait.
-func (p *producer) submit(r *record) {
-	if p.barren.Load() != 0 {
-		r.began = time.Now()
-	}
-	p.mu.Lock()
-	behind := p.retrying || len(p.parked) > 0
-	p.mu.Unlock()
-	if behind {
-		p.park(r)
-	} else {
-		p.advance(r)
-	}
-}
 
 // advance gives a record to the next connection. If none has room, or all have failed, it
 // is parked or given up.
@@ -182,9 +175,9 @@ func (p *producer) park(r *record) {
 		p.settle(r, r.abandoned())
 		return
 	}
-	p.mu.Lock()
+	p.Lock()
 	p.parked = append(p.parked, r)
-	p.mu.Unlock()
+	p.Unlock()
 	p.poke()
 }
 
@@ -226,10 +219,10 @@ func (p *producer) run() {
 
 // retry tries parked records again, in their order, and tells whether any are left.
 func (p *producer) retry() bool {
-	p.mu.Lock()
+	p.Lock()
 	parked := p.parked
 	p.parked, p.retrying = nil, true
-	p.mu.Unlock()
+	p.Unlock()
 
 	kept := parked[:0]
 	now := time.Now()
@@ -251,8 +244,8 @@ func (p *producer) retry() bool {
 	}
 	clear(parked[len(kept):])
 
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Lock()
+	defer p.Unlock()
 	p.parked, p.retrying = append(kept, p.parked...), false
 	return len(p.parked) > 0
 }
@@ -277,10 +270,10 @@ func (p *producer) again(r *record) (gone, room bool) {
 
 // giveUp gives up what is parked. No more will be.
 func (p *producer) giveUp() {
-	p.mu.Lock()
+	p.Lock()
 	parked := p.parked
 	p.parked = nil
-	p.mu.Unlock()
+	p.Unlock()
 	for _, r := range parked {
 		p.settle(r, r.abandoned())
 	}

@@ -52,7 +52,7 @@ type producer struct {
 
 	good atomic.Pointer[[]string] // channels that are checked
 
-	mu      sync.Mutex
+	// Guarded by the lock of the ledger.
 	changed *sync.Cond // there is a block, or reason to confirm
 	hasty   int        // counts the reasons to confirm
 	blocks  []*block   // oldest first
@@ -98,7 +98,7 @@ func (c *Client) newProducer(options ProducerOptions) *producer {
 		Ledger: core.NewLedger(c.Cluster, options, math.MaxInt),
 		client: c, streams: make(map[*core.Node]context.CancelFunc), ended: make(chan struct{}),
 	}
-	p.changed = sync.NewCond(&p.mu)
+	p.changed = sync.NewCond(&p.Mutex)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.settleHomes()
 	return p
@@ -118,8 +118,7 @@ func (p *producer) Push(ctx context.Context, value []byte, channels ...string) e
 	if err != nil {
 		return core.Fail("Push", channels, err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.Unlock()
 	b := p.open(group, channels, size)
 	b.data = append(appendLength(b.data, value), value...)
 	b.records++
@@ -138,7 +137,7 @@ func (p *producer) check(channels []string) error {
 	return nil
 }
 
-// open returns a block with room for a record. p.mu is held.
+// open returns a block with room for a record. The lock is held.
 func (p *producer) open(group *core.Group, channels []string, size int) *block {
 	if len(p.homes) == 0 {
 		p.homes = []home{{}} // that is any node
@@ -190,9 +189,9 @@ func (p *producer) settle(b *block, err error) {
 	p.Settle(b.group, b.records, len(b.data), err)
 	*b = block{channels: b.channels, data: b.data[:0]}
 	if cap(b.data) <= 2*blockSize {
-		p.mu.Lock()
+		p.Lock()
 		p.spare = append(p.spare, b)
-		p.mu.Unlock()
+		p.Unlock()
 	}
 }
 
@@ -210,8 +209,8 @@ func (p *producer) giveUp(b *block, reason error) {
 
 // hurry has what was sent confirmed, and what was not sent.
 func (p *producer) hurry() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Lock()
+	defer p.Unlock()
 	p.hasty++
 	p.changed.Broadcast()
 }
@@ -251,10 +250,10 @@ func (p *producer) run() {
 	}
 	p.hurry()
 	p.routines.Wait()
-	p.mu.Lock()
+	p.Lock()
 	blocks := p.blocks
 	p.blocks = nil
-	p.mu.Unlock()
+	p.Unlock()
 	for _, b := range blocks {
 		b.failed = nil
 		p.giveUp(b, ErrClosed)
@@ -264,8 +263,8 @@ func (p *producer) run() {
 // start starts streams to nodes that are new, and ends those to nodes that are gone.
 func (p *producer) start() {
 	all := p.client.All()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Lock()
+	defer p.Unlock()
 	for n, end := range p.streams {
 		if !slices.Contains(all, n) {
 			end()
@@ -284,7 +283,7 @@ func (p *producer) start() {
 	p.settleHomes()
 }
 
-// settleHomes finds the nodes that can take records. p.mu is held.
+// settleHomes finds the nodes that can take records. The lock is held.
 func (p *producer) settleHomes() {
 	usable := p.client.usable()
 	if slices.EqualFunc(p.homes, usable, func(h home, n *node) bool { return h.node == n }) {
@@ -296,7 +295,7 @@ func (p *producer) settleHomes() {
 	}
 }
 
-// taken notes that a block gets no more records. p.mu is held.
+// taken notes that a block gets no more records. The lock is held.
 func (p *producer) taken(b *block) {
 	for i := range p.homes {
 		if p.homes[i].newest == b {
@@ -313,7 +312,7 @@ func (p *producer) expire() {
 	}
 	now := time.Now()
 	var late []*block
-	p.mu.Lock()
+	p.Lock()
 	p.blocks = slices.DeleteFunc(p.blocks, func(b *block) bool {
 		if nobody && b.deadline.IsZero() {
 			b.deadline = now.Add(p.Options.Retry)
@@ -325,7 +324,7 @@ func (p *producer) expire() {
 		}
 		return expired
 	})
-	p.mu.Unlock()
+	p.Unlock()
 	for _, b := range late {
 		p.giveUp(b, p.Why())
 	}
@@ -353,8 +352,8 @@ func (p *producer) back(blocks []*block, n *node, err error, sent bool) {
 		p.Retried(b.records)
 		kept = append(kept, b)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Lock()
+	defer p.Unlock()
 	p.blocks = append(kept, p.blocks...)
 	p.changed.Broadcast()
 }

@@ -11,13 +11,14 @@ import (
 )
 
 // Ledger is the accounts of a producer: which records it has taken, and what became of them.
+// Its lock is that of the producer, too: taking a record is one critical section for both.
 type Ledger struct {
 	Options dmq.ProducerOptions
 
 	cluster *Cluster
 	room    Signal
 
-	mu      sync.Mutex
+	sync.Mutex
 	closed  bool // no more records are taken
 	over    bool // no more records are tried again
 	blocked bool // somebody waits for room
@@ -49,32 +50,33 @@ func NewLedger(c *Cluster, options dmq.ProducerOptions, maxRecords int) *Ledger 
 }
 
 // Take waits for room for a record and counts it. A record that is larger than all the room
-// there is gets in when no other is pending. hurry is called before it waits.
+// there is gets in when no other is pending. hurry is called before it waits. With a group it
+// returns with the lock held, for the caller to do its part and unlock.
 func (l *Ledger) Take(ctx context.Context, size int, hurry func()) (*Group, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for {
+		l.Lock()
 		switch {
 		case l.closed:
+			l.Unlock()
 			return nil, dmq.ErrClosed
 		case ctx.Err() != nil:
+			l.Unlock()
 			return nil, context.Cause(ctx)
 		case l.state.Pending == 0 || l.state.Pending < l.Options.MaxPendingRecords && l.state.PendingBytes+size <= l.Options.MaxPendingBytes:
 			return l.admit(size), nil
 		}
 		l.blocked = true
 		room := l.room.Wait()
-		l.mu.Unlock()
+		l.Unlock()
 		hurry()
 		select {
 		case <-room:
 		case <-ctx.Done():
 		}
-		l.mu.Lock()
 	}
 }
 
-// admit counts a new record. l.mu is held.
+// admit counts a new record. The lock is held.
 func (l *Ledger) admit(size int) *Group {
 	if l.group == nil {
 		l.group = &Group{done: make(chan struct{})}
@@ -88,7 +90,7 @@ func (l *Ledger) admit(size int) *Group {
 
 // Settle ends records of one group: err is nil if they are stored.
 func (l *Ledger) Settle(g *Group, records, size int, err error) {
-	l.mu.Lock()
+	l.Lock()
 	l.state.Pending -= records
 	l.state.PendingBytes -= size
 	if err == nil {
@@ -109,7 +111,7 @@ func (l *Ledger) Settle(g *Group, records, size int, err error) {
 	if notify {
 		l.blocked = false
 	}
-	l.mu.Unlock()
+	l.Unlock()
 	if notify {
 		l.room.Notify()
 	}
@@ -132,8 +134,8 @@ func (l *Ledger) Reports(err error) bool {
 
 // Refused is told why a record was not stored, which will be tried again.
 func (l *Ledger) Refused(reason error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	l.refusal = reason
 }
 
@@ -145,7 +147,7 @@ var errNoAnswer = errors.New("no node has answered yet")
 // Look finds out whether records wait: whether there are any, and nothing became of them since
 // the last look.
 func (l *Ledger) Look() {
-	l.mu.Lock()
+	l.Lock()
 	var reason error
 	if settled := l.state.Stored + l.state.Failed; settled != l.settled || l.state.Pending == 0 {
 		l.settled, l.refusal = settled, nil
@@ -161,7 +163,7 @@ func (l *Ledger) Look() {
 	case ended:
 		l.state.WaitingSince = time.Time{}
 	}
-	l.mu.Unlock()
+	l.Unlock()
 	switch {
 	case began:
 		l.cluster.Options.Logger.Warn("records wait to be stored", "error", reason)
@@ -175,8 +177,8 @@ func (l *Ledger) Look() {
 
 // Why returns why records are not stored.
 func (l *Ledger) Why() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	return cmp.Or(l.refusal, l.state.Waiting, l.cluster.waitReason())
 }
 
@@ -191,12 +193,12 @@ func (c *Cluster) waitReason() error {
 
 // Retried counts that a record was tried again.
 func (l *Ledger) Retried(records int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	l.state.Retried += uint64(records)
 }
 
-// finish ends a group. l.mu is held.
+// finish ends a group. The lock is held.
 func (l *Ledger) finish(g *Group) {
 	close(g.done)
 	for i := range l.groups {
@@ -220,8 +222,8 @@ func (l *Ledger) Flush(ctx context.Context, hurry func()) (err error) {
 			return Fail("Flush", nil, context.Cause(ctx))
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	if l.failed == 0 {
 		return nil
 	}
@@ -232,8 +234,8 @@ func (l *Ledger) Flush(ctx context.Context, hurry func()) (err error) {
 
 // seal ends the current group and returns all that have pending records.
 func (l *Ledger) seal() []*Group {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	groups := append([]*Group(nil), l.groups...)
 	if g := l.group; g != nil {
 		l.group = nil
@@ -246,22 +248,22 @@ func (l *Ledger) seal() []*Group {
 
 // Close makes Take fail; with over no more records are to be tried again.
 func (l *Ledger) Close(over bool) {
-	l.mu.Lock()
+	l.Lock()
 	l.closed, l.over = true, l.over || over
-	l.mu.Unlock()
+	l.Unlock()
 	l.room.Notify()
 }
 
 // Over tells whether no more records are to be tried again.
 func (l *Ledger) Over() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	return l.over
 }
 
 // State implements [dmq.Producer].
 func (l *Ledger) State() dmq.ProducerState {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	return l.state
 }
