@@ -25,7 +25,6 @@ type producer struct {
 	*core.Ledger
 	client *Client
 	wake   chan struct{} // one token: something is parked, or the producer is to end
-	ended  chan struct{} // closed when the goroutine has ended
 	barren atomic.Int64  // when records began to fail everywhere, none being stored; 0 if they don't
 
 	// Guarded by the lock of the ledger.
@@ -35,14 +34,9 @@ type producer struct {
 
 // Producer implements [dmq.Client].
 func (c *Client) Producer(options ProducerOptions) Producer {
-	p := &producer{
-		Ledger: core.NewLedger(c.Cluster, options, dmq.DefaultMaxPendingRecords),
-		client: c, wake: make(chan struct{}, 1), ended: make(chan struct{}),
-	}
-	if !c.Go(p.run) {
-		p.Ledger.Close(true)
-		close(p.ended)
-	}
+	p := &producer{client: c, wake: make(chan struct{}, 1)}
+	p.Ledger = core.NewLedger(c.Cluster, options, dmq.DefaultMaxPendingRecords, func() {}, p.poke)
+	p.Run(p.run)
 	return p
 }
 
@@ -52,7 +46,7 @@ func (p *producer) Push(ctx context.Context, value []byte, channels ...string) e
 		return core.Fail("Push", channels, err)
 	}
 	size := pushSize(value, channels) + recordOverhead
-	group, err := p.Take(ctx, size, func() {})
+	group, err := p.Take(ctx, size)
 	if err != nil {
 		return core.Fail("Push", channels, err)
 	}
@@ -83,19 +77,6 @@ func (p *producer) settle(r *record, err error) {
 	}
 	p.Settle(r.group, 1, r.size, err)
 	r.release()
-}
-
-// Flush implements [dmq.Producer].
-func (p *producer) Flush(ctx context.Context) error { return p.Ledger.Flush(ctx, func() {}) }
-
-// Close implements [dmq.Producer].
-func (p *producer) Close(ctx context.Context) error {
-	p.Ledger.Close(false)
-	err := p.Flush(ctx)
-	p.Ledger.Close(true)
-	p.poke()
-	<-p.ended
-	return err
 }
 
 // retryPause is how long a record is left alone that has failed at every node.
@@ -192,7 +173,6 @@ func (p *producer) poke() {
 // run tries parked records again: when a connection was made or has room, and from time to
 // time those that have failed. It ends when the producer has ended, or the client.
 func (p *producer) run() {
-	defer close(p.ended)
 	look := time.NewTicker(core.LookInterval)
 	defer look.Stop()
 	for {
@@ -212,7 +192,7 @@ func (p *producer) run() {
 		case <-look.C:
 			p.Look()
 		case <-p.client.Done():
-			p.Ledger.Close(true)
+			p.End()
 		}
 	}
 }

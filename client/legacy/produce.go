@@ -62,7 +62,6 @@ type producer struct {
 	streams map[*core.Node]context.CancelFunc // that run
 
 	routines sync.WaitGroup // of streams
-	ended    chan struct{}  // closed when all have ended
 }
 
 // home is a node that gets its share of the records.
@@ -86,20 +85,15 @@ type block struct {
 // Producer implements [dmq.Client].
 func (c *Client) Producer(options ProducerOptions) Producer {
 	p := c.newProducer(options)
-	if !c.Go(p.run) {
-		p.Ledger.Close(true)
-		close(p.ended)
-	}
+	p.Run(p.run)
 	return p
 }
 
 func (c *Client) newProducer(options ProducerOptions) *producer {
-	p := &producer{
-		Ledger: core.NewLedger(c.Cluster, options, math.MaxInt),
-		client: c, streams: make(map[*core.Node]context.CancelFunc), ended: make(chan struct{}),
-	}
-	p.changed = sync.NewCond(&p.Mutex)
+	p := &producer{client: c, streams: make(map[*core.Node]context.CancelFunc)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.Ledger = core.NewLedger(c.Cluster, options, math.MaxInt, p.hurry, p.cancel)
+	p.changed = sync.NewCond(&p.Mutex)
 	p.settleHomes()
 	return p
 }
@@ -114,7 +108,7 @@ func (p *producer) Push(ctx context.Context, value []byte, channels ...string) e
 		return core.Fail("Push", channels, err)
 	}
 	size := wire.LengthSize + len(value)
-	group, err := p.Take(ctx, size, p.hurry)
+	group, err := p.Take(ctx, size)
 	if err != nil {
 		return core.Fail("Push", channels, err)
 	}
@@ -215,23 +209,9 @@ func (p *producer) hurry() {
 	p.changed.Broadcast()
 }
 
-// Flush implements [dmq.Producer].
-func (p *producer) Flush(ctx context.Context) error { return p.Ledger.Flush(ctx, p.hurry) }
-
-// Close implements [dmq.Producer].
-func (p *producer) Close(ctx context.Context) error {
-	p.Ledger.Close(false)
-	err := p.Flush(ctx)
-	p.Ledger.Close(true)
-	p.cancel()
-	<-p.ended
-	return err
-}
-
 // run sees to the streams and to what waits for too long, until the producer or the client has
 // ended.
 func (p *producer) run() {
-	defer close(p.ended)
 	look := time.NewTicker(core.LookInterval)
 	defer look.Stop()
 	for p.ctx.Err() == nil {
@@ -242,7 +222,7 @@ func (p *producer) run() {
 		case <-look.C:
 			p.Look()
 		case <-p.client.Done():
-			p.Ledger.Close(true)
+			p.End()
 			p.cancel()
 		case <-p.ctx.Done():
 		}

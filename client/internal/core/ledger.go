@@ -17,6 +17,9 @@ type Ledger struct {
 
 	cluster *Cluster
 	room    Signal
+	hurry   func()        // called, without the lock, when somebody begins to wait
+	stop    func()        // ends the goroutine of the producer
+	ended   chan struct{} // closed when it has ended
 
 	sync.Mutex
 	closed  bool // no more records are taken
@@ -37,8 +40,9 @@ type Group struct {
 	done    chan struct{} // closed when none is pending and no more will come
 }
 
-// NewLedger returns the accounts of a producer with these options.
-func NewLedger(c *Cluster, options dmq.ProducerOptions, maxRecords int) *Ledger {
+// NewLedger returns the accounts of a producer with these options. hurry is called when somebody
+// begins to wait, stop for the goroutine of Run to end.
+func NewLedger(c *Cluster, options dmq.ProducerOptions, maxRecords int, hurry, stop func()) *Ledger {
 	if options.MaxPendingRecords <= 0 {
 		options.MaxPendingRecords = maxRecords
 	}
@@ -46,13 +50,21 @@ func NewLedger(c *Cluster, options dmq.ProducerOptions, maxRecords int) *Ledger 
 		options.MaxPendingBytes = dmq.DefaultMaxPendingBytes
 	}
 	Default(&options.Retry, dmq.DefaultRetry)
-	return &Ledger{Options: options, cluster: c}
+	return &Ledger{Options: options, cluster: c, hurry: hurry, stop: stop, ended: make(chan struct{})}
+}
+
+// Run starts the goroutine of the producer. A client that is closed has none.
+func (l *Ledger) Run(run func()) {
+	if !l.cluster.Go(func() { defer close(l.ended); run() }) {
+		l.End()
+		close(l.ended)
+	}
 }
 
 // Take waits for room for a record and counts it. A record that is larger than all the room
-// there is gets in when no other is pending. hurry is called before it waits. With a group it
-// returns with the lock held, for the caller to do its part and unlock.
-func (l *Ledger) Take(ctx context.Context, size int, hurry func()) (*Group, error) {
+// there is gets in when no other is pending. With a group it returns with the lock held, for the
+// caller to do its part and unlock.
+func (l *Ledger) Take(ctx context.Context, size int) (*Group, error) {
 	for {
 		l.Lock()
 		switch {
@@ -68,7 +80,7 @@ func (l *Ledger) Take(ctx context.Context, size int, hurry func()) (*Group, erro
 		l.blocked = true
 		room := l.room.Wait()
 		l.Unlock()
-		hurry()
+		l.hurry()
 		select {
 		case <-room:
 		case <-ctx.Done():
@@ -209,12 +221,12 @@ func (l *Ledger) finish(g *Group) {
 	}
 }
 
-// Flush implements [dmq.Producer]. hurry is called when it begins to wait.
-func (l *Ledger) Flush(ctx context.Context, hurry func()) (err error) {
-	ctx, end := l.cluster.Options.Begin(ctx, dmq.Request{Name: "Flush"})
+// Flush implements [dmq.Producer].
+func (l *Ledger) Flush(ctx context.Context) (err error) {
+	ctx, end := l.cluster.Begin(ctx, "Flush", nil, 0)
 	defer func() { end(err) }()
 	groups := l.seal()
-	hurry()
+	l.hurry()
 	for _, g := range groups {
 		select {
 		case <-g.done:
@@ -246,8 +258,20 @@ func (l *Ledger) seal() []*Group {
 	return groups
 }
 
-// Close makes Take fail; with over no more records are to be tried again.
-func (l *Ledger) Close(over bool) {
+// Close implements [dmq.Producer].
+func (l *Ledger) Close(ctx context.Context) error {
+	l.end(false)
+	err := l.Flush(ctx)
+	l.End()
+	l.stop()
+	<-l.ended
+	return err
+}
+
+// End makes Take fail, and no more records are to be tried again.
+func (l *Ledger) End() { l.end(true) }
+
+func (l *Ledger) end(over bool) {
 	l.Lock()
 	l.closed, l.over = true, l.over || over
 	l.Unlock()
