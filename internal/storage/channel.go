@@ -19,6 +19,7 @@ type Channel struct {
 	name   string
 	shared *shared
 	store  *store
+	place  int // in Channels.places, under its lock
 
 	mu         sync.Mutex
 	removed    bool

@@ -194,8 +194,7 @@ func (l *start) storage(name string) *Storage {
 	c := cs.byName[channel]
 	if c == nil {
 		c = &Channel{name: channel, shared: &cs.shared, store: l.st, subscribed: subscribed}
-		cs.byName[channel] = c
-		cs.all = append(cs.all, c)
+		cs.add(c)
 	}
 	for _, s := range c.storages {
 		if s.name == name {
