@@ -98,7 +98,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	}
 	var legacyStats stats.Legacy
 	var neoStats stats.Neo
-	limits := request.Limits{Channels: n.budgets.channels, Bytes: cfg.Limits.RequestBytes}
+	limits := request.Limits{Queues: n.budgets.channels, Bytes: cfg.Limits.RequestBytes}
 	legacyNode := legacy.NewNode(n.channels, legacy.Options{Limits: limits}, &legacyStats, legacy.Loggers{
 		Main:     n.log,
 		Handlers: logs.Logger("swarm.node.connection.ConnectionHandler"),
@@ -250,6 +250,7 @@ func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, er
 		MinFree:    cfg.Storage.MinFree,
 		Keep:       cfg.Storage.Stop == config.StopKeep,
 		RingSize:   cfg.ChannelSize.For,
+		QueueBytes: cfg.QueueBytes.For,
 		Sync:       cfg.Storage.Sync,
 		Logs:       logs.Logger,
 	})

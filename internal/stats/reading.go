@@ -13,6 +13,7 @@ type Reading struct {
 	Process          Process
 	Received, Sent   uint64 // bytes of both protocols
 	Legacy, Neo      Connections
+	Refused          Refused // pushes of both protocols
 	Storages         []storage.Figures
 	storage.Counters // of all storages, also of those that have been removed
 }
@@ -38,6 +39,7 @@ func (s *Sources) ReadInto(storages []storage.Figures) (Reading, error) {
 	r.Process, err = readProcess(sizes)
 	r.Received, r.Sent = s.Traffic()
 	r.Legacy, r.Neo = s.LegacyConnections(), s.NeoConnections()
+	r.Refused = s.Legacy.Refused.read().plus(s.Neo.Refused.read())
 	r.Counters = s.Channels.Removed()
 	r.Storages = s.Channels.AppendFigures(storages[:0])
 	for i := range r.Storages {

@@ -54,6 +54,15 @@ var (
 	}
 )
 
+var (
+	refusal = maker[uint64]{[]string{"reason"}}
+
+	refusalMetrics = []metric[uint64]{
+		refusal.counter("refused_pushes_total", "Requests to push records that were refused.",
+			func(n *uint64) float64 { return float64(*n) }),
+	}
+)
+
 // countChannels counts channels; storages of a channel are neighbours.
 func countChannels(storages []storage.Figures) (n int) {
 	for i := range storages {
