@@ -135,7 +135,7 @@ func (s *Storage) noLongerIdle(c *Consumer) {
 
 // wake wakes as many waiting consumers as there are records for, longest waiting first.
 func (s *Storage) wake() {
-	if s.waiting.len == 0 {
+	if s.waiting.len == 0 || s.paused {
 		return
 	}
 	for n := s.available() - s.woken; n > 0 && s.waiting.len > 0; n-- {

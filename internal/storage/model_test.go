@@ -65,7 +65,7 @@ var operations = []struct {
 	weight int
 	do     func(*world)
 }{
-	{"push", 44, (*world).opPush},
+	{"push", 37, (*world).opPush},
 	{"push run", 26, (*world).opPushRun},
 	{"batch", 14, (*world).opBatch},
 	{"pop", 26, (*world).opPop},
@@ -79,6 +79,9 @@ var operations = []struct {
 	{"leave", 14, (*world).opLeave},
 	{"give unused space back", 7, (*world).opTrim},
 	{"remove", 5, (*world).opRemove},
+	{"peek", 3, (*world).opPeek},
+	{"clear", 2, (*world).opClear},
+	{"remove a subscriber", 2, (*world).opUnsubscribe},
 }
 
 func runScript(t *testing.T, s script) {

@@ -303,7 +303,7 @@ func (s *Storage) lose(p *part, damage error) {
 	n := p.Abandon()
 	s.unread -= n
 	s.bytes -= size - p.Size()
-	p.pushed -= int64(n)
+	p.abandoned(n)
 	p.damaged = true
 	p.Publish()
 	s.channel.store.log.Error("records are lost because their file is damaged: it is kept under another name",

@@ -79,6 +79,9 @@ func (s *Storage) take(enough, maxRecords int, skipEmpty bool) (*Run, error) {
 }
 
 func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
+	if s.paused {
+		return nil, nil
+	}
 	if s.returned > 0 {
 		return s.takeReturned(enough, maxRecords), nil
 	}

@@ -117,7 +117,7 @@ func (l *start) apply() (err error) {
 		s.begin()
 	}
 	l.report()
-	return nil
+	return l.cs.loadPaused()
 }
 
 // checkSpace makes sure that there is room for copies of what comes from the original.

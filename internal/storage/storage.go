@@ -42,6 +42,7 @@ type Storage struct {
 	waiting   waitingList // those of them that wait for a record
 	woken     int         // those that were woken and have not yet come for records
 	removed   bool
+	paused    bool // nothing is handed out
 }
 
 // newStorage adds an empty queue.
@@ -139,6 +140,7 @@ func (s *Storage) rename(subscriber string) error {
 	s.channel.store.careForCatalogue()
 	s.channel.store.events.Info("queue renamed for its first subscriber",
 		zap.Uint64("id", s.numbers[len(s.numbers)-1]), zap.String("from", s.name), zap.String("to", name))
+	s.pauseMoved(name)
 	s.subscriber, s.name = subscriber, name
 	for i, p := range s.parts {
 		if p.InFile() && (i == 0 || p.Attached()) {
@@ -152,6 +154,7 @@ func (s *Storage) rename(subscriber string) error {
 // any more. Its memory stays as long as readers use it.
 func (s *Storage) remove() {
 	s.removed = true
+	s.pauseMoved("")
 	s.channel.shared.removed.add(s.counters)
 	s.channel.shared.queues.Add(-1)
 	for _, c := range s.consumers {

@@ -64,6 +64,8 @@ type store struct {
 	remover  worker // of what is not needed any more
 	ticker   ticker
 
+	paused pausedQueues
+
 	started *start // what a start has to do yet; nil once it is over
 }
 

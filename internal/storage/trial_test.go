@@ -332,6 +332,68 @@ func (n *trial) subscribe(channel, subscriber string) {
 	n.point("subscribed")
 }
 
+// find returns the queue of a channel without subscribers, or else of that subscriber, or nil.
+func (n *trial) find(channel, subscriber string) *stored {
+	for _, name := range []string{channel, subscriber + "@" + channel} {
+		for _, q := range n.queues {
+			if q.name == name && q.exists == yes {
+				return q
+			}
+		}
+	}
+	return nil
+}
+
+// clear drops what waits in a queue.
+func (n *trial) clear(channel, subscriber string) {
+	n.t.Helper()
+	q := n.find(channel, subscriber)
+	if q == nil || n.channels == nil {
+		return
+	}
+	n.note("clear %s", q.name)
+	var dropped []*item
+	for _, i := range q.items {
+		if !i.out && i.gone != yes {
+			dropped = append(dropped, i)
+			i.gone = maybe
+		}
+	}
+	if _, err := n.channels.Clear(q.name); n.failed(err) {
+		return
+	}
+	for _, i := range dropped {
+		i.gone = yes
+	}
+	n.point("cleared")
+}
+
+// unsubscribe removes a subscriber.
+func (n *trial) unsubscribe(channel, subscriber string) {
+	n.t.Helper()
+	q := n.find(channel, subscriber)
+	if q == nil || n.channels == nil || q.name == channel {
+		return
+	}
+	if len(n.of(channel)) == 1 {
+		n.remove(channel)
+		return
+	}
+	n.note("unsubscribe %s", q.name)
+	q.exists = maybe
+	if n.failed(n.channels.RemoveSubscriber(q.name)) {
+		q.exists = yes
+		return
+	}
+	n.queues = slices.DeleteFunc(n.queues, func(other *stored) bool { return other == q })
+	n.point("unsubscribed")
+	for _, r := range slices.Clone(n.readers) {
+		if r.queue == q {
+			n.leave(r, 0)
+		}
+	}
+}
+
 // remove removes a channel.
 func (n *trial) remove(channel string) {
 	n.t.Helper()

@@ -251,6 +251,17 @@ func (r *Ring) Cursor() Cursor { return Cursor{r.next, r.waiting, r.suspect} }
 // Rewind lets those wait again that did then. Nothing may have been freed or pushed since.
 func (r *Ring) Rewind(to Cursor) { r.next, r.waiting, r.suspect = to.next, to.waiting, to.suspect }
 
+// Rest is the head of a file that has only the records that wait, for who reads the file beside its
+// owner: of a ring of kind Spill, in which they stay where they are.
+func (r *Ring) Rest() Head {
+	h := r.Head()
+	h.Positions = Positions{}
+	if r.waiting > 0 {
+		h.Positions = Positions{Read: uint64(r.next), Write: uint64(r.write), Gap: uint64(r.gap), Held: uint64(r.waiting), Suspect: uint64(r.suspect)}
+	}
+	return h
+}
+
 // Free gives back the memory of the oldest handed-out records: size bytes, as returned
 // by one or several calls of Take in that order.
 func (r *Ring) Free(size, records int) {
