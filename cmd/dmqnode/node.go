@@ -106,7 +106,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	operations := admin.New(n.channels, n.clients, cfg.Admin.Clients)
 	var legacyStats stats.Legacy
 	var neoStats stats.Neo
-	limits := request.Limits{Channels: n.budgets.channels, Bytes: cfg.Limits.RequestBytes}
+	limits := request.Limits{Queues: n.budgets.channels, Bytes: cfg.Limits.RequestBytes}
 	legacyNode := legacy.NewNode(n.channels, legacy.Options{Limits: limits}, &legacyStats, legacy.Loggers{
 		Main:     n.log,
 		Handlers: logs.Logger("swarm.node.connection.ConnectionHandler"),
@@ -150,9 +150,13 @@ func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legac
 				return stats.Connections{}
 			}
 			return stats.Connections{
-				Open:    s.listener.Connections(),
-				Limit:   cfg.Server.ConnectionLimit,
-				Refused: s.listener.Refused(),
+				Open:  s.listener.Connections(),
+				Limit: cfg.Server.ConnectionLimit,
+
+				Refused:            s.listener.Refused(listener.Crowded),
+				RefusedAddress:     s.listener.Refused(listener.Greedy),
+				RefusedNetwork:     s.listener.Refused(listener.Stranger),
+				RefusedDescriptors: s.listener.Refused(listener.Descriptors),
 			}
 		}
 	}
@@ -162,6 +166,7 @@ func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legac
 		Channels:          n.channels,
 		LegacyConnections: connections(n.servers[0]),
 		NeoConnections:    connections(n.servers[1]),
+		Budgets:           n.readBudgets,
 		Traffic:           n.traffic,
 		Logged:            logs.Counts,
 		Logs:              logs.Logger,
@@ -188,6 +193,24 @@ func memoryRing(cfg *config.Config) uint64 {
 func (n *node) read() stats.Reading {
 	r, _ := n.sources.Read() // stats.log tells what is wrong
 	return r
+}
+
+// readBudgets reads how much of the budgets is used.
+func (n *node) readBudgets() stats.Budgets {
+	use := n.memory.Use()
+	b := stats.Budgets{
+		Queues: n.channels.Queues(), QueueLimit: n.budgets.channels,
+		Input: use.Input, InputLimit: use.InputLimit,
+		Output: use.Output, OutputLimit: use.OutputLimit,
+		Waiting: use.Waiting,
+	}
+	for _, s := range n.servers {
+		for _, p := range s.pools {
+			e := p.Events()
+			b.PutOff, b.Reaped, b.Idled = b.PutOff+e.PutOff, b.Reaped+e.Reaped, b.Idled+e.Idled
+		}
+	}
+	return b
 }
 
 // traffic is the number of bytes that went through all connections.
@@ -262,6 +285,7 @@ func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, er
 		MinFree:    cfg.Storage.MinFree,
 		Keep:       cfg.Storage.Stop == config.StopKeep,
 		RingSize:   cfg.ChannelSize.For,
+		QueueBytes: cfg.QueueBytes.For,
 		Sync:       cfg.Storage.Sync,
 		Logs:       logs.Logger,
 	})

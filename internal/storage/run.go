@@ -251,6 +251,7 @@ func (s *Storage) settle(r *Run) {
 // run for long costs the memory of no more runs than there are readers.
 func (s *Storage) setDelivered(r *Run) {
 	s.counters.Delivered.add(r.records, r.size-r.records*ring.HeaderSize)
+	s.bytes -= r.size
 	first := r.prev == nil || r.prev.part != r.part
 	if !first {
 		if !r.marked && r.part.InFile() {

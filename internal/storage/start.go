@@ -183,6 +183,7 @@ func (l *start) open(c Chain) error {
 		}
 		s.parts = append(s.parts, &part{Ring: r, number: c.Number, damaged: damage != nil})
 		s.unread += r.Waiting()
+		s.bytes += r.Size()
 	}
 	return nil
 }
@@ -193,7 +194,8 @@ func (l *start) storage(name string) *Storage {
 	cs := l.cs
 	c := cs.byName[channel]
 	if c == nil {
-		c = &Channel{name: channel, shared: &cs.shared, store: l.st, subscribed: subscribed}
+		c = cs.newChannel(channel)
+		c.subscribed = subscribed
 		cs.add(c)
 	}
 	for _, s := range c.storages {
@@ -203,6 +205,7 @@ func (l *start) storage(name string) *Storage {
 	}
 	s := &Storage{channel: c, subscriber: subscriber, name: name}
 	c.storages = append(c.storages, s)
+	cs.shared.queues.Add(1)
 	return s
 }
 
@@ -335,6 +338,7 @@ func (b *builder) push(run dformat.Run, inDump bool) error {
 				return err
 			}
 			b.storage.unread += n
+			b.storage.bytes += size
 			run.Bytes, run.Records = run.Bytes[size:], run.Records-n
 			if n > 0 {
 				continue

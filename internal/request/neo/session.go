@@ -277,6 +277,9 @@ func (s *Session) cutShort(log *logging.Limited, level zapcore.Level, reason str
 
 // failed logs that a request could not be carried out.
 func (s *Session) failed(code wire.Code, err error) {
+	if code == wire.CodePush {
+		s.node.stats.Refused.Count(request.Refusal(err))
+	}
 	s.node.failures.Log(zapcore.ErrorLevel, "request failed",
 		zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
 }
