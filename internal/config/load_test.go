@@ -39,7 +39,8 @@ func wantMinimal() *Config {
 	c.Server.NeoPort = 10001
 	c.Server.ChannelSizeLimit = 2000000000
 	c.Server.UnixSocketPath = "dmqnode.socket"
-	c.ChannelSize = ChannelSize{Default: 2000000000, Prefixes: map[string]uint64{}}
+	c.ChannelSize = ByPrefix{Default: 2000000000, Prefixes: map[string]uint64{}}
+	c.QueueBytes = ByPrefix{Prefixes: map[string]uint64{}}
 	c.Stats.DefaultType = "dmqnode_stats"
 	return c
 }
@@ -55,7 +56,8 @@ func TestDefaults(t *testing.T) {
 			Address: "127.0.0.1", Port: 10000, NeoPort: 10001, CPU: -1, SizeLimit: 0, ChannelSizeLimit: 2000000000,
 			DataDir: "data", ConnectionLimit: 5000, Backlog: 2048, UnixSocketPath: "dmqnode.socket",
 		},
-		ChannelSize: ChannelSize{Default: 2000000000, Prefixes: map[string]uint64{}},
+		ChannelSize: ByPrefix{Default: 2000000000, Prefixes: map[string]uint64{}},
+		QueueBytes:  ByPrefix{Prefixes: map[string]uint64{}},
 		Performance: Performance{WriteFlush: 250 * time.Millisecond},
 		Overflow:    Overflow{WriteIndex: time.Minute},
 		Stats:       Stats{FileName: "log/stats.log", Interval: 30 * time.Second, AppName: "dmqnode", DefaultType: "dmqnode_stats"},
@@ -133,6 +135,7 @@ func TestEveryKey(t *testing.T) {
 		{"[Limits]\nidle_timeout_ms = 1", func(c *Config) { c.Limits.IdleTimeout = time.Millisecond }},
 		{"[Limits]\npeer_connections = 0", func(c *Config) { c.Limits.PeerConnections = 0 }},
 		{"[Http]\nhosts = a.example, b", func(c *Config) { c.HTTP.Hosts = []string{"a.example", "b"} }},
+		{"[Admin]\nclients = ops, deploy", func(c *Config) { c.Admin.Clients = []string{"ops", "deploy"} }},
 		{"[Legacy]\nenabled = false", func(c *Config) { c.Legacy.Enabled = false }},
 		{"[Neo]\nallow = 10.1.2.3/8, 192.168.1.7", func(c *Config) {
 			c.Neo.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32")}
@@ -206,6 +209,8 @@ func TestRejected(t *testing.T) {
 		{"[ChannelSizeById]\nab = 1\nb = 1\na = 1", "Channel size configuration: Conflicting channel id prefixes 'a' and 'ab'", []string{"[ChannelSizeById]"}},
 		{"[ChannelSizeById]\nabc = 1\na = 1\nabb = 1", "Channel size configuration: Conflicting channel id prefixes 'a' and 'abb'", nil},
 		{"[ChannelSizeById]\na = x", wrongType("ChannelSizeById", "a", "ulong"), nil},
+		{"[QueueBytesById]\nab = 1\na = 1", "Queue bytes configuration: Conflicting channel id prefixes 'a' and 'ab'", []string{"[QueueBytesById]"}},
+		{"[QueueBytesById]\na = x", wrongType("QueueBytesById", "a", "ulong"), nil},
 		{"[ChannelSizeById]\na = -1", wrongType("ChannelSizeById", "a", "ulong"), nil},
 		{"[Performance]\nwrite_flush_ms = 0", "Configuration key Performance.write_flush_ms is smaller than allowed minimum of 1", nil},
 		{"[Performance]\nwrite_flush_ms = 4294967296", wrongType("Performance", "write_flush_ms", "uint"), nil},

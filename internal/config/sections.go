@@ -64,7 +64,7 @@ var everybody = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
 const maxRing = 1 << 46
 
 // sections are all sections with fixed names and keys, filling c, in the order in which they are
-// checked. Not among them: the free keys of [ChannelSizeById], and [LOG.NAME].
+// checked. Not among them: the free keys of [ChannelSizeById] and [QueueBytesById], and [LOG.NAME].
 func sections(c *Config) []section {
 	var unused Stats
 	return []section{
@@ -128,6 +128,7 @@ func sections(c *Config) []section {
 			number("neo_requests", &c.Limits.NeoRequests, anyUint.from(1)),
 			period("handshake_timeout_ms", &c.Limits.HandshakeTimeout, time.Millisecond, anyUint.from(1)),
 			number("channels", &c.Limits.Channels, anyUint),
+			number("queue_bytes", &c.Limits.QueueBytes, anyUlong),
 			number("request_bytes", &c.Limits.RequestBytes, anyUlong.from(10<<20)),
 			number("input_memory", &c.Limits.InputMemory, anyUlong.to(maxRing)),
 			number("output_memory", &c.Limits.OutputMemory, anyUlong.to(maxRing)),
@@ -141,6 +142,9 @@ func sections(c *Config) []section {
 			address("address", &c.HTTP.Address),
 			number("port", &c.HTTP.Port, anyInt.from(-1).to(math.MaxUint16)).mandatoryWith("address"),
 			words("hosts", &c.HTTP.Hosts),
+		}},
+		{"Admin", true, []key{
+			words("clients", &c.Admin.Clients),
 		}},
 		{"Legacy", true, protocolKeys(&c.Legacy)},
 		{"Neo", true, protocolKeys(&c.Neo)},

@@ -107,7 +107,7 @@ func (cs *Channels) pushFailed(channel string, run []byte) (size, records int, e
 	return size, records, nil
 }
 
-var errTooMany = errors.New("there are as many channels as [Limits] channels allows")
+var errTooMany = errors.New("there are as many channels, and subscribers, as [Limits] channels allows")
 
 // openFailed returns the channel of that name, locked.
 func (cs *Channels) openFailed(channel string) (*Channel, error) {
@@ -115,7 +115,7 @@ func (cs *Channels) openFailed(channel string) (*Channel, error) {
 	if !names.ValidChannel(name) {
 		return nil, fmt.Errorf("no channel can have the name %q, which has %d characters of %d that are possible", channel, len(name), names.MaxChannel)
 	}
-	if c := cs.Find(name); c == nil && cs.store.options.MaxChannels > 0 && cs.Len() >= cs.store.options.MaxChannels {
+	if c := cs.Find(name); c == nil && cs.store.options.MaxQueues > 0 && cs.Queues() >= cs.store.options.MaxQueues {
 		return nil, errTooMany
 	}
 	return cs.Open(name)

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // mark lets some time pass and marks, every few steps.
@@ -48,6 +50,9 @@ func (w *world) checkFigures(q *queue) {
 	all := waiting.plus(out).plus(later)
 	if got := (Moved{f.MemoryRecords + f.OverflowRecords, f.MemoryBytes - 8*f.MemoryRecords + f.OverflowBytes}); got != all {
 		w.fatalf("%s: figures of %+v, want %+v", q.name, got, all)
+	}
+	if got, want := uint64(q.real.bytes), all.Bytes+ring.HeaderSize*all.Records; got != want {
+		w.fatalf("%s: %d bytes count for its bound, want %d", q.name, got, want)
 	}
 	var want time.Time
 	if len(q.records) > 0 {

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"math"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
@@ -49,6 +50,14 @@ func (r *Run) Records() int { return r.records }
 
 // Tries is how often the records have been delivered in vain: see Fail.
 func (r *Run) Tries() int { return r.tries }
+
+// Since is when the run was handed out, as of the last Channels.Mark; zero if nobody calls that.
+func (r *Run) Since() time.Time {
+	if r.since == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, r.since)
+}
 
 // Deliver settles the run: its records have reached the reader and are dropped.
 func (r *Run) Deliver() {
@@ -249,6 +258,7 @@ func (s *Storage) settle(r *Run) {
 // run for long costs the memory of no more runs than there are readers.
 func (s *Storage) setDelivered(r *Run) {
 	s.counters.Delivered.add(r.records, r.size-r.records*ring.HeaderSize)
+	s.bytes -= r.size
 	first := r.prev == nil || r.prev.part != r.part
 	if !first {
 		if !r.marked && r.part.InFile() {

@@ -73,6 +73,7 @@ func (s *Storage) clear() {
 		}
 		s.counters.Cleared.add(n, used-p.UsedSpace()-n*ring.HeaderSize)
 		s.unread -= n
+		s.bytes -= used - p.UsedSpace()
 		p.abandoned(n)
 		p.Publish()
 		if p.Held() == 0 {

@@ -19,6 +19,7 @@ type Storage struct {
 
 	parts  []*part // in order; none as long as it costs nothing
 	unread int     // records in them that are not handed out
+	bytes  int     // of the records in them that are not delivered, 8 bytes each for the length included
 	dirty  bool    // pushed to since the last commit
 
 	reserved *part // made for records that are certain to come: see reserve
@@ -59,6 +60,7 @@ func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error
 	c.store.careForCatalogue()
 	c.store.events.Info("new queue", zap.Uint64("id", number), zap.String("name", s.name))
 	s.numbers = []uint64{number}
+	c.shared.queues.Add(1)
 	return s, nil
 }
 
@@ -110,6 +112,7 @@ func (s *Storage) pushRun(run []byte, records int) error {
 func (s *Storage) pushed(p *part, size, records int) {
 	s.dirty = true
 	s.unread += records
+	s.bytes += size
 	s.counters.Pushed.add(records, size-records*ring.HeaderSize)
 	if p.Kind() == ring.Spill {
 		s.counters.Overflowed.add(records, size-records*ring.HeaderSize)
@@ -158,6 +161,7 @@ func (s *Storage) remove() {
 	s.removed = true
 	s.pauseMoved("")
 	s.channel.shared.removed.add(s.counters)
+	s.channel.shared.queues.Add(-1)
 	s.wakeAll()
 	s.delayed = nil
 	s.closeIfUnused()

@@ -51,7 +51,10 @@ func Supports(code Code, version uint8) Support {
 	case CodeWork:
 		supported = WorkVersion
 	default:
-		return RequestNotSupported
+		if !IsQuestion(code) {
+			return RequestNotSupported
+		}
+		supported = QuestionVersion
 	}
 	if version != supported {
 		return VersionNotSupported

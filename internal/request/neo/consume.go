@@ -77,10 +77,12 @@ func (s *Session) subscribeTo(channel, subscriber []byte) (*storage.Storage, err
 	if err != nil {
 		return nil, err
 	}
-	return c.Subscribe(string(subscriber))
+	return s.node.options.Limits.Subscribe(s.node.channels, c, string(subscriber))
 }
 
 func (c *consume) code() wire.Code { return wire.CodeConsume }
+
+func (c *consume) unconfirmed() []*storage.Run { return c.runs }
 
 func (c *consume) String() string { return c.name }
 

@@ -49,8 +49,10 @@ func (s *Session) waitFor(id uint64, r wire.PopWait) (*popWait, wire.PopStatus) 
 	}
 	channel, err := s.open(r.Channel)
 	var queue *storage.Storage
-	if err == nil {
-		queue, err = channel.Popped(string(r.Subscriber))
+	if err == nil && len(r.Subscriber) == 0 {
+		queue, err = channel.Popped()
+	} else if err == nil {
+		queue, err = s.node.options.Limits.Subscribe(s.node.channels, channel, string(r.Subscriber))
 	}
 	switch {
 	case errors.Is(err, storage.ErrSubscribed):
@@ -145,6 +147,8 @@ func (p *popWait) answer(status wire.PopStatus) {
 	p.leave()
 	p.session.conn.Appended(wire.AppendPopStatus(p.session.buffer(), p.id, status))
 }
+
+func (p *popWait) unconfirmed() []*storage.Run { return nil }
 
 func (p *popWait) sent() bool { return true }
 

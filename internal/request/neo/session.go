@@ -14,17 +14,19 @@
 // A Session belongs to the loop of its connection. The last channel used stays locked
 // while the frames of one read are handled, and is unlocked before any reply is sent.
 //
-// The package imports connpool, listener, logging, stats, storage, names and protocol/neo.
+// The package imports admin, connpool, listener, logging, stats, storage, names and protocol/neo.
 package neo
 
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/admin"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
@@ -42,6 +44,7 @@ type Options struct {
 	MaxRequests      int           // active on one connection
 	MaxUnconfirmed   int           // bytes of batches that a client has not confirmed
 	Limits           request.Limits
+	Admin            *admin.Operations
 	Redeliver        bool // what a client has not confirmed goes back to the storage
 }
 
@@ -56,6 +59,9 @@ type Node struct {
 	channels *storage.Channels
 	options  Options
 	stats    *stats.Neo
+
+	answering sync.WaitGroup // goroutines that answer questions
+	answerers chan struct{}  // as many as there may be
 
 	// What clients can provoke, by kind.
 	rejections, failures, malformed, breaches, ends *logging.Limited
@@ -76,6 +82,8 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Neo, log 
 		channels: channels,
 		options:  options,
 		stats:    stats,
+
+		answerers: make(chan struct{}, mostAnswering),
 
 		rejections: logging.NewLimitedTo(faultLines, log.Rejections, faultPeriod),
 		failures:   logging.NewLimited(log.Requests, failurePeriod),
@@ -105,17 +113,18 @@ type Session struct {
 	handshake wire.Handshake
 	timeout   *listener.Timer // of the handshake
 
-	batch    storage.Batch     // ended before Receive returns
-	copying  copying           // a Push that goes on with the next turn
-	active   map[uint64]active // requests that go on, by id
-	held     int               // what their batches cost
-	line     []active          // those that wait for room in the output
-	sending  storage.Sending
-	crossed  storage.Sending // batches that have crossed a Stop, until they have arrived
-	arrival  *listener.Timer // of the next look whether they have
-	flushing bool            // a Continue of the connection is posted
-	count    count
-	logged   bool // which requests the end of the connection cuts short
+	batch     storage.Batch     // ended before Receive returns
+	copying   copying           // a Push that goes on with the next turn
+	questions questions         // not answered yet
+	active    map[uint64]active // requests that go on, by id
+	held      int               // what their batches cost
+	line      []active          // those that wait for room in the output
+	sending   storage.Sending
+	crossed   storage.Sending // batches that have crossed a Stop, until they have arrived
+	arrival   *listener.Timer // of the next look whether they have
+	flushing  bool            // a Continue of the connection is posted
+	count     count
+	logged    bool // which requests the end of the connection cuts short
 }
 
 // active is a request that goes on after its first message.
@@ -130,6 +139,7 @@ type active interface {
 	abandon()
 
 	code() wire.Code
+	unconfirmed() []*storage.Run
 	fmt.Stringer // the storage, for messages
 }
 
@@ -165,6 +175,9 @@ func (s *Session) Receive(in []byte) (used int) {
 		if a := s.active[id]; a != nil {
 			s.batch.End() // it takes the lock of its own channel
 			a.receive(payload)
+		} else if len(s.questions) > 0 && s.asked(id) {
+			s.breach()
+			return used
 		} else if !s.start(id, payload) {
 			return used
 		}
@@ -207,7 +220,7 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 	if wire.IsSettlement(code) {
 		return true // of a batch that was there when it was sent
 	}
-	if len(s.active) >= s.node.options.MaxRequests {
+	if len(s.active)+len(s.questions) >= s.node.options.MaxRequests {
 		s.breach()
 		return true
 	}
@@ -230,6 +243,8 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 		s.startPopWait(id, fields)
 	case wire.CodeWork:
 		s.startWork(id, fields)
+	default:
+		s.startQuestion(id, code, fields)
 	}
 	if err != nil {
 		s.node.malformed.Log(zapcore.ErrorLevel, "malformed request, connection closed",
@@ -293,6 +308,9 @@ func (s *Session) refused(code wire.Code, err error) {
 
 // failed logs that a request could not be carried out.
 func (s *Session) failed(code wire.Code, err error) {
+	if code == wire.CodePush {
+		s.node.stats.Refused.Count(request.Refusal(err))
+	}
 	s.node.failures.Log(zapcore.ErrorLevel, "request failed",
 		zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
 }
@@ -379,6 +397,7 @@ func (s *Session) Closed() {
 	s.conn.Loop().StopTimer(s.arrival)
 	s.crossed.Broken(s.conn.Acknowledged())
 	s.cutShort(s.node.ends, zap.InfoLevel, "connection ended")
+	s.forgetQuestions()
 	for _, a := range s.active {
 		a.abandon()
 	}

@@ -87,6 +87,13 @@ func limit(n uint64, byDefault int) int {
 	return int(min(n, uint64(maxInt)))
 }
 
+func (w *work) unconfirmed() (runs []*storage.Run) {
+	for _, b := range w.batches {
+		runs = append(runs, b.run)
+	}
+	return runs
+}
+
 func (w *work) String() string { return w.name }
 
 func (w *work) code() wire.Code { return wire.CodeWork }
@@ -272,10 +279,8 @@ func (w *work) sent() bool {
 // delivered in vain.
 func (w *work) abandon() {
 	sent, _ := w.session.conn.Progress()
-	var runs []*storage.Run
-	reached := 0
+	runs, reached := w.unconfirmed(), 0
 	for _, b := range w.batches {
-		runs = append(runs, b.run)
 		w.session.held -= len(b.run.Bytes()) + batchCost
 		if b.start < sent {
 			reached++
