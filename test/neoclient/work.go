@@ -10,6 +10,8 @@ const (
 	Confirm = 0xf1
 	Return  = 0xf2
 	Release = 0xf3
+
+	Cancel = 0xf4 // of a PopWait
 )
 
 // Worker is a Work that has started.

@@ -7,7 +7,7 @@ import (
 
 // PopWait is the first message of a PopWait, a Pop that waits for a record (docs/protocol.md). The
 // names are as received, valid or not. The node answers as to a Pop, or with [PopMalformed]; until
-// then the client may send [Stop].
+// then the client may send [AppendCancel].
 type PopWait struct {
 	Channel      []byte
 	Subscriber   []byte // may be empty
@@ -28,6 +28,16 @@ func ParsePopWait(fields []byte) (PopWait, error) {
 func AppendPopWait(dst []byte, id uint64, channel, subscriber string, milliseconds uint64) []byte {
 	return appendNamesAndNumbers(dst, id, CodePopWait, PopWaitVersion, channel, subscriber, milliseconds)
 }
+
+// cancel is what a client sends to wait no longer: none of a Feedback, so that one which has crossed
+// the answer needs none.
+const cancel = 0xf4
+
+// AppendCancel appends a client's message after that of a PopWait.
+func AppendCancel(dst []byte, id uint64) []byte { return appendByteFrame(dst, id, cancel) }
+
+// IsCancel reports whether a message is that. On an id without request it is to be discarded.
+func IsCancel(payload []byte) bool { return len(payload) == 1 && payload[0] == cancel }
 
 // parseNamesAndNumbers decodes the names of a channel and a subscriber, and numbers behind them.
 func parseNamesAndNumbers(fields []byte, numbers []uint64, what string) (channel, subscriber []byte, err error) {

@@ -136,7 +136,7 @@ func (p *popWait) late() {
 
 // receive handles a message of the client, which can only be that it waits no longer.
 func (p *popWait) receive(payload []byte) {
-	if feedback, err := wire.ParseFeedback(payload); err != nil || feedback != wire.Stop {
+	if !wire.IsCancel(payload) {
 		p.session.breach()
 		return
 	}

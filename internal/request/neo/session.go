@@ -267,6 +267,7 @@ func (s *Session) open(name []byte) (*storage.Channel, error) {
 // have crossed the end of its Consume; a client that sent Stop waits for the answer.
 func (s *Session) late(id uint64, payload []byte) {
 	switch feedback, err := wire.ParseFeedback(payload); {
+	case wire.IsCancel(payload):
 	case err != nil:
 		s.breach()
 	case feedback == wire.Stop:

@@ -246,7 +246,8 @@ func TestPopWait(t *testing.T) {
 
 	// One that is cancelled takes nothing.
 	first, second = wait(c, "a", "", long), wait(c, "a", "", long)
-	c.must(c.Send(first, []byte{neoclient.Stop}))
+	c.must(c.Send(first, []byte{neoclient.Cancel}))
+	c.must(c.Send(first, []byte{neoclient.Cancel})) // too late, which costs nothing
 	popped(c, first, 2, "")
 	producer.push("4", "a")
 	popped(c, second, 1, "4")
