@@ -75,13 +75,9 @@ func TestNeoWorkersShareFairly(t *testing.T) {
 		workers[i], err = clients[i].Work("jobs", "", 1, 0, 1)
 		clients[i].must(err)
 	}
-	var got [3]int
 	seen := map[string]bool{}
-	for total := 0; total < 1000; {
+	for range 333 { // in each of which every one gets a job, or the test does not end
 		for i, w := range workers {
-			if total == 1000 {
-				break
-			}
 			job, err := w.Job()
 			clients[i].must(err)
 			if len(job.Records) != 1 || seen[string(job.Records[0])] {
@@ -89,13 +85,6 @@ func TestNeoWorkersShareFairly(t *testing.T) {
 			}
 			seen[string(job.Records[0])] = true
 			clients[i].must(w.Settle(neoclient.Confirm, job.Number))
-			got[i]++
-			total++
-		}
-	}
-	for _, n := range got {
-		if n < 300 || n > 367 {
-			t.Errorf("got %v jobs, want 300 to 367 each", got)
 		}
 	}
 }
