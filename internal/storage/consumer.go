@@ -1,5 +1,7 @@
 package storage
 
+import "fmt"
+
 // Waker is told, with the channel locked, that its consumer should call Next. It must
 // only schedule that. A wake-up may come late or too often, never too seldom.
 type Waker interface{ Wake() }
@@ -15,6 +17,7 @@ type Consumer struct {
 	waker   Waker
 	index   int // in storage.consumers
 	state   consumerState
+	failed  error // why what it has waited for cannot be had
 
 	prev, next *Consumer // in storage.waiting
 }
@@ -43,12 +46,16 @@ func (c *Consumer) Attach(s *Storage, w Waker) {
 func (c *Consumer) Next(runs []*Run, enough int, skipEmpty bool) (next []*Run, removed bool, err error) {
 	s := c.storage
 	s.channel.mu.Lock()
-	defer s.channel.mu.Unlock()
+	defer s.channel.unlock()
+	s.channel.waits = s.channel.store.serving
 	s.deliverAll(runs)
 	s.noLongerIdle(c)
 	next = runs[:0]
 	if s.removed {
 		return next, true, nil
+	}
+	if err, c.failed = c.failed, nil; err != nil {
+		return next, false, err
 	}
 	share := everything
 	if idle := s.waiting.len + s.woken; idle > 0 {
@@ -56,7 +63,7 @@ func (c *Consumer) Next(runs []*Run, enough int, skipEmpty bool) (next []*Run, r
 	}
 	for size := 0; size < enough && share > 0; {
 		r, err := s.take(enough-size, share, skipEmpty)
-		if err != nil && len(next) == 0 {
+		if err != nil && !isWait(err) && len(next) == 0 {
 			s.wake() // what this consumer was woken for is offered to others
 			return next, false, err
 		}
@@ -142,6 +149,17 @@ func (s *Storage) wake() {
 		c := s.waiting.first
 		s.waiting.drop(c)
 		c.state = woken
+		s.woken++
+		c.waker.Wake()
+	}
+}
+
+// failConsumers tells those who wait for a record that there are some which cannot be had.
+func (s *Storage) failConsumers(err error) {
+	for s.waiting.len > 0 {
+		c := s.waiting.first
+		s.waiting.drop(c)
+		c.state, c.failed = woken, fmt.Errorf("storage %s: %w", s.name, err)
 		s.woken++
 		c.waker.Wake()
 	}
