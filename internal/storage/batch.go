@@ -70,6 +70,14 @@ func (b *Batch) Waits(err error, k Waker) bool {
 	return ok
 }
 
+// Leave gives up waiting, if the owner does: after that it is not woken any more.
+func (b *Batch) Leave(k Waker) {
+	if b.wait != nil {
+		b.wait.Forget(k)
+		b.wait = nil
+	}
+}
+
 // Waiting reports whether it is not yet time.
 func (b *Batch) Waiting() bool { return b.wait != nil && !b.wait.Over() }
 

@@ -1,6 +1,9 @@
 package storage
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // Wait is the error of an operation that needs something to be done with files first: that is
 // being done by others, and nothing has been changed. The caller lets go of the channel, has
@@ -37,6 +40,13 @@ func (w *Wait) Notify(k Waker) {
 	}
 }
 
+// Forget makes sure that somebody is not woken any more.
+func (w *Wait) Forget(k Waker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wakers = slices.DeleteFunc(w.wakers, func(other Waker) bool { return other == k })
+}
+
 // Over reports whether there is nothing to be waited for any more.
 func (w *Wait) Over() bool {
 	w.mu.Lock()
@@ -54,13 +64,12 @@ func (w *Wait) Err() error {
 // end wakes all who wait.
 func (w *Wait) end(err error) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.over, w.err = true, err
-	wakers := w.wakers
-	w.wakers = nil
-	w.mu.Unlock()
-	for _, k := range wakers {
+	for _, k := range w.wakers { // with the lock held: see Forget
 		k.Wake()
 	}
+	w.wakers = nil
 }
 
 // isWait reports whether an error says that an operation is to be done again later.

@@ -286,6 +286,7 @@ func (s *Session) EndOfInput() {
 
 // Closed implements connpool.Session.
 func (s *Session) Closed() {
+	s.batch.Leave(s)
 	if s.state == consuming {
 		s.leave()
 	}

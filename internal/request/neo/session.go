@@ -384,6 +384,7 @@ func (s *Session) EndOfInput() {}
 
 // Closed implements connpool.Session.
 func (s *Session) Closed() {
+	s.batch.Leave(s)
 	s.conn.Loop().StopTimer(s.timeout)
 	s.count.sent()
 	sent, _ := s.conn.Progress()
