@@ -106,8 +106,8 @@ func (c *checker) check() {
 	}
 	for _, q := range plan.Original.Queues {
 		s := c.add(q.Storage)
-		s.Memory.add(countOf(q.Dump))
-		s.Overflow.add(countOf(q.Overflow))
+		s.Memory.Add(q.Dump.Count())
+		s.Overflow.Add(q.Overflow.Count())
 	}
 	c.report.Situation = situation(plan)
 	for _, r := range plan.Refusals {
@@ -181,7 +181,7 @@ func (c *checker) checkRing(s *Storage, h ring.Head) {
 		dir, count = c.dir, &s.Overflow
 	}
 	intact, err := ring.Inspect(dir, h.FileName(), h, io.Discard)
-	count.add(Count{intact.Records, intact.Bytes})
+	count.Add(Count{Records: intact.Records, Bytes: intact.Bytes})
 	var damage *ring.DamageError
 	switch {
 	case err == nil:
@@ -193,8 +193,6 @@ func (c *checker) checkRing(s *Storage, h ring.Head) {
 		c.unreadable(err)
 	}
 }
-
-func countOf(p dformat.Part) Count { return Count{p.Records, p.Bytes - ring.HeaderSize*p.Records} }
 
 // finding reports what the plan tells. It is a fault without a remedy of its own if the next start
 // gets over it.
@@ -239,10 +237,10 @@ func (c *checker) finish() {
 	r := c.report
 	for _, s := range c.storages {
 		s.Total = s.Memory
-		s.Total.add(s.Overflow)
-		r.Totals.Memory.add(s.Memory)
-		r.Totals.Overflow.add(s.Overflow)
-		r.Totals.Total.add(s.Total)
+		s.Total.Add(s.Overflow)
+		r.Totals.Memory.Add(s.Memory)
+		r.Totals.Overflow.Add(s.Overflow)
+		r.Totals.Total.Add(s.Total)
 		r.Storages = append(r.Storages, *s)
 	}
 	slices.SortFunc(r.Storages, func(a, b Storage) int { return cmp.Compare(a.Name, b.Name) })

@@ -77,7 +77,7 @@ func (c *checker) asideDump(name string) {
 		c.unreadable(err)
 		return
 	}
-	count := countOf(d.Queues[0].Dump)
+	count := d.Queues[0].Dump.Count()
 	if len(d.Findings) == 0 {
 		c.note(name, "set aside by an earlier start, which has not loaded it; it has %s", count)
 		return

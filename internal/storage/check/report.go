@@ -1,6 +1,6 @@
 package check
 
-import "fmt"
+import "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dformat"
 
 // Report is what is known of a data directory.
 type Report struct {
@@ -53,22 +53,7 @@ type Counts struct {
 }
 
 // Count is a number of records and the bytes of their payloads.
-type Count struct {
-	Records uint64 `json:"records"`
-	Bytes   uint64 `json:"bytes"`
-}
-
-func (c *Count) add(other Count) {
-	c.Records += other.Records
-	c.Bytes += other.Bytes
-}
-
-func (c Count) String() string {
-	if c.Records == 1 {
-		return fmt.Sprintf("1 record of %d bytes", c.Bytes)
-	}
-	return fmt.Sprintf("%d records of %d bytes", c.Records, c.Bytes)
-}
+type Count = dformat.Count
 
 // Fault is something that is wrong.
 type Fault struct {

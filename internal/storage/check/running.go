@@ -45,7 +45,7 @@ func (c *checker) snapshot() {
 				} else {
 					inFile[q.Number] = true
 				}
-				count.add(Count{h.Held, min(h.UsedSpace(), h.Capacity) - min(ring.HeaderSize*h.Held, h.UsedSpace(), h.Capacity)})
+				count.Add(Count{Records: h.Held, Bytes: min(h.UsedSpace(), h.Capacity) - min(ring.HeaderSize*h.Held, h.UsedSpace(), h.Capacity)})
 			}
 		}
 		if c.rings == c.dir {

@@ -170,7 +170,7 @@ func (o *overflow) compare(snapshot bool) error {
 // every entry has to fit, because the records that one lacks could be in such garbage.
 func (o *overflow) settle(first, last []sighting) {
 	for i, e := range o.index {
-		if n, bytes, ok := first[i].between(last[i]); !ok || !e.has(n, bytes) {
+		if n, ok := first[i].between(last[i]); !ok || n != e.count() {
 			return
 		}
 	}
@@ -215,12 +215,12 @@ func (o *overflow) matchEntries(first, last []sighting) (named map[uint32]bool, 
 			continue
 		}
 		live := seen.live(e.first)
-		if n, bytes, ok := seen.between(last[i]); ok && !e.has(n, bytes) && !e.has(live.records, live.bytes) {
-			o.doubt(e, fmt.Sprintf("has %s there", amount(n, bytes)))
+		if n, ok := seen.between(last[i]); ok && n != e.count() && live.Count != e.count() {
+			o.doubt(e, fmt.Sprintf("has %v there", n))
 		}
-		if live != (segment{e.first, e.last, e.records, e.bytes}) {
+		if live != (segment{e.first, e.last, e.count()}) {
 			o.stale = append(o.stale, fmt.Sprintf("storage %s has %d records of %d bytes at offsets %d to %d, not %d of %d at %d to %d",
-				e.name, live.records, live.bytes, live.first, live.last, e.records, e.bytes, e.first, e.last))
+				e.name, live.Records, live.Bytes, live.first, live.last, e.records, e.bytes, e.first, e.last))
 		}
 		o.live = append(o.live, chainOf{e.name, c.id, live, c.jumps})
 	}

@@ -25,7 +25,7 @@ func (e entry) String() string {
 	return fmt.Sprintf("%d records, %d bytes, offsets %d to %d", e.records, e.bytes, e.first, e.last)
 }
 
-func (e entry) has(records, bytes uint64) bool { return e.records == records && e.bytes == bytes }
+func (e entry) count() Count { return Count{e.records, e.bytes} }
 
 // append appends the line.
 func (e entry) append(text []byte) []byte {

@@ -88,11 +88,20 @@ func (d *Directory) addOverflow() error {
 	return nil
 }
 
+// String describes the records in the overflow.
+func (q *Queue) String() string {
+	text := fmt.Sprintf("id %d, %v", q.ID, q.Overflow.Count())
+	if q.Storage != "" {
+		text += " of storage " + q.Storage
+	}
+	return text
+}
+
 // queueOf is the queue with the records of a chain.
 func (d *Directory) queueOf(c chainOf) *Queue {
 	q := &Queue{Storage: c.storage, ID: c.id, First: c.first}
 	q.Subscriber, q.Channel, q.Subscribed, _ = names.ParseStorage(c.storage)
-	q.Overflow = Part{Records: c.records, Bytes: c.bytes + ring.HeaderSize*c.records,
+	q.Overflow = Part{Records: c.Records, Bytes: c.Bytes + ring.HeaderSize*c.Records,
 		dir: d.dir, file: d.overflow.names.data, trail: trail{lengthOffset, c.first, c.jumps}}
 	return q
 }

@@ -86,5 +86,5 @@ func (d *Directory) reportConflict(q *Queue, other, aside string) {
 }
 
 func (c *chain) String() string {
-	return fmt.Sprintf("id %d, %s, offsets %d to %d", c.id, amount(c.records, c.bytes), c.first, c.last)
+	return fmt.Sprintf("id %d, %v, offsets %d to %d", c.id, c.Count, c.first, c.last)
 }

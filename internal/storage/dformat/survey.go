@@ -31,8 +31,7 @@ type chain struct {
 // segment is records that are linked to each other. Positions are offsets in the file.
 type segment struct {
 	first, last int64
-	records     uint64
-	bytes       uint64 // of the payloads
+	Count
 }
 
 // garbage is a part of the data file that holds no records.
@@ -106,7 +105,7 @@ func (s *survey) next() bool {
 func (c *chain) add(offset int64, h header, first bool) bool {
 	c.latest = offset
 	switch {
-	case c.records == 0 || c.expected == offset:
+	case c.Records == 0 || c.expected == offset:
 	case c.expected == 0 || first:
 		c.dead++
 		c.segment, c.jumps, c.gaps, c.strays = segment{}, nil, 0, 0
@@ -123,12 +122,11 @@ func (c *chain) add(offset int64, h header, first bool) bool {
 	if first {
 		c.gaps, c.strays = 0, 0
 	}
-	if c.records == 0 {
+	if c.Records == 0 {
 		c.first = offset
 	}
 	c.last = offset
-	c.records++
-	c.bytes += h.length
+	c.Add(Count{1, h.length})
 	c.expected = 0
 	if h.next > 0 {
 		c.expected = offset + h.next
@@ -138,9 +136,9 @@ func (c *chain) add(offset int64, h header, first bool) bool {
 
 // sighting is the record at the first or last offset of an index entry.
 type sighting struct {
-	chain          *chain // nil if no record is there
-	segment        int    // number of the segment it lies in
-	records, bytes uint64 // of that segment: before the first one, up to the last one
+	chain   *chain // nil if no record is there
+	segment int    // number of the segment it lies in
+	Count          // of that segment: before the first one, up to the last one
 }
 
 // sight goes through the file and returns what is at the first and last offsets of the
@@ -153,14 +151,12 @@ func (s *survey) sight(index []entry) (first, last []sighting, err error) {
 	}
 	for s.next() {
 		c := s.chain
-		at := sighting{c, c.dead, c.records, c.bytes}
+		at := sighting{c, c.dead, c.Count}
 		if i, ok := lasts[s.scanner.offset]; ok {
 			last[i] = at
 		}
 		if i, ok := s.firsts[s.scanner.offset]; ok {
-			at.records--
-			at.bytes -= s.scanner.record.length
-			first[i] = at
+			first[i] = sighting{c, c.dead, c.less(Count{1, s.scanner.record.length})}
 		}
 	}
 	return first, last, s.scanner.err
@@ -175,16 +171,15 @@ func (s *survey) behind(c *chain, offset int64) (segment, error) {
 		if err != nil {
 			return rest, err
 		}
-		rest.first, rest.records, rest.bytes = next, rest.records-1, rest.bytes-(size-ring.HeaderSize)
+		rest.first, rest.Count = next, rest.less(Count{1, size - ring.HeaderSize})
 	}
 	return rest, nil
 }
 
 // between counts the records from the first to the last one of an entry. It is not ok if these do
 // not lie in one segment.
-func (s sighting) between(last sighting) (records, bytes uint64, ok bool) {
-	ok = s.chain != nil && s.chain == last.chain && s.segment == last.segment
-	return last.records - s.records, last.bytes - s.bytes, ok
+func (s sighting) between(last sighting) (n Count, ok bool) {
+	return last.less(s.Count), s.chain != nil && s.chain == last.chain && s.segment == last.segment
 }
 
 // live returns the live records of the chain, if those before the one at first were consumed.
@@ -194,7 +189,7 @@ func (s sighting) live(first int64) segment {
 		// The storage was drained since the index was written, and pushed to again.
 		return c.segment
 	}
-	return segment{first, c.last, c.records - s.records, c.bytes - s.bytes}
+	return segment{first, c.last, c.less(s.Count)}
 }
 
 // sorted returns the chains by id.
