@@ -255,7 +255,7 @@ func stop(t *testing.T, dir *disktest.Dir, contents []Content) {
 	if err := Write(dir, contents); err != nil {
 		t.Fatal(err)
 	}
-	if err := Commit(dir, Names(contents)); err != nil {
+	if err := Commit(dir, contents); err != nil {
 		t.Fatal(err)
 	}
 }
