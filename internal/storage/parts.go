@@ -299,8 +299,10 @@ func (s *Storage) dropReserved() {
 // lose drops what waits in a part because it is damaged there. What is intact in front of that
 // was handed out.
 func (s *Storage) lose(p *part, damage error) {
+	size := p.Size()
 	n := p.Abandon()
 	s.unread -= n
+	s.bytes -= size - p.Size()
 	p.abandoned(n)
 	p.damaged = true
 	p.Publish()

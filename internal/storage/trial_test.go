@@ -153,8 +153,9 @@ func (n *trial) start() {
 	}
 	n.channels, n.clean = cs, false
 	for _, s := range storagesOf(cs) {
-		items := n.queue(s.name).items
+		items, size := n.queue(s.name).items, 0
 		for _, p := range s.parts {
+			size += p.Size()
 			if p.Records() > len(items) {
 				n.fatalf("%s: the node tells of more records than there are", s.name)
 			}
@@ -162,6 +163,9 @@ func (n *trial) start() {
 				i.lossy = !p.InFile()
 			}
 			items = items[p.Records():]
+		}
+		if s.bytes != size {
+			n.fatalf("%s: %d bytes count for its bound after a start, want %d", s.name, s.bytes, size)
 		}
 	}
 	if n.failed(cs.Serve()) {

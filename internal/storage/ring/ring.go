@@ -136,7 +136,7 @@ func (r *Ring) Push(payload []byte) (fitted bool, err error) {
 func (r *Ring) PushRun(run []byte, records int) (size, pushed int, err error) {
 	at, room := r.room(len(run))
 	if room < len(run) {
-		run, records = cutAt(run, room, records)
+		run, records = Within(run, room, records)
 	}
 	if records == 0 {
 		return 0, 0, nil
@@ -354,8 +354,8 @@ func Cut(run []byte, enough, maxRecords int) (cut []byte, records int) {
 	return run[:size], records
 }
 
-// cutAt returns the records that lie within the first room bytes of a run.
-func cutAt(run []byte, room, records int) (cut []byte, n int) {
+// Within returns the records that lie within the first room bytes of a run, which is not damaged.
+func Within(run []byte, room, records int) (cut []byte, n int) {
 	size := 0
 	for n < records {
 		next := size + HeaderSize + int(binary.LittleEndian.Uint64(run[size:]))
