@@ -113,13 +113,13 @@ func (c *checker) check() {
 	for _, r := range plan.Refusals {
 		c.fault(Fault{File: filepath.Base(r.File), Storage: r.Storage, Problem: r.Problem, Meaning: "no node starts without this file", Remedy: r.Remedy})
 	}
+	c.others(plan)
 	for _, f := range plan.Findings {
 		c.finding(f, "nothing")
 	}
 	for _, f := range plan.Original.Findings {
 		c.finding(f, "nothing for this node. For an original one, start and stop this node first")
 	}
-	c.others(plan)
 }
 
 // checkSpace finds out whether the next start has room for copies.
@@ -198,8 +198,8 @@ func (c *checker) checkRing(s *Storage, h ring.Head) {
 // gets over it.
 func (c *checker) finding(f dformat.Finding, remedy string) {
 	switch {
-	case f.Severity == dformat.Silent:
-	case f.Severity == dformat.Info, f.Meaning == "ignored":
+	case f.Problem == dformat.Ignored && c.noted(f.File):
+	case f.Severity == dformat.Info, f.Problem == dformat.Ignored, f.Meaning == dformat.Ignored:
 		c.note(f.File, "%s: %s", f.Problem, f.Meaning)
 	default:
 		if f.Remedy == "" {
@@ -226,6 +226,10 @@ func (c *checker) fault(f Fault) { c.report.Faults = append(c.report.Faults, f) 
 
 func (c *checker) note(file, format string, arguments ...any) {
 	c.report.Notes = append(c.report.Notes, Note{file, fmt.Sprintf(format, arguments...)})
+}
+
+func (c *checker) noted(file string) bool {
+	return slices.ContainsFunc(c.report.Notes, func(n Note) bool { return n.File == file })
 }
 
 func (c *checker) unreadable(err error) {

@@ -104,7 +104,7 @@ func TestFilesOfTheOriginal(t *testing.T) {
 func TestOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"a.b.rq": "", "README": "", `back\slash`: "", "falloctest_x": "", "ring-000007-aside.dat": "x",
+		"a.b.rq": "", "README": "", `back\slash`: "", "falloctest_x": "", "ring-000007-aside.dat": "x", "catalogue-new.dat": "x",
 		"jobs.rq-aside":        "\x02\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00v",
 		"overflow-aside-1.dat": "QDSKOF01",
 	} {
@@ -115,7 +115,7 @@ func TestOtherFiles(t *testing.T) {
 	got := strings.Join(strings.Fields(text(t, directory(t, dir))), " ")
 	for _, want := range []string{
 		"FAULT a.b.rq: not the name of a storage", "rename it to STORAGE.rq", "README: ignored", `back\slash: ignored`,
-		"falloctest_x: a probe", "ring-000007-aside.dat: set aside", "which has loaded the 1 record of 1 bytes before the damage",
+		"falloctest_x: a probe", "ring-000007-aside.dat: set aside", "catalogue-new.dat: nobody needs it any more", "which has loaded the 1 record of 1 bytes before the damage",
 		"overflow-aside-1.dat: overflow records", "Faults: 1",
 	} {
 		if !strings.Contains(got, want) {

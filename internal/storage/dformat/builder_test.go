@@ -152,7 +152,7 @@ func (d *testDir) points(t *testing.T, do func() error) []*testDir {
 func mustRead(t *testing.T, dir *testDir) (*Directory, map[string][]string) {
 	t.Helper()
 	t.Cleanup(dir.Release)
-	d, err := Read(dir)
+	d, err := Read(dir, Left{})
 	if err != nil {
 		t.Fatal(err)
 	}

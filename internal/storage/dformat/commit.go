@@ -39,8 +39,8 @@ func Commit(dir disk.Dir, contents []Content) error {
 	return nil
 }
 
-// Temporary reports whether Write makes files of that name, which Commit renames.
-func Temporary(name string) bool {
+// temporary reports whether Write makes files of that name, which Commit renames.
+func temporary(name string) bool {
 	digits, isDump := strings.CutPrefix(name, newDumpStem)
 	digits, ends := strings.CutSuffix(digits, newDumpEnd)
 	number, err := strconv.ParseUint(digits, 10, 64)
@@ -51,7 +51,7 @@ func Temporary(name string) bool {
 func temporaryFiles(dir disk.Dir) (names []string, err error) {
 	entries, err := dir.List()
 	for _, e := range entries {
-		if Temporary(e.Name()) {
+		if temporary(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}

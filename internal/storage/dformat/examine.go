@@ -1,10 +1,8 @@
 package dformat
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
@@ -40,18 +38,21 @@ type chainOf struct {
 	jumps map[int64]int64
 }
 
-// examine reads both files.
-func examine(dir disk.Dir, names fileNames) (*overflow, error) {
+// examine reads the files that are there, of which it is known when they were written.
+func examine(dir disk.Dir, names fileNames, written map[string]time.Time) (*overflow, error) {
 	o := &overflow{names: names}
-	index, bad, err := readIndex(dir, names.index)
-	if err != nil {
-		return nil, err
+	indexed, hasIndex := written[names.index]
+	if hasIndex {
+		index, bad, err := readIndex(dir, names.index)
+		if err != nil {
+			return nil, err
+		}
+		o.index = index
+		if bad != nil {
+			o.stale = append(o.stale, fmt.Sprintf("%s: %v", names.index, bad))
+		}
 	}
-	o.index = index
-	if bad != nil {
-		o.stale = append(o.stale, fmt.Sprintf("%s: %v", names.index, bad))
-	}
-	data, size, err := openData(dir, names.data)
+	data, size, err := openData(dir, names.data, written)
 	if err != nil {
 		return nil, err
 	}
@@ -68,20 +69,24 @@ func examine(dir disk.Dir, names fileNames) (*overflow, error) {
 		o.doubts = append(o.doubts, fmt.Sprintf("%s doesn't begin with %s", names.data, magic))
 		return o, nil
 	}
-	if err := o.checkAge(dir); err != nil {
-		return nil, err
+	snapshot := len(o.stale) == 0
+	if !hasIndex || written[names.data].Sub(indexed) > tolerance {
+		o.stale = append(o.stale, fmt.Sprintf("%s was written before %s", names.index, names.data))
 	}
 	o.survey = newSurvey(data, size, o.index)
-	return o, o.compare(bad == nil)
+	return o, o.compare(snapshot)
 }
 
+// tolerance is how much older than the data file an index may be that belongs to it: it covers a
+// clean stop, and copying both.
+const tolerance = time.Second
+
 // openData opens a data file; without one, or anything in it, the size is 0.
-func openData(dir disk.Dir, name string) (data disk.File, size int64, err error) {
-	data, err = disk.OpenToRead(dir, name)
-	if disk.IsNotExist(err) {
+func openData(dir disk.Dir, name string, written map[string]time.Time) (data disk.File, size int64, err error) {
+	if _, ok := written[name]; !ok {
 		return nil, 0, nil
 	}
-	if err != nil {
+	if data, err = disk.OpenToRead(dir, name); err != nil {
 		return nil, 0, err
 	}
 	if size, err = data.Size(); size == 0 || err != nil {
@@ -98,23 +103,6 @@ func hasMagic(file io.ReaderAt) (bool, error) {
 		err = nil
 	}
 	return string(b[:n]) == magic, err
-}
-
-// checkAge compares the times of the files, with a tolerance that covers a clean stop, and
-// copying both.
-func (o *overflow) checkAge(dir disk.Dir) error {
-	data, err := dir.Stat(o.names.data)
-	if err != nil {
-		return err
-	}
-	index, err := dir.Stat(o.names.index)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err != nil || data.ModTime().Sub(index.ModTime()) > time.Second {
-		o.stale = append(o.stale, fmt.Sprintf("%s was written before %s", o.names.index, o.names.data))
-	}
-	return nil
 }
 
 // compare goes through the data file. snapshot says that the index lists all storages that had

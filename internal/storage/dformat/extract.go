@@ -20,7 +20,7 @@ var ErrWhich = errors.New("which records?")
 // There is a queue for each storage of which the file has records that may not have been
 // delivered; one whose name is not known has an empty one.
 func ReadFile(dir disk.Dir, name string) (*Directory, error) {
-	d := &Directory{dir: dir, taken: make(map[string]bool)}
+	d := newDirectory(dir)
 	isData, err := isDataFile(dir, name)
 	if err != nil {
 		return nil, err

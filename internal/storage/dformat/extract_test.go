@@ -117,7 +117,7 @@ func TestAFileThatCannotBeReadIsNotDamaged(t *testing.T) {
 	for _, file := range []string{dataName, "logs.rq"} {
 		dir := fixture(t, "interleaved")
 		dir.failing("read", file)
-		if _, err := Read(dir); !errors.Is(err, errTest) {
+		if _, err := Read(dir, Left{}); !errors.Is(err, errTest) {
 			t.Errorf("%s: got %v", file, err)
 		}
 		dir.Before = nil
@@ -151,7 +151,7 @@ func TestAFileThatIsChangedMeanwhile(t *testing.T) {
 			changed[at] ^= 0x41
 			for _, content := range [][]byte{changed, whole[:at]} {
 				dir := fixture(t, "interleaved")
-				d, err := Read(dir)
+				d, err := Read(dir, Left{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -191,7 +191,7 @@ func FuzzRead(f *testing.F) {
 			dir.old = indexName
 		}
 		before := dir.state()
-		d, err := Read(dir)
+		d, err := Read(dir, Left{})
 		if err != nil {
 			if !strings.Contains(err.Error(), "to do: ") {
 				t.Errorf("refused: %v", err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -76,17 +75,6 @@ func (s Source) isThere(dir disk.Dir) (bool, error) {
 	now := newSource(s.Name, info)
 	now.Aside = s.Aside
 	return now == s, nil
-}
-
-// IsSame reports whether a file of that name is one of the sources, still the same.
-func IsSame(dir disk.Dir, name string, sources []Source) bool {
-	return slices.ContainsFunc(sources, func(s Source) bool {
-		if s.Name != name {
-			return false
-		}
-		there, _ := s.isThere(dir)
-		return there
-	})
 }
 
 const (
