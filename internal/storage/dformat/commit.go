@@ -22,8 +22,9 @@ func temporaryDump(number uint64) string {
 }
 
 // Commit gives the files that Write has made of contents their names: first the index, then the
-// data file of the overflow, then the dumps. It can be called again after it has failed: what is
-// not there under a temporary name has its own. The caller syncs the directory.
+// data file of the overflow, then the dumps, as many as can get one (storage spec §6). It can be
+// called again after it has failed: what is not there under a temporary name has its own. The
+// caller syncs the directory.
 func Commit(dir disk.Dir, contents []Content) error {
 	moves := [][2]string{{newIndexName, indexName}, {newDataName, dataName}}
 	for _, c := range contents {
@@ -31,12 +32,18 @@ func Commit(dir disk.Dir, contents []Content) error {
 			moves = append(moves, [2]string{temporaryDump(c.Number), DumpFile(c.Storage)})
 		}
 	}
+	var failed error
 	for _, move := range moves {
-		if err := dir.Rename(move[0], move[1]); err != nil && !disk.IsNotExist(err) {
+		err := dir.Rename(move[0], move[1])
+		switch {
+		case err == nil, disk.IsNotExist(err):
+		case move[1] == indexName: // without it, an original node would lose the overflow
 			return err
+		default:
+			failed = errors.Join(failed, err)
 		}
 	}
-	return nil
+	return failed
 }
 
 // temporary reports whether Write makes files of that name, which Commit renames.
