@@ -205,7 +205,7 @@ func (c *checker) finding(f dformat.Finding, remedy string) {
 		if f.Remedy == "" {
 			f.Remedy = remedy
 		}
-		c.fault(Fault{File: f.File, Offset: f.Offset, Storage: f.Storage, Problem: f.Problem, Meaning: f.Meaning, Remedy: f.Remedy})
+		c.fault(f)
 	}
 }
 

@@ -55,15 +55,8 @@ type Counts struct {
 // Count is a number of records and the bytes of their payloads.
 type Count = dformat.Count
 
-// Fault is something that is wrong.
-type Fault struct {
-	File    string `json:"file"`              // its name
-	Offset  int64  `json:"offset,omitempty"`  // in bytes; 0 = none in particular
-	Storage string `json:"storage,omitempty"` // if it is about one in particular
-	Problem string `json:"problem"`
-	Meaning string `json:"meaning"` // for records, and for the next start
-	Remedy  string `json:"remedy"`  // what an operator can do
-}
+// Fault is something that is wrong; its severity does not matter.
+type Fault = dformat.Finding
 
 // Note is something worth knowing.
 type Note struct {

@@ -55,11 +55,11 @@ const Ignored = "ignored"
 
 // Finding is something worth knowing about a file.
 type Finding struct {
-	Severity Severity
-	Storage  string // if it is about one in particular
-	File     string // its name
-	Offset   int64  // in bytes; 0 = none in particular
-	Problem  string
-	Meaning  string // for records, and for the next start
-	Remedy   string // what an operator can do; "" = nothing needs to be done
+	Severity Severity `json:"-"`
+	File     string   `json:"file"`              // its name
+	Offset   int64    `json:"offset,omitempty"`  // in bytes; 0 = none in particular
+	Storage  string   `json:"storage,omitempty"` // if it is about one in particular
+	Problem  string   `json:"problem"`
+	Meaning  string   `json:"meaning"` // for records, and for the next start
+	Remedy   string   `json:"remedy"`  // what an operator can do; "" = nothing needs to be done
 }
