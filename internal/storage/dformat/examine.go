@@ -73,8 +73,10 @@ func examine(dir disk.Dir, names fileNames, written map[string]time.Time) (*over
 	if !hasIndex || written[names.data].Sub(indexed) > tolerance {
 		o.stale = append(o.stale, fmt.Sprintf("%s was written before %s", names.index, names.data))
 	}
-	o.survey = newSurvey(data, size, o.index)
-	return o, o.compare(snapshot)
+	if o.survey, err = newSurvey(data, size, o.index); err != nil {
+		return nil, err
+	}
+	return o, o.compare(&block{file: data, size: size}, snapshot)
 }
 
 // tolerance is how much older than the data file an index may be that belongs to it: it covers a
@@ -105,20 +107,16 @@ func hasMagic(file io.ReaderAt) (bool, error) {
 	return string(b[:n]) == magic, err
 }
 
-// compare goes through the data file. snapshot says that the index lists all storages that had
-// records at one moment.
-func (o *overflow) compare(snapshot bool) error {
+// compare compares the index with what is in the data file. snapshot says that it lists all storages
+// that had records at one moment.
+func (o *overflow) compare(data *block, snapshot bool) error {
 	s := o.survey
-	first, last, err := s.sight(o.index)
-	if err != nil {
-		return err
-	}
-	named, err := o.matchEntries(first, last)
+	named, err := o.matchEntries(data)
 	if err != nil {
 		return err
 	}
 	if snapshot && len(o.doubts) == 0 {
-		o.settle(first, last)
+		o.settle()
 	}
 	for _, c := range s.sorted() {
 		if !named[c.id] {
@@ -156,9 +154,10 @@ func (o *overflow) compare(snapshot bool) error {
 // was written. What it didn't list was consumed then, or removed: whether it is a chain, or
 // was one before it became garbage. That holds if the index and the file belong together:
 // every entry has to fit, because the records that one lacks could be in such garbage.
-func (o *overflow) settle(first, last []sighting) {
-	for i, e := range o.index {
-		if n, ok := first[i].between(last[i]); !ok || n != e.count() {
+func (o *overflow) settle() {
+	seen := o.survey.seen
+	for _, e := range o.index {
+		if n, ok := seen[e.first].between(seen[e.last]); !ok || n != e.count() {
 			return
 		}
 	}
@@ -169,15 +168,15 @@ func (o *overflow) settle(first, last []sighting) {
 func (o *overflow) unknown(c *chain) bool { return c.latest >= o.settled }
 
 // matchEntries finds the live records of each entry and returns the ids that have a name.
-func (o *overflow) matchEntries(first, last []sighting) (named map[uint32]bool, err error) {
+func (o *overflow) matchEntries(data *block) (named map[uint32]bool, err error) {
 	named = make(map[uint32]bool)
 	storages := make(map[string]bool)
-	for i, e := range o.index {
-		seen := first[i]
-		if seen.chain == nil {
-			seen = last[i] // whose records behind a damaged first one are its own, too
+	for _, e := range o.index {
+		first, last := o.survey.seen[e.first], o.survey.seen[e.last]
+		c := first.chain
+		if c == nil {
+			c = last.chain // whose records behind a damaged first one are its own, too
 		}
-		c := seen.chain
 		switch {
 		case storages[e.name]:
 			o.doubt(e, "is listed twice")
@@ -188,22 +187,22 @@ func (o *overflow) matchEntries(first, last []sighting) (named map[uint32]bool, 
 		case named[c.id]:
 			o.doubt(e, "has the records of another storage")
 			continue
-		case first[i].chain == nil:
+		case first.chain == nil:
 			o.doubt(e, "has no record at its first offset")
 		case c.gaps > 0, c.strays > 0:
 			o.doubt(e, "lacks records")
 		}
 		named[c.id], storages[e.name] = true, true
-		if first[i].chain == nil {
-			behind, err := o.survey.behind(c, e.first)
+		if first.chain == nil {
+			behind, err := c.behind(e.first, data)
 			if err != nil {
 				return nil, err
 			}
 			o.live = append(o.live, chainOf{e.name, c.id, behind, c.jumps})
 			continue
 		}
-		live := seen.live(e.first)
-		if n, ok := seen.between(last[i]); ok && n != e.count() && live.Count != e.count() {
+		live := first.live(e.first)
+		if n, ok := first.between(last); ok && n != e.count() && live.Count != e.count() {
 			o.doubt(e, fmt.Sprintf("has %v there", n))
 		}
 		if live != (segment{e.first, e.last, e.count()}) {
