@@ -703,7 +703,7 @@ func (n *trial) checkDumps(dir *disktest.Dir, check func(found map[string][]stri
 	n.t.Helper()
 	dir = dir.Clone() // where nothing fails
 	defer dir.Release()
-	d, err := dformat.Read(dir)
+	d, err := dformat.Read(dir, dformat.Left{})
 	if err != nil {
 		n.fatalf("%s: what is left can't be read: %v", where, err)
 	}
