@@ -43,6 +43,9 @@ var (
 	ErrChannelRemoved  = dmq.ErrChannelRemoved
 	ErrNodeError       = dmq.ErrNodeError
 	ErrUnsupported     = dmq.ErrUnsupported
+	ErrDenied          = dmq.ErrDenied
+	ErrNotFound        = dmq.ErrNotFound
+	ErrMalformed       = dmq.ErrMalformed
 	ErrUncertain       = dmq.ErrUncertain
 	ErrDisconnected    = dmq.ErrDisconnected
 	ErrBadName         = dmq.ErrBadName

@@ -58,6 +58,9 @@ func IsQuestion(code Code) bool {
 	return ok
 }
 
+// Changes reports whether a question is not only a question: whoever asks has to be allowed to.
+func Changes(code Code) bool { return IsQuestion(code) && code >= CodeDisconnect }
+
 // QuestionName is the name of a question in messages.
 func QuestionName(code Code) string {
 	f, _ := formOf(code)

@@ -100,12 +100,9 @@ func (s *Session) forgetQuestions() {
 // WaitForAnswers waits until nobody is answering any more. All connections must be closed.
 func (n *Node) WaitForAnswers() { n.answering.Wait() }
 
-// changes reports whether a question is not only a question.
-func changes(code wire.Code) bool { return code >= wire.CodeDisconnect }
-
 // answer does what a question asks for.
 func answer(o *admin.Operations, client string, q wire.Question) (wire.AnswerStatus, []byte) {
-	if changes(q.Code) && !o.MayChange(client) {
+	if wire.Changes(q.Code) && !o.MayChange(client) {
 		return wire.QuestionDenied, []byte("client " + client + " may not change anything: it is not one of [Admin] clients of the node")
 	}
 	var result any

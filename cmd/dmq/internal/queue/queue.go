@@ -124,6 +124,19 @@ func Connect(ctx context.Context, options Options) (Queue, error) {
 	return &queue{c, options}, nil
 }
 
+// ConnectNodes returns a client that has connected likewise, for what is asked of single nodes.
+// Error: [ErrNeedsNeo].
+func ConnectNodes(ctx context.Context, options Options) (*client.Client, error) {
+	if options.Protocol != Neo {
+		return nil, ErrNeedsNeo
+	}
+	c, err := connect(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*client.Client), nil
+}
+
 func connect(ctx context.Context, options Options) (dmq.Client, error) {
 	logger, settled := newStartLog(options.Logger)
 	c, err := newClient(options.Protocol, dmq.Options{
