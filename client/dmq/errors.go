@@ -35,7 +35,7 @@ var (
 	// channel or connection; the request, such as its pattern, makes no sense.
 	ErrDenied    = errors.New("denied")
 	ErrNotFound  = errors.New("not found")
-	ErrMalformed = errors.New("malformed")
+	ErrMalformed = errors.New("the node can't make sense of it")
 
 	// ErrUncertain means that a node may have carried out the request, but its answer did
 	// not come: a Push may have stored the record, a Pop may have removed one.

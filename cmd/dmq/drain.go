@@ -43,7 +43,7 @@ Drain needs the neo protocol, since the legacy one acknowledges nothing.`,
 		Example: `  dmq drain jobs jobs.records
   dmq drain hits archive.records --subscriber archive --follow`,
 		Args:              exactlyTwo("a CHANNEL and a FILE"),
-		ValidArgsFunction: filesAfterChannel,
+		ValidArgsFunction: t.filesAfterChannel,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			isNamed = cmd.Flags().Changed("subscriber")
 			if err := end.check(); err != nil {
@@ -56,7 +56,7 @@ Drain needs the neo protocol, since the legacy one acknowledges nothing.`,
 			return d.run(ctx, args[1], end.follow || isNamed)
 		}),
 	}
-	addSubscriberFlag(cmd, &subscriber, "")
+	t.addSubscriberFlag(cmd, &subscriber, "")
 	end.addFlags(cmd)
 	return cmd
 }

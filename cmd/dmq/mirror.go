@@ -51,7 +51,7 @@ The source needs the neo protocol, since the legacy one acknowledges nothing.`,
 			}
 			return nil
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(2),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.end.follow = !cmd.Flags().Changed("idle"); opts.end.follow {
 				return nil
@@ -78,7 +78,7 @@ The source needs the neo protocol, since the legacy one acknowledges nothing.`,
 			return t.mirror(cmd.Context(), from, to, args[0], args[len(args)-1], opts)
 		},
 	}
-	addSubscriberFlag(cmd, &opts.subscriber, "mirror")
+	t.addSubscriberFlag(cmd, &opts.subscriber, "mirror")
 	cmd.Flags().DurationVar(&opts.end.idle, "idle", 0, "end when no record has come for so long (default: at Ctrl-C)")
 	opts.to.addFlags(cmd)
 	return cmd
