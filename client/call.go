@@ -8,8 +8,9 @@ import (
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
-// call is one Push, Pop or question (docs/protocol.md) at one node, from its first message to the answer. Between start
-// and finish it belongs to the connection, under its lock; before and after to who made it.
+// call is one Push, Pop or question (docs/protocol.md) at one node, from its first message to
+// the answer. Between start and finish it belongs to the connection, under its lock; before and
+// after to who made it.
 type call struct {
 	code  wire.Code
 	owner owner // told of the end
@@ -164,6 +165,8 @@ func questionError(status wire.AnswerStatus, text []byte) error {
 		reason = ErrDenied
 	case wire.QuestionUnknown:
 		reason = ErrNotFound
+	case wire.QuestionInUse:
+		reason = ErrInUse
 	case wire.QuestionMalformed:
 		reason = ErrMalformed
 	}

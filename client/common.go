@@ -45,6 +45,7 @@ var (
 	ErrUnsupported     = dmq.ErrUnsupported
 	ErrDenied          = dmq.ErrDenied
 	ErrNotFound        = dmq.ErrNotFound
+	ErrInUse           = dmq.ErrInUse
 	ErrMalformed       = dmq.ErrMalformed
 	ErrUncertain       = dmq.ErrUncertain
 	ErrDisconnected    = dmq.ErrDisconnected

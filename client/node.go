@@ -128,7 +128,15 @@ func (n *Node) Clear(ctx context.Context, queue string) (dropped Amount, err err
 // RemoveSubscriber drops the queue of a subscriber, "subscriber@channel", and sends its consumers
 // home with ErrChannelRemoved. With the last subscriber the channel goes, too. Error: ErrNotFound.
 func (n *Node) RemoveSubscriber(ctx context.Context, queue string) error {
-	_, err := n.ask(ctx, "RemoveSubscriber", queue, question(wire.CodeRemoveSubscriber, queue))
+	_, err := n.ask(ctx, "RemoveSubscriber", queue, question(wire.CodeRemoveSubscriber, queue).with(wire.RemoveAnyway))
+	return err
+}
+
+// RemoveUnused does what RemoveSubscriber does if nobody misses the queue: it has no consumers, and
+// no records if it is the last one of the channel. So no record is lost that somebody else gets, or
+// would have popped. Errors: ErrNotFound; ErrInUse, then nothing is changed.
+func (n *Node) RemoveUnused(ctx context.Context, queue string) error {
+	_, err := n.ask(ctx, "RemoveUnused", queue, question(wire.CodeRemoveSubscriber, queue).with(wire.RemoveIfUnused))
 	return err
 }
 

@@ -173,6 +173,7 @@ func TestSteering(t *testing.T) {
 	if all := must[[]client.Connection](t)(n.Connections(ctx, "")); len(all) < 2 || !slices.ContainsFunc(all, func(c client.Connection) bool { return c.ID == info.Connections[0].ID }) {
 		t.Errorf("got connections %+v", all)
 	}
+	wantError(t, n.RemoveUnused(ctx, "audit@hits"), client.ErrInUse)
 	try("RemoveSubscriber", n.RemoveSubscriber(ctx, "audit@hits"))
 	for _, err := range consumer.Records() {
 		wantError(t, err, client.ErrChannelRemoved)
