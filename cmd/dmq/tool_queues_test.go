@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -235,4 +236,40 @@ func TestToolCompletesNames(t *testing.T) {
 	if got := runTool(t, "", "__complete", "pop", "-c", credentialsFile(t), "-a", "127.0.0.1:1", ""); strings.Contains(got.stderr, "refused") {
 		t.Errorf("where no node is: got %+v, want nothing in the line that is typed", got)
 	}
+}
+
+// Consumers of the tool's own leave nothing behind, unless somebody needs it or they must not
+// remove it.
+func TestToolVisitsLeaveNoTrace(t *testing.T) {
+	node, to := nodetest.Start(t, admins), nodetest.Start(t)
+	args := neoArgs(t, node)
+	file := filepath.Join(t.TempDir(), "records")
+	mirror := "mirror jobs --idle 50ms --to-address " + to.Neo()
+	drain := "drain jobs --idle 50ms -s archive " + file
+	queues := func() string {
+		var names []string
+		for _, row := range cells(mustTool(t, "", with("list", args)...)) {
+			names = append(names, strings.Fields(row)[0])
+		}
+		return strings.Join(names, " ")
+	}
+
+	for command, subscriber := range map[string]string{mirror: "mirror", drain: "archive"} {
+		mustTool(t, "", with("push jobs a b", args)...)
+		check(t, runTool(t, "", with(command, args)...), 0, "", ": 2; subscriber "+subscriber+"@jobs is removed again")
+		if got := queues(); got != "" {
+			t.Errorf("%s: leaves %s", command, got)
+		}
+		check(t, runTool(t, "", with(command+" --keep", args)...), 0, "", "stays and collects what comes (as --keep says)")
+		check(t, runTool(t, "", with(command, args)...), 0, "", "(it was there before)")
+		if got := queues(); got != subscriber+"@jobs" {
+			t.Errorf("%s --keep: left %s", command, got)
+		}
+		mustTool(t, "", with("unsubscribe "+subscriber+"@jobs", args)...)
+	}
+
+	p := startTool(t, nil, with("mirror jobs --to-address "+to.Neo(), args)...)
+	waitFor(t, "mirror", func() bool { return queues() == "mirror@jobs" })
+	check(t, p.end(syscall.SIGINT), 0, "", "records mirrored: 0; subscriber mirror@jobs is removed again")
+	check(t, runTool(t, "", with("mirror jobs --idle 50ms --to-address "+node.Neo(), neoArgs(t, to))...), 0, "", "(denied: ")
 }

@@ -61,6 +61,9 @@ type Queue interface {
 	// Produce stores many records in all channels; ctx bounds the whole.
 	Produce(ctx context.Context, channels ...string) (Producer, error)
 
+	// Single returns the client, for what is asked of single nodes; nil with legacy.
+	Single() *client.Client
+
 	// Close ends everything at once.
 	Close() error
 }
@@ -181,6 +184,11 @@ func (q *queue) Nodes() (addresses []string) {
 		addresses = append(addresses, node.Address)
 	}
 	return addresses
+}
+
+func (q *queue) Single() *client.Client {
+	c, _ := q.Client.(*client.Client)
+	return c
 }
 
 func (q *queue) Consume(ctx context.Context, channel, subscriber string) (Consumer, error) {
