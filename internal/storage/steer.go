@@ -91,15 +91,28 @@ func (s *Storage) clear() error {
 // The channel goes with the last one, so that no push to it is lost. It happens at once, whenever
 // the node is killed. Errors: ErrNoQueue, also for a channel without subscribers; and if the disk
 // fails, then nothing is changed.
-func (cs *Channels) RemoveSubscriber(name string) error {
+func (cs *Channels) RemoveSubscriber(name string) error { return cs.removeSubscriber(name, false) }
+
+// RemoveUnused does that if nobody misses the queue: it has no consumers, and its records, if there
+// are any, were not only for this subscriber. Errors: ErrInUse besides.
+func (cs *Channels) RemoveUnused(name string) error { return cs.removeSubscriber(name, true) }
+
+// ErrInUse says that a queue has consumers, or records that nobody else gets.
+var ErrInUse = errors.New("the queue is in use: it has consumers, or records that no other subscriber gets")
+
+func (cs *Channels) removeSubscriber(name string, unused bool) error {
 	s, err := cs.queue(name)
 	if err != nil {
 		return err
 	}
 	c := s.channel
-	if !c.subscribed {
+	switch {
+	case !c.subscribed:
 		c.mu.Unlock()
 		return ErrNoQueue
+	case unused && (len(s.consumers) > 0 || len(c.storages) == 1 && s.bytes > 0):
+		c.mu.Unlock()
+		return ErrInUse
 	}
 	if len(c.storages) == 1 {
 		err := c.remove()
