@@ -3,15 +3,18 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/admin"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/control"
@@ -40,6 +43,9 @@ type node struct {
 	stats    *stats.Log
 	web      *web.Server // nil if it is off
 	control  []*control.Socket
+	clients  *admin.Clients
+	admin    atomic.Pointer[admin.Operations] // nil while the node starts
+	neo      *neo.Node
 }
 
 // server is one protocol on its port: a listener and a pool of connections per loop.
@@ -96,6 +102,8 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if n.channels, err = loadChannels(cfg, logs); err != nil {
 		return n, err
 	}
+	n.clients = admin.NewClients(n.loops)
+	operations := admin.New(n.channels, n.clients, cfg.Admin.Clients)
 	var legacyStats stats.Legacy
 	var neoStats stats.Neo
 	limits := request.Limits{Queues: n.budgets.channels, Bytes: cfg.Limits.RequestBytes}
@@ -104,8 +112,8 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 		Handlers: logs.Logger("swarm.node.connection.ConnectionHandler"),
 	})
 	n.open(n.servers[0], legacyNode.NewSession, cfg.Limits.OutputBuffer)
-	neoNode := newNeoNode(cfg, logs, n.channels, limits, keys, &neoStats)
-	n.open(n.servers[1], neoNode.NewSession, cfg.Limits.OutputBuffer)
+	n.neo = newNeoNode(cfg, logs, operations, limits, keys, &neoStats)
+	n.open(n.servers[1], n.neo.NewSession, cfg.Limits.OutputBuffer)
 	n.sources = n.newSources(cfg, logs, &legacyStats, &neoStats)
 	n.stats = stats.Start(n.sources, statsFile, collectd, cfg.Stats.Interval)
 	if err := n.channels.Serve(); err != nil {
@@ -114,6 +122,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if err := n.serve(); err != nil {
 		return n, err
 	}
+	n.admin.Store(operations)
 	for _, socket := range n.control {
 		socket.Serve()
 	}
@@ -215,10 +224,11 @@ func (n *node) traffic() (received, sent uint64) {
 	return received, sent
 }
 
-func newNeoNode(cfg *config.Config, logs *logging.Logs, channels *storage.Channels, limits request.Limits,
+func newNeoNode(cfg *config.Config, logs *logging.Logs, operations *admin.Operations, limits request.Limits,
 	keys *credentials.Store, stats *stats.Neo) *neo.Node {
 
-	return neo.NewNode(channels, neo.Options{
+	return neo.NewNode(operations.Channels, neo.Options{
+		Admin:            operations,
 		Keys:             keys,
 		HandshakeTimeout: cfg.Limits.HandshakeTimeout,
 		MaxFrame:         cfg.Limits.NeoFrame,
@@ -243,7 +253,9 @@ func (n *node) listenForControl(cfg *config.Config, logs *logging.Logs, keys *cr
 		}
 		n.control = append(n.control, socket)
 	}
-	socket, err := control.Listen(cfg.Server.UnixSocketPath, 0, control.NodeCommands(keys), log)
+	commands := control.NodeCommands(keys)
+	maps.Copy(commands, control.AdminCommands(n.admin.Load))
+	socket, err := control.Listen(cfg.Server.UnixSocketPath, 0, commands, log)
 	if err != nil {
 		return err
 	}
@@ -378,7 +390,7 @@ func (n *node) open(s *server, newSession func(*connpool.Conn) connpool.Session,
 	}
 	reaped := logging.NewLimited(n.log, closedPeriod)
 	for _, loop := range n.loops.Loops() {
-		s.pools = append(s.pools, connpool.NewPool(loop, connpool.Options{
+		pool := connpool.NewPool(loop, connpool.Options{
 			NewSession: newSession,
 			Closed:     s.listener.Closed,
 			Memory:     n.memory,
@@ -387,7 +399,9 @@ func (n *node) open(s *server, newSession func(*connpool.Conn) connpool.Session,
 					zap.String("protocol", s.name), zap.Int("connections", connections))
 			},
 			OutputBuffer: outputBuffer,
-		}))
+		})
+		s.pools = append(s.pools, pool)
+		n.clients.Add(s.name, loop.Index(), pool)
 	}
 }
 
@@ -441,6 +455,10 @@ func (n *node) stop() error {
 		time.Sleep(time.Millisecond)
 	}
 	n.onAllPools((*connpool.Pool).Drop)
+	if n.neo != nil {
+		n.neo.WaitForAnswers()
+		n.clients.Close()
+	}
 	err := n.loops.Stop()
 	if n.channels != nil {
 		err = errors.Join(err, n.channels.Close())

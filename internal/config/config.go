@@ -41,6 +41,7 @@ type Config struct {
 	Consume   Consume
 	Limits    Limits
 	HTTP      HTTP
+	Admin     Admin
 	Legacy    Protocol
 	Neo       Protocol
 }
@@ -225,6 +226,11 @@ type HTTP struct {
 	Address string   // loopback by default
 	Port    int      // -1 = off, 0 = any free port
 	Hosts   []string // names under which clients may ask for it, besides the usual ones; * = any
+}
+
+// Admin is section [Admin].
+type Admin struct {
+	Clients []string // names of neo clients that may change things
 }
 
 // Protocol is section [Legacy] or [Neo].

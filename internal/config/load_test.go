@@ -132,6 +132,7 @@ func TestEveryKey(t *testing.T) {
 		{"[Limits]\nidle_timeout_ms = 1", func(c *Config) { c.Limits.IdleTimeout = time.Millisecond }},
 		{"[Limits]\npeer_connections = 0", func(c *Config) { c.Limits.PeerConnections = 0 }},
 		{"[Http]\nhosts = a.example, b", func(c *Config) { c.HTTP.Hosts = []string{"a.example", "b"} }},
+		{"[Admin]\nclients = ops, deploy", func(c *Config) { c.Admin.Clients = []string{"ops", "deploy"} }},
 		{"[Legacy]\nenabled = false", func(c *Config) { c.Legacy.Enabled = false }},
 		{"[Neo]\nallow = 10.1.2.3/8, 192.168.1.7", func(c *Config) {
 			c.Neo.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32")}

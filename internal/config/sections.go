@@ -139,6 +139,9 @@ func sections(c *Config) []section {
 			number("port", &c.HTTP.Port, anyInt.from(-1).to(math.MaxUint16)).mandatoryWith("address"),
 			words("hosts", &c.HTTP.Hosts),
 		}},
+		{"Admin", true, []key{
+			words("clients", &c.Admin.Clients),
+		}},
 		{"Legacy", true, protocolKeys(&c.Legacy)},
 		{"Neo", true, protocolKeys(&c.Neo)},
 	}

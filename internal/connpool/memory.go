@@ -20,8 +20,9 @@ type Memory struct {
 	inputLimit, outputLimit int64 // 0 = none
 	patience                time.Duration
 
-	input, output atomic.Int64 // bytes
-	stalled       atomic.Int64 // how many are in line
+	input, output atomic.Int64  // bytes
+	stalled       atomic.Int64  // how many are in line
+	ids           atomic.Uint64 // given to connections
 
 	mu       sync.Mutex
 	pools    []*Pool

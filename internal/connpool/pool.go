@@ -91,7 +91,8 @@ func (p *Pool) Open(fd int) error {
 	c := p.newConn()
 	c.fd = fd
 	c.watched = unix.EPOLLIN
-	c.active = p.loop.Now()
+	c.id = p.memory.ids.Add(1)
+	c.active, c.opened = p.loop.Now(), p.loop.Now()
 	if err := p.loop.Register(fd, c.watched, c); err != nil {
 		c.close()
 		p.release(c)

@@ -21,6 +21,7 @@ type Channel struct {
 	shared *shared
 	store  *store
 	bound  uint64 // of the bytes of each queue; 0 = none
+	place  int    // in Channels.places, under its lock
 
 	mu         sync.Mutex
 	removed    bool

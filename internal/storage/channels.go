@@ -2,7 +2,6 @@ package storage
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -22,7 +21,7 @@ type Channels struct {
 
 	mu     sync.RWMutex
 	byName map[string]*Channel
-	all    []*Channel // in order of creation
+	places []*Channel // in order of creation; nil for one that is removed
 }
 
 // Find returns the channel of that name, or nil. The channel may be removed at any
@@ -67,8 +66,7 @@ func (cs *Channels) create(name string) (*Channel, error) {
 	}
 	c := cs.newChannel(name)
 	c.mu.Lock()
-	cs.byName[name] = c
-	cs.all = append(cs.all, c)
+	cs.add(c)
 	cs.mu.Unlock()
 
 	s, err := newStorage(c, "", false)
@@ -91,8 +89,35 @@ func (cs *Channels) forget(c *Channel) {
 		return
 	}
 	delete(cs.byName, c.name)
-	i := slices.Index(cs.all, c)
-	cs.all = slices.Delete(cs.all, i, i+1)
+	cs.places[c.place] = nil
+	if len(cs.places) >= 2*len(cs.byName)+minPlaces {
+		left := cs.list()
+		cs.places = cs.places[:0:0]
+		for _, c := range left {
+			cs.add(c)
+		}
+	}
+}
+
+// minPlaces is how many places are not worth the work to free them.
+const minPlaces = 64
+
+// add puts a channel into the set. The lock is held.
+func (cs *Channels) add(c *Channel) {
+	cs.byName[c.name] = c
+	c.place = len(cs.places)
+	cs.places = append(cs.places, c)
+}
+
+// list returns the channels in order of creation. The lock is held.
+func (cs *Channels) list() []*Channel {
+	all := make([]*Channel, 0, len(cs.byName))
+	for _, c := range cs.places {
+		if c != nil {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // Remove drops the channel of that name with all its subscribers and records, if there
@@ -118,5 +143,5 @@ func (cs *Channels) Queues() int { return int(cs.shared.queues.Load()) }
 func (cs *Channels) All() []*Channel {
 	cs.mu.RLock()
 	defer cs.mu.RUnlock()
-	return slices.Clone(cs.all)
+	return cs.list()
 }

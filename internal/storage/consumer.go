@@ -34,6 +34,9 @@ func (c *Consumer) Attach(s *Storage, w Waker) {
 	s.consumers = append(s.consumers, c)
 }
 
+// Queue is the name of the storage.
+func (c *Consumer) Queue() string { return c.storage.name }
+
 // Next settles runs as delivered, the ones taken before, and then appends to runs[:0]
 // the next records: runs until enough bytes are reached or no more are there. If it
 // returns none, the consumer is woken when there are records again.

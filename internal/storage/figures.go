@@ -131,10 +131,7 @@ func (s *Storage) figures() Figures {
 func (s *Storage) unsettledSince() time.Time {
 	for r := s.first; r != nil; r = r.next {
 		if r.state == out {
-			if r.since == 0 {
-				break
-			}
-			return time.Unix(0, r.since)
+			return r.Since()
 		}
 	}
 	return time.Time{}

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"math"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
@@ -42,6 +43,14 @@ func (r *Run) Payload() []byte {
 
 // Records is the number of records in the run.
 func (r *Run) Records() int { return r.records }
+
+// Since is when the run was handed out, as of the last Channels.Mark; zero if nobody calls that.
+func (r *Run) Since() time.Time {
+	if r.since == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, r.since)
+}
 
 // Deliver settles the run: its records have reached the reader and are dropped.
 func (r *Run) Deliver() {

@@ -61,7 +61,7 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 		return nil, errors.Join(err, lock.Close())
 	}
 	if err := plan.Refused(); err != nil {
-		return nil, errors.Join(err, plan.Original.Close(), lock.Close())
+		return nil, errors.Join(err, lock.Close())
 	}
 	st := &store{options: options, log: options.Logs("dmqnode.storage"), events: options.Logs("diskoverflow"), lock: lock}
 	st.dir = disk.WithFloor(dir, 0) // until Serve: what is copied frees as much again then
@@ -196,8 +196,7 @@ func (l *start) storage(name string) *Storage {
 	if c == nil {
 		c = cs.newChannel(channel)
 		c.subscribed = subscribed
-		cs.byName[channel] = c
-		cs.all = append(cs.all, c)
+		cs.add(c)
 	}
 	for _, s := range c.storages {
 		if s.name == name {
@@ -405,9 +404,6 @@ func (cs *Channels) Serve() error {
 		return err
 	}
 	st.started = nil
-	if err := l.Original.Close(); err != nil {
-		st.log.Error("a file that was loaded could not be closed", zap.Error(err))
-	}
 	st.dir.SetLeast(st.options.MinFree)
 	st.rings.SetLeast(st.options.MinFree)
 	if !st.options.inline {
@@ -499,7 +495,7 @@ func (l *start) undo() (err error) {
 			}
 		}
 	}
-	err = errors.Join(err, st.ringFiles.close(), st.spillFiles.close(), l.Original.Close())
+	err = errors.Join(err, st.ringFiles.close(), st.spillFiles.close())
 	if st.catalogue != nil {
 		err = errors.Join(err, st.catalogue.Close())
 		// It goes last: without it, a file that is left would be held to have lost its catalogue.

@@ -640,7 +640,6 @@ func (n *trial) checkDumps(dir *disktest.Dir, check func(found map[string][]stri
 	if err != nil {
 		n.fatalf("%s: what is left can't be read: %v", where, err)
 	}
-	defer d.Close()
 	found := make(map[string][]string)
 	for _, q := range d.Queues {
 		found[q.Storage] = nil

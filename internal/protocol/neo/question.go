@@ -125,11 +125,12 @@ const (
 	QuestionFailed    AnswerStatus = 5 // the node could not do it
 )
 
-// AppendAnswer appends the node's second message of a question, which ends it.
-func AppendAnswer(dst []byte, id uint64, status AnswerStatus, body []byte) []byte {
-	dst = AppendFramePrefix(dst, id, 1+countSize+len(body))
+// AppendAnswerPrefix appends what precedes the body in the node's second message of a question,
+// which ends it. The caller has to let body bytes follow.
+func AppendAnswerPrefix(dst []byte, id uint64, status AnswerStatus, body int) []byte {
+	dst = AppendFramePrefix(dst, id, 1+countSize+body)
 	dst = append(dst, byte(status))
-	return appendArray(dst, body)
+	return binary.LittleEndian.AppendUint64(dst, uint64(body))
 }
 
 // ParseAnswer decodes the node's second message of a question. A status that is none of the constants
