@@ -126,7 +126,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	for _, socket := range n.control {
 		socket.Serve()
 	}
-	n.web.Serve(&n.sources)
+	n.web.Serve(&n.sources, operations)
 	return n, nil
 }
 

@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"time"
+
 	"go.uber.org/zap"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
@@ -37,6 +39,9 @@ type Storage struct {
 	mayHoldEmpty bool
 
 	counters Counters
+
+	probe   probe
+	latency time.Duration // from push to delivery, of the last record that was awaited
 
 	consumers []*Consumer // all that are attached
 	waiting   waitingList // those of them that wait for a record
@@ -126,6 +131,7 @@ func (s *Storage) commit() {
 	}
 	p := s.parts[len(s.parts)-1]
 	p.Publish()
+	s.watch(p)
 	if work := p.FillAhead(); work != nil {
 		s.channel.store.fill(work)
 	}

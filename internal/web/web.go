@@ -33,7 +33,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/admin"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/web/pages"
 )
 
 // Options describe a Server.
@@ -41,6 +43,8 @@ type Options struct {
 	Address netip.AddrPort // port 0 = any free one
 	Build   Build
 	Hosts   []string // names under which it may be asked for, besides those in host.go; "*" = any
+	Token   string   // that lets change things; "" = nobody may
+	Peek    Audience // who may see records
 	// Alive returns an error if the node does not work. It is given up with its context.
 	Alive func(context.Context) error
 	Log   *zap.Logger
@@ -48,6 +52,22 @@ type Options struct {
 
 // Build says what is running.
 type Build struct{ Version, Go string }
+
+// Audience is who may see something.
+type Audience int
+
+// Audiences. Who knows the token sees everything.
+const (
+	Local  Audience = iota // clients on the same machine
+	All                    // everybody
+	Nobody                 // but who knows the token
+)
+
+// may tells whether a request comes from somebody who may see it.
+func (a Audience) may(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return a == All || a == Local && err == nil && peer.Addr().Unmap().IsLoopback()
+}
 
 // Limits of what peers may do.
 const (
@@ -73,14 +93,14 @@ type Server struct {
 	closed bool           // no request is let in any more
 	done   sync.WaitGroup // the accepting goroutine, and requests
 
-	pages   atomic.Pointer[pages] // nil while clients are not served
+	pages   atomic.Pointer[handlers] // nil while clients are not served
 	sampler *sampler
 }
 
-// pages are those that have figures.
-type pages struct {
-	status, metrics http.Handler
-	unready         func() error // says why clients should not store records here
+// handlers are those of what has figures.
+type handlers struct {
+	figures, metrics http.Handler // the former are those of package pages
+	unready          func() error // says why clients should not store records here
 }
 
 // Listen binds and answers: /healthz as ever, everything else with 503 until Serve is
@@ -116,15 +136,20 @@ func Listen(o Options) (*Server, error) {
 }
 
 // Serve tells that clients are served, and where the figures are.
-func (s *Server) Serve(sources *stats.Sources) {
+func (s *Server) Serve(sources *stats.Sources, operations *admin.Operations) {
 	if s == nil {
 		return
 	}
 	s.sampler = startSampler(sources)
-	s.pages.Store(&pages{
-		status:  &statusPage{sampler: s.sampler, sources: sources, build: s.options.Build, started: s.started},
+	unready := func() error { return cmp.Or(sources.Channels.Lost(), sources.Channels.Full()) }
+	o := pages.Options{Peek: s.options.Peek.may}
+	if s.options.Token != "" {
+		o.Admin = pages.NewAdmin(s.options.Token, operations, s.options.Log)
+	}
+	s.pages.Store(&handlers{
+		figures: pages.New(&source{s.sampler, sources, operations, s.options.Build, s.started, unready}, o),
 		metrics: newMetrics(sources, s.options.Build, s.http.ErrorLog),
-		unready: func() error { return cmp.Or(sources.Channels.Lost(), sources.Channels.Full()) },
+		unready: unready,
 	})
 }
 
@@ -150,19 +175,21 @@ func (s *Server) Close() {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { s.answerHealth(w, r, "alive") })
-	mux.HandleFunc("GET /readyz", s.whenServing(func(p *pages, w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /readyz", s.whenServing(func(p *handlers, w http.ResponseWriter, r *http.Request) {
 		if err := p.unready(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		s.answerHealth(w, r, "serving")
 	}))
-	mux.HandleFunc("GET /metrics", s.whenServing(func(p *pages, w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /metrics", s.whenServing(func(p *handlers, w http.ResponseWriter, r *http.Request) {
 		p.metrics.ServeHTTP(w, r)
 	}))
-	mux.HandleFunc("GET /{$}", s.whenServing(func(p *pages, w http.ResponseWriter, r *http.Request) {
-		p.status.ServeHTTP(w, r)
-	}))
+	for _, pattern := range pages.Patterns {
+		mux.HandleFunc(pattern, s.whenServing(func(p *handlers, w http.ResponseWriter, r *http.Request) {
+			p.figures.ServeHTTP(w, r)
+		}))
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.enter() {
 			return
@@ -191,7 +218,7 @@ func (s *Server) enter() bool {
 	return !s.closed
 }
 
-func (s *Server) whenServing(handle func(*pages, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+func (s *Server) whenServing(handle func(*handlers, http.ResponseWriter, *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p := s.pages.Load()
 		if p == nil {
