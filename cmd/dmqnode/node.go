@@ -99,7 +99,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if n.web, err = n.listenForHTTP(cfg.HTTP); err != nil {
 		return n, err
 	}
-	if n.channels, err = loadChannels(cfg, logs); err != nil {
+	if n.channels, err = loadChannels(cfg, logs, n.budgets.channels); err != nil {
 		return n, err
 	}
 	n.clients = admin.NewClients(n.loops)
@@ -276,7 +276,7 @@ func loopCount(cfg *config.Config) int {
 	return max(1, runtime.GOMAXPROCS(0)-1) // which follows the CPU limit of a control group, too
 }
 
-func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, error) {
+func loadChannels(cfg *config.Config, logs *logging.Logs, channels int) (*storage.Channels, error) {
 	return storage.Load(storage.Options{
 		Dir:        cfg.Server.DataDir,
 		RingDir:    cfg.Storage.RingDir,
@@ -287,7 +287,12 @@ func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, er
 		RingSize:   cfg.ChannelSize.For,
 		QueueBytes: cfg.QueueBytes.For,
 		Sync:       cfg.Storage.Sync,
-		Logs:       logs.Logger,
+
+		MaxDeliveries: cfg.Consume.MaxDeliveries,
+		FailedChannel: cfg.Consume.FailedChannel,
+		MaxChannels:   channels,
+		MaxDelayed:    cfg.Limits.Delayed,
+		Logs:          logs.Logger,
 	})
 }
 
@@ -450,6 +455,9 @@ func (n *node) stop() error {
 			}
 		}
 	})
+	if n.channels != nil {
+		n.channels.Stopping()
+	}
 	n.onAllPools((*connpool.Pool).Close)
 	for deadline := time.Now().Add(closeTimeout); n.connections() > 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)

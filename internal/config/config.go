@@ -13,12 +13,14 @@
 // the node accepts, what an error says is allowed, and what etc/config.ini has to document come
 // from one place. The first problem ends the loading: there is no half-valid Config.
 //
-// The package reads files and nothing else; it imports no other package of the node.
+// The package reads files and nothing else; of the node it imports names.
 package config
 
 import (
 	"net/netip"
 	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 )
 
 // Config is the whole configuration after defaults, overrides and validation.
@@ -201,7 +203,9 @@ type Storage struct {
 
 // Consume is section [Consume].
 type Consume struct {
-	Redeliver bool // unconfirmed neo batches of a lost connection go back to the queue
+	Redeliver     bool                // unconfirmed neo batches of a lost connection go back to the queue
+	MaxDeliveries int                 // that may fail before a record goes to the failed channel; 0 = any number
+	FailedChannel names.FailedChannel // where that is
 }
 
 // Limits is section [Limits].
@@ -216,6 +220,7 @@ type Limits struct {
 	InputMemory      int           // bytes of unfinished input of all connections; 0 = a share of the memory
 	OutputMemory     int           // bytes of replies that wait for all connections; 0 = a share of the memory
 	Unconfirmed      int           // bytes of batches that a neo connection has not confirmed
+	Delayed          int           // batches of a queue that were returned with a delay; 0 = any number
 	RequestTimeout   time.Duration // request_timeout_ms: when others wait for memory
 	IdleTimeout      time.Duration // idle_timeout_ms: when the connection limit is reached
 	PeerConnections  int           // of one address, for each port; 0 = unlimited, -1 = nine tenths of connection_limit, unless that is small

@@ -18,10 +18,11 @@ var ErrSubscribed = errors.New("the channel has subscribers")
 // Methods marked "locked" are called between Lock and Commit.
 type Channel struct {
 	name   string
+	all    *Channels
 	shared *shared
 	store  *store
-	bound  uint64 // of the bytes of each queue; 0 = none
 	place  int    // in Channels.places, under its lock
+	bound  uint64 // of the bytes of each queue; 0 = none
 
 	mu         sync.Mutex
 	removed    bool
@@ -127,6 +128,22 @@ func (c *Channel) Adds(subscriber string) bool {
 	return c.subscribed && !slices.ContainsFunc(c.storages, func(s *Storage) bool { return s.subscriber == subscriber })
 }
 
+// Popped returns the storage that a subscriber can pop from, which may be the one of nobody
+// (locked): that of a channel without subscribers, or that of the subscriber without a name. Any
+// other subscriber is added if it is new. The error is ErrSubscribed if there is nothing to pop
+// from for nobody.
+func (c *Channel) Popped(subscriber string) (*Storage, error) {
+	if subscriber != "" {
+		return c.Subscribe(subscriber)
+	}
+	for _, s := range c.storages {
+		if s.subscriber == "" {
+			return s, nil
+		}
+	}
+	return nil, ErrSubscribed
+}
+
 // Subscribe returns the storage of that subscriber and adds the subscriber if it is
 // new (locked). The name must be valid (package names).
 func (c *Channel) Subscribe(subscriber string) (*Storage, error) {
@@ -136,6 +153,7 @@ func (c *Channel) Subscribe(subscriber string) (*Storage, error) {
 			return nil, fmt.Errorf("channel %q: subscriber %q: %w", c.name, subscriber, err)
 		}
 		c.subscribed = true
+		s.wakeAll() // those who pop
 		return s, nil
 	}
 	for _, s := range c.storages {

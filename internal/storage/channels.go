@@ -8,9 +8,10 @@ import (
 
 // shared is what all channels have in common.
 type shared struct {
-	removed removedCounters // of channels that are gone
-	clock   atomic.Int64    // what Mark was told last, in nanoseconds
-	queues  atomic.Int64    // that there are
+	removed  removedCounters // of channels that are gone
+	clock    atomic.Int64    // what Mark was told last, in nanoseconds
+	queues   atomic.Int64    // that there are
+	stopping atomic.Bool     // see Stopping
 }
 
 // Channels is the set of all channels of the node. All methods are safe for
@@ -53,7 +54,7 @@ func (cs *Channels) Open(name []byte) (*Channel, error) {
 
 // newChannel returns one without storages.
 func (cs *Channels) newChannel(name string) *Channel {
-	return &Channel{name: name, shared: &cs.shared, store: cs.store, bound: cs.store.options.boundOf(name)}
+	return &Channel{name: name, all: cs, shared: &cs.shared, store: cs.store, bound: cs.store.options.boundOf(name)}
 }
 
 // create adds the channel unless there is one by now. The channel becomes visible

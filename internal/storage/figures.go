@@ -36,6 +36,7 @@ type Counters struct {
 	Delivered   Moved // handed out, and settled as delivered
 	Redelivered Moved // came back, because a client did not take them, to be handed out again
 	Overflowed  Moved // of the pushed ones, those that went to the overflow
+	Failed      Moved // were delivered in vain too often, and moved to the failed channel
 	Cleared     Moved // dropped by an operator
 }
 
@@ -43,7 +44,8 @@ type Counters struct {
 func (c Counters) Plus(o Counters) Counters {
 	return Counters{
 		c.Pushed.plus(o.Pushed), c.Popped.plus(o.Popped), c.Delivered.plus(o.Delivered),
-		c.Redelivered.plus(o.Redelivered), c.Overflowed.plus(o.Overflowed), c.Cleared.plus(o.Cleared),
+		c.Redelivered.plus(o.Redelivered), c.Overflowed.plus(o.Overflowed), c.Failed.plus(o.Failed),
+		c.Cleared.plus(o.Cleared),
 	}
 }
 
@@ -51,7 +53,8 @@ func (c Counters) Plus(o Counters) Counters {
 func (c Counters) AtLeast(o Counters) Counters {
 	return Counters{
 		c.Pushed.atLeast(o.Pushed), c.Popped.atLeast(o.Popped), c.Delivered.atLeast(o.Delivered),
-		c.Redelivered.atLeast(o.Redelivered), c.Overflowed.atLeast(o.Overflowed), c.Cleared.atLeast(o.Cleared),
+		c.Redelivered.atLeast(o.Redelivered), c.Overflowed.atLeast(o.Overflowed), c.Failed.atLeast(o.Failed),
+		c.Cleared.atLeast(o.Cleared),
 	}
 }
 
@@ -72,6 +75,8 @@ type Figures struct {
 	// nobody calls Channels.Mark.
 	Unsettled      Moved
 	UnsettledSince time.Time
+
+	Delayed Moved // those that were given back and are not due
 
 	Paused    bool // it hands out nothing
 	Consumers int  // that are attached
@@ -111,6 +116,7 @@ func (s *Storage) figures() Figures {
 		Capacity:       s.channel.store.options.RingSize(s.channel.name),
 		Unsettled:      s.unsettled,
 		UnsettledSince: s.unsettledSince(),
+		Delayed:        s.notDue,
 		Paused:         s.paused,
 		Consumers:      len(s.consumers),
 		Waiting:        s.waiting.len,

@@ -43,7 +43,11 @@ func (w *world) checkFigures(q *queue) {
 	if f.Unsettled != out || f.UnsettledSince.IsZero() == (out.Records > 0) {
 		w.fatalf("%s: unsettled %+v since %v, want %+v", q.name, f.Unsettled, f.UnsettledSince, out)
 	}
-	all := waiting.plus(out)
+	later := q.count(recordDelayed)
+	if f.Delayed != later {
+		w.fatalf("%s: delayed %+v, want %+v", q.name, f.Delayed, later)
+	}
+	all := waiting.plus(out).plus(later)
 	if got := (Moved{f.MemoryRecords + f.OverflowRecords, f.MemoryBytes - 8*f.MemoryRecords + f.OverflowBytes}); got != all {
 		w.fatalf("%s: figures of %+v, want %+v", q.name, got, all)
 	}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"math"
 	"slices"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
@@ -150,6 +151,39 @@ func (w *world) opNextWoken() {
 	}
 }
 
+func (w *world) opTake() {
+	if r := w.reader(); r != nil {
+		w.take(r, w.enough(), 1+w.script.below(3))
+	}
+}
+
+func (w *world) opFail() {
+	if h := w.takePopped(); h != nil {
+		w.notef("a run of %s", h.queue.name)
+		w.fail(h, w.script.below(2) == 0)
+	}
+}
+
+// opRelease lets everything be due.
+func (w *world) opRelease() {
+	for _, q := range w.queues {
+		w.release(q)
+	}
+}
+
+func (w *world) release(q *queue) {
+	if q.removed || !q.real.channel.Lock() {
+		return
+	}
+	q.real.releaseDue(math.MaxInt64)
+	for _, r := range q.records {
+		if r.state == recordDelayed {
+			r.state = recordWaits
+		}
+	}
+	q.real.channel.Commit()
+}
+
 func (w *world) opPause() {
 	if r := w.reader(); r != nil {
 		w.notef("%v of %s with %d runs", r, r.queue.name, len(r.outs))
@@ -261,8 +295,8 @@ func (w *world) opClear() {
 		return
 	}
 	w.notef("%s", q.name)
-	want := q.count(recordWaits)
-	q.records = slices.DeleteFunc(q.records, func(r *record) bool { return r.state == recordWaits })
+	want := q.count(recordWaits).plus(q.count(recordDelayed))
+	q.records = slices.DeleteFunc(q.records, func(r *record) bool { return r.state != recordOut })
 	q.counters.Cleared = q.counters.Cleared.plus(want)
 	if got, err := w.channels.Clear(q.name); got != want || err != nil {
 		w.fatalf("Clear(%s): got %v, %v, want %v", q.name, got, err, want)
@@ -306,6 +340,9 @@ func (w *world) settleAll() {
 		w.opGiveBack()
 		w.check()
 	}
+	w.begin("settle: release")
+	w.opRelease()
+	w.check()
 	for len(w.readers) > 0 {
 		w.begin("settle: leave")
 		w.opLeave()

@@ -9,7 +9,8 @@ import (
 )
 
 // Run is some consecutive records that a Storage has handed out. Whoever took it
-// settles it once: by Deliver, GiveBack, or Consumer.Next or Leave.
+// settles it once: by Deliver, GiveBack, Fail, or Consumer.Next or Leave. All its records
+// have been delivered in vain equally often.
 type Run struct {
 	storage    *Storage
 	prev, next *Run
@@ -19,6 +20,8 @@ type Run struct {
 	size    int    // of them in bytes
 	records int
 	since   int64 // when they were handed out, by the clock of Channels
+	due     int64 // when they are to be handed out again; if delayed
+	tries   int   // deliveries of them that have failed: see Fail
 	state   runState
 	marked  bool // they are known in the part to be delivered
 }
@@ -29,6 +32,7 @@ const (
 	out       runState = iota // a reader has it
 	delivered                 // settled, waits until all older runs are
 	returned                  // given back, to be handed out again
+	delayed                   // given back, to be handed out again when it is due
 )
 
 // Bytes returns the records: each an 8-byte little-endian length and its payload. They
@@ -51,6 +55,9 @@ func (r *Run) Since() time.Time {
 	}
 	return time.Unix(0, r.since)
 }
+
+// Tries is how often the records have been delivered in vain: see Fail.
+func (r *Run) Tries() int { return r.tries }
 
 // Deliver settles the run: its records have reached the reader and are dropped.
 func (r *Run) Deliver() {

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/catalogue"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dformat"
@@ -64,6 +65,7 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 		return nil, errors.Join(err, lock.Close())
 	}
 	st := &store{options: options, log: options.Logs("dmqnode.storage"), events: options.Logs("diskoverflow"), lock: lock}
+	st.failed = logging.NewLimited(st.log, failedPeriod)
 	st.dir = disk.WithFloor(dir, 0) // until Serve: what is copied frees as much again then
 	st.rings = st.dir
 	if rings != dir {

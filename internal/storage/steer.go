@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
@@ -56,6 +57,7 @@ func (cs *Channels) Clear(name string) (dropped Moved, err error) {
 }
 
 func (s *Storage) clear() {
+	s.releaseDue(math.MaxInt64)
 	for s.returned > 0 {
 		r := s.takeReturned(everything, everything)
 		records, bytes := r.records, r.size-r.records*ring.HeaderSize
@@ -172,7 +174,7 @@ func (cs *Channels) Peek(name string, skip, records, bytes int) ([]Peeked, error
 func (s *Storage) peek(v *viewer) (spilled []ring.Head) {
 	for r := s.first; r != nil && !v.done(); r = r.next {
 		if r.state != delivered {
-			v.run(r.bytes, r.records, Peeked{Unconfirmed: r.state == out, Returned: r.state == returned})
+			v.run(r.bytes, r.records, Peeked{Unconfirmed: r.state == out, Returned: r.tries > 0 || r.state != out})
 		}
 	}
 	for _, p := range s.parts {

@@ -29,11 +29,14 @@ type Storage struct {
 
 	// Runs that are handed out or given back, oldest record first.
 	first, last *Run
-	free        *Run    // settled ones, for reuse
-	out         int     // runs whose bytes a reader may be using
-	unsettled   Moved   // records in these
-	returned    int     // records in runs that were given back
-	touched     []*part // from which something was freed since the last publishing
+	free        *Run        // settled ones, for reuse
+	out         int         // runs whose bytes a reader may be using
+	unsettled   Moved       // records in these
+	returned    int         // records in runs that were given back
+	delayed     delays      // runs that were given back and are not due
+	notDue      Moved       // records in these
+	alarm       *time.Timer // for when the first of these is
+	touched     []*part     // from which something was freed since the last publishing
 
 	// mayHoldEmpty is false only if there is certainly no record of length 0.
 	mayHoldEmpty bool
@@ -163,11 +166,18 @@ func (s *Storage) remove() {
 	s.pauseMoved("")
 	s.channel.shared.removed.add(s.counters)
 	s.channel.shared.queues.Add(-1)
+	s.wakeAll()
+	s.delayed = nil
+	s.closeIfUnused()
+}
+
+// wakeAll lets all consumers come, because there is something else to learn than that there are
+// records.
+func (s *Storage) wakeAll() {
 	for _, c := range s.consumers {
 		s.waiting.drop(c)
 		c.waker.Wake()
 	}
-	s.closeIfUnused()
 }
 
 func (s *Storage) closeIfUnused() {

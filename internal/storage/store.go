@@ -11,6 +11,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/catalogue"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
@@ -28,6 +30,11 @@ type Options struct {
 	QueueBytes func(channel string) uint64 // that a queue of the channel may have; 0, or no function, = any number
 	Sync       time.Duration               // period of making everything durable; 0 = never
 	Logs       func(logger string) *zap.Logger
+
+	MaxDeliveries int                 // after which records go to the failed channel; 0 = any number
+	FailedChannel names.FailedChannel // where that is
+	MaxChannels   int                 // that there may be for a failed one to be made; 0 = any number
+	MaxDelayed    int                 // runs of a queue that were given back with a delay; 0 = any number
 
 	// inline makes everything happen at once that is otherwise done by others later, and
 	// nothing happen periodically. For tests that need to know what happens when.
@@ -48,7 +55,8 @@ type store struct {
 	dir     *disk.Floor
 	rings   *disk.Floor // of ring files
 	log     *zap.Logger
-	events  *zap.Logger // of queues that come
+	events  *zap.Logger      // of queues that come
+	failed  *logging.Limited // what becomes of records that nobody can handle
 	lock    io.Closer
 
 	homes []home                // the directories as they were at the start

@@ -38,12 +38,18 @@ func (h *history) add(p pages.Point) {
 		if l.parts++; l.parts < levels[i].of {
 			return
 		}
-		p = l.next
-		p.In /= float32(l.parts)
-		p.Out /= float32(l.parts)
+		p = l.unfinished()
 		l.points.add(p, levels[i].kept)
 		l.next, l.parts = pages.Point{}, 0
 	}
+}
+
+// unfinished is the point that is being made.
+func (l *level) unfinished() pages.Point {
+	p := l.next
+	p.In /= float32(l.parts)
+	p.Out /= float32(l.parts)
+	return p
 }
 
 // all returns what is known of a queue.
@@ -52,7 +58,11 @@ func (h *history) all() (all []pages.History) {
 	for i := range h {
 		step *= time.Duration(levels[i].of)
 		span := step * time.Duration(levels[i].kept)
-		all = append(all, pages.History{Span: int(span.Seconds()), Step: int(step.Seconds()), Points: h[i].points.all()})
+		points := h[i].points.all()
+		if h[i].parts > 0 {
+			points = append(points[max(0, len(points)+1-levels[i].kept):], h[i].unfinished())
+		}
+		all = append(all, pages.History{Span: int(span.Seconds()), Step: int(step.Seconds()), Points: append([]pages.Point{}, points...)})
 	}
 	return all
 }

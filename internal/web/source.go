@@ -85,9 +85,12 @@ func (o *source) Queues(context.Context) ([]pages.Queue, error) {
 
 // queue is what the sampler knows of a queue.
 func (s *sampler) queue(f *storage.Figures) pages.Queue {
-	q := pages.Queue{Queue: admin.QueueOf(*f, s.now.At), Latency: f.Latency.Seconds()}
+	q := pages.Queue{Queue: admin.QueueOf(*f, s.now.At), Latency: f.Latency.Seconds(), Fullness: []int{}}
 	if t := s.queues[queueKey{f.Channel, f.Subscriber}]; t != nil {
-		q.In, q.Out, q.Fullness = t.in, t.out, t.fullness.all()
+		q.In, q.Out = t.in, t.out
+		for _, percent := range t.fullness.all() {
+			q.Fullness = append(q.Fullness, int(percent))
+		}
 	}
 	return q
 }
@@ -136,7 +139,7 @@ const mostPeeked = 256 << 10
 
 // Clients implements pages.Source.
 func (o *source) Clients(context.Context) ([]pages.Client, error) {
-	var all []pages.Client
+	all := []pages.Client{}
 	for _, c := range o.operations.Clients("") {
 		all = append(all, pages.Client{Client: c})
 	}

@@ -137,6 +137,9 @@ func path(values []float64, points int, width, height, top float64) (line, area 
 		p.WriteString(coordinate(height * (1 - min(1, v/top))))
 		x += step
 	}
+	if len(values) == 1 {
+		p.WriteString("h0") // a dot
+	}
 	line = p.String()
 	return line, line + "V" + coordinate(height) + "H" + coordinate(first) + "Z"
 }

@@ -85,7 +85,7 @@ type Queue struct {
 	In       float64 `json:"in_per_second"`
 	Out      float64 `json:"out_per_second"`
 	Latency  float64 `json:"latency_seconds"`  // of delivery, see Point
-	Fullness []uint8 `json:"fullness_percent"` // of the ring, in the last five minutes
+	Fullness []int   `json:"fullness_percent"` // of the ring, in the last five minutes
 }
 
 // Detail is all there is to tell of a queue.
