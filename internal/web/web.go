@@ -1,14 +1,15 @@
 // Package web tells over HTTP how the node is:
 //
-//	/         a page for people: the node at a glance
+//	/         pages for people, and /api/ for programs: package pages
 //	/metrics  the same figures, and more, for Prometheus (docs/metrics.md)
 //	/healthz  200 if the event loops answer
 //	/readyz   200 if, besides, clients are served, and what they store is taken and safe
 //
-// It is off unless [Http] port is set, asks for no password and changes nothing, so it
-// belongs on loopback or behind a proxy. It answers only to names of its own (host.go).
+// It is off unless [Http] port is set, and asks for no password, so it belongs on loopback or
+// behind a proxy; it changes nothing unless [Http] admin is true, for those who know a token. It
+// answers only to names of its own (host.go).
 //
-//	stats.Sources ─▶ sampler, once a second ─▶ history ─▶ page
+//	stats.Sources ─▶ sampler, once a second ─▶ history ─▶ source ─▶ package pages
 //	             └─▶ collector, queues, at each scrape ─▶ metrics
 //
 // Everything here runs on goroutines of its own and reads the figures as stats.log does:
@@ -16,7 +17,7 @@
 // event loops are asked for nothing but whether they answer. Peers are bounded in number,
 // time and size.
 //
-// The package imports stats, storage and logging's logger; only the main program imports it.
+// The package imports admin, pages, stats, storage and logging's logger; only the main program imports it.
 package web
 
 import (
@@ -27,6 +28,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,6 +65,29 @@ const (
 	All                    // everybody
 	Nobody                 // but who knows the token
 )
+
+// ReadToken reads the token from a file that only its owner, or a group, can read.
+func ReadToken(file string) (string, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return "", err
+	}
+	if info.Mode().Perm()&0o006 != 0 {
+		return "", fmt.Errorf("everybody on this machine can read or change %s, mode %04o: chmod o= %s", file, info.Mode().Perm(), file)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(text))
+	if len(token) < leastToken {
+		return "", fmt.Errorf("%s has %d characters, want a token of at least %d, for example of: openssl rand -hex 16", file, len(token), leastToken)
+	}
+	return token, nil
+}
+
+// leastToken is how many characters a token has at least: nobody guesses that many.
+const leastToken = 16
 
 // may tells whether a request comes from somebody who may see it.
 func (a Audience) may(r *http.Request) bool {
