@@ -7,7 +7,7 @@
 //
 // It is off unless [Http] port is set, and asks for no password, so it belongs on loopback or
 // behind a proxy; it changes nothing unless [Http] admin is true, for those who know a token. It
-// answers only to names of its own (host.go).
+// answers only to names of its own.
 //
 //	stats.Sources ─▶ sampler, once a second ─▶ history ─▶ source ─▶ package pages
 //	             └─▶ collector, queues, at each scrape ─▶ metrics
@@ -45,7 +45,7 @@ import (
 type Options struct {
 	Address netip.AddrPort // port 0 = any free one
 	Build   Build
-	Hosts   []string // names under which it may be asked for, besides those in host.go; "*" = any
+	Hosts   []string // names under which it may be asked for, besides those that pages.MayAnswer takes; "*" = any
 	Token   string   // that lets change things; "" = nobody may
 	Peek    Audience // who may see records
 	// Alive returns an error if the node does not work. It is given up with its context.
@@ -91,8 +91,7 @@ const leastToken = 16
 
 // may tells whether a request comes from somebody who may see it.
 func (a Audience) may(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return a == All || a == Local && err == nil && peer.Addr().Unmap().IsLoopback()
+	return a == All || a == Local && pages.FromHere(r)
 }
 
 // Limits of what peers may do.
@@ -221,7 +220,7 @@ func (s *Server) routes() http.Handler {
 			return
 		}
 		defer s.done.Done()
-		if !s.options.allowsHost(r.Host) {
+		if !pages.MayAnswer(r.Host, s.options.Hosts) {
 			http.Error(w, "this node does not answer to that name: [Http] hosts", http.StatusMisdirectedRequest)
 			return
 		}

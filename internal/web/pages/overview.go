@@ -60,7 +60,7 @@ func (p *pages) overview(r *http.Request, f *frame) (string, any, error) {
 
 // of fills in what the node tells.
 func (f *frame) of(n *Node) {
-	f.Host, f.Problem = n.Host, n.Problem
+	f.Host, f.Problem, f.Whole = n.Host, n.Problem, len(n.Nodes) > 0
 	f.At = n.Time.Format("2006-01-02 15:04:05")
 	if !n.Started.IsZero() {
 		f.Facts = append(f.Facts, "up "+figures.Age(n.Time.Sub(n.Started)))

@@ -127,6 +127,7 @@ type frame struct {
 	Facts    []string // on the right of the head
 	At       string
 	Problem  string // that everybody should see
+	Whole    bool   // it is about a whole DMQ
 	Section  string // which of the pages it is, in the navigation
 	Admin    bool   // actions are on
 	LoggedIn bool

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -70,14 +71,16 @@ func (p *pages) queue(r *http.Request, f *frame) (string, any, error) {
 		return "", nil, fmt.Errorf("queue %q: %w", name, err)
 	}
 	var records []admin.Record
-	if p.mayPeek(r) {
-		if records, err = p.source.Peek(r.Context(), name, skip, usualPeeked); err != nil {
+	mayPeek := p.mayPeek(r)
+	if mayPeek {
+		records, err = p.source.Peek(r.Context(), name, skip, usualPeeked)
+		if mayPeek = !errors.Is(err, errDenied); mayPeek && err != nil {
 			return "", nil, fmt.Errorf("queue %q: %w", name, err)
 		}
 	}
 	f.of(n)
 	f.Title = name
-	v := &queuePage{frame: f, Name: name, Queue: viewQueue(&d.Queue), Tiles: queueTiles(&d.Queue), From: skip + 1, MayPeek: p.mayPeek(r)}
+	v := &queuePage{frame: f, Name: name, Queue: viewQueue(&d.Queue), Tiles: queueTiles(&d.Queue), From: skip + 1, MayPeek: mayPeek}
 	v.chart(d.History, r.FormValue("span"))
 	for i := range d.Clients {
 		v.Clients = append(v.Clients, viewClient(&d.Clients[i]))
