@@ -47,7 +47,7 @@ var (
 	rate    = scale{"decimal", "/s", 10, figures.ShortRate, nice}
 	traffic = scale{"binary", "/s", 10, func(v float64) string { return figures.Size(uint64(v)) }, powerOfTwo}
 	count   = scale{"decimal", "", 10, func(v float64) string { return figures.ShortCount(uint64(v)) }, nice}
-	age     = scale{"age", "", 1, duration, niceAge}
+	age     = scale{"age", "", 0.01, duration, niceAge}
 )
 
 // duration writes a time that may be short.
@@ -57,8 +57,10 @@ func duration(seconds float64) string {
 		return "0 s"
 	case seconds < 1e-3:
 		return fmt.Sprintf("%.0f µs", seconds*1e6)
-	case seconds < 1:
+	case seconds < 0.1:
 		return fmt.Sprintf("%.1f ms", seconds*1e3)
+	case seconds < 1:
+		return fmt.Sprintf("%.0f ms", seconds*1e3)
 	case seconds < 10:
 		return fmt.Sprintf("%.1f s", seconds)
 	}
@@ -67,6 +69,9 @@ func duration(seconds float64) string {
 
 // niceAge is the smallest easily read time that is not smaller.
 func niceAge(v float64) float64 {
+	if v < 1 {
+		return nice(v*1e3) / 1e3
+	}
 	for _, t := range []float64{1, 2, 4, 10, 20, 30, 60, 120, 240, 600, 1200, 1800, 3600, 7200, 14400, 28800, 43200, 86400} {
 		if t >= v {
 			return t
