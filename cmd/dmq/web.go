@@ -111,7 +111,7 @@ func (t *tool) serveWeb(ctx context.Context, s showing, addresses []string) erro
 	address := socket.Addr().String()
 	if err := t.report(struct {
 		Address string `json:"address"`
-	}{address}, fmt.Sprintf("%d nodes at http://%s/", len(addresses), address)); err != nil {
+	}{address}, fmt.Sprintf("the pages are at http://%s/", address)); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
