@@ -306,6 +306,7 @@ func (s *Storage) publishFreed() {
 		s.touched[i] = nil
 	}
 	s.touched = s.touched[:0]
+	s.watched()
 	if s.mayHoldEmpty && s.unread == 0 && s.first == nil {
 		s.mayHoldEmpty = false
 	}
