@@ -261,7 +261,7 @@ func (s *Storage) drop(p *part) {
 	st := s.channel.store
 	if p.InFile() {
 		before := s.before(index, p.number)
-		if st.serving && (before == nil && !st.catalogue.HasRoom(1) || before != nil && !before.Attached()) {
+		if st.serving.Load() && (before == nil && !st.catalogue.HasRoom(1) || before != nil && !before.Attached()) {
 			st.careForCatalogue()
 			return // nobody waits for that here
 		}
@@ -292,7 +292,7 @@ func (s *Storage) forgetNumbers() {
 			}
 		}
 		st := s.channel.store
-		if st.serving && !st.catalogue.HasRoom(1) || st.catalogue.Remove(s.numbers[:1]) != nil {
+		if st.serving.Load() && !st.catalogue.HasRoom(1) || st.catalogue.Remove(s.numbers[:1]) != nil {
 			return
 		}
 		s.numbers = s.numbers[1:]
@@ -365,9 +365,11 @@ func (s *Storage) dropReserved() {
 // lose drops what waits in a part because it is damaged there. What is intact in front of that
 // was handed out.
 func (s *Storage) lose(p *part, damage error) {
+	size := p.Size()
 	n := p.Abandon()
 	s.unread -= n
-	p.pushed -= int64(n)
+	s.bytes -= size - p.Size()
+	p.abandoned(n)
 	p.damaged = true
 	p.Publish()
 	s.channel.store.log.Error("records are lost because their file is damaged: it is kept under another name",

@@ -31,7 +31,7 @@ func (s *Session) startConsume(r *wire.Request) (done bool) {
 	var queue *storage.Storage
 	c, err := s.open(r.Channel)
 	if err == nil {
-		queue, err = c.Subscribe("")
+		queue, err = s.node.options.Limits.Subscribe(s.node.channels, c, "")
 	}
 	switch {
 	case s.mustWait(err):

@@ -73,7 +73,7 @@ func (s *Session) subscribe(id uint64, r wire.Consume) (*consume, error) {
 	if err != nil {
 		return nil, err
 	}
-	queue, err := channel.Subscribe(string(r.Subscriber))
+	queue, err := s.node.options.Limits.Subscribe(s.node.channels, channel, string(r.Subscriber))
 	if err != nil {
 		return nil, err
 	}

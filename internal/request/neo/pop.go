@@ -44,7 +44,7 @@ func (s *Session) take(name []byte) (run *storage.Run, status wire.PopStatus, do
 	switch {
 	case s.mustWait(err):
 		return nil, 0, false
-	case errors.Is(err, request.ErrChannels): // so it would be if it was made
+	case errors.Is(err, request.ErrQueues): // so it would be if it was made
 		return nil, wire.PopEmpty, true
 	case errors.Is(err, storage.ErrSubscribed):
 		return nil, wire.PopSubscribed, true
