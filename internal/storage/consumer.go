@@ -178,13 +178,19 @@ func (c *Consumer) Leave(runs []*Run, sent int) {
 		s.giveBack(r, min(sent, size))
 		sent = max(0, sent-size)
 	}
+	c.detach()
+	s.channel.Commit()
+}
+
+// detach takes the consumer off its storage.
+func (c *Consumer) detach() {
+	s := c.storage
 	s.noLongerIdle(c)
 	last := len(s.consumers) - 1
 	s.consumers[c.index] = s.consumers[last]
 	s.consumers[c.index].index = c.index
 	s.consumers[last] = nil
 	s.consumers = s.consumers[:last]
-	s.channel.Commit()
 }
 
 func (s *Storage) noLongerIdle(c *Consumer) {
