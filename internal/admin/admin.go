@@ -191,6 +191,10 @@ func (o *Operations) Clear(name string) (Amount, error) {
 // storage.ErrNoQueue.
 func (o *Operations) RemoveSubscriber(name string) error { return o.Channels.RemoveSubscriber(name) }
 
+// RemoveUnused removes it if it has no consumers, and no records that no other subscriber gets.
+// Errors: storage.ErrNoQueue, storage.ErrInUse.
+func (o *Operations) RemoveUnused(name string) error { return o.Channels.RemoveUnused(name) }
+
 // RemoveChannel removes a channel with all its subscribers. Error: storage.ErrNoQueue.
 func (o *Operations) RemoveChannel(channel string) error {
 	if o.Channels.Find([]byte(channel)) == nil {

@@ -24,8 +24,7 @@ import (
 func (cs *Channels) Close() error {
 	st := cs.store
 	st.ticker.stop()
-	st.preparer.stop()
-	st.remover.stop()
+	st.stopWorking()
 	if st.started != nil {
 		return st.started.undo()
 	}
@@ -123,7 +122,7 @@ func (s *Storage) insert(index int, file *part) error {
 
 // copyToFile makes a part in a file of one in memory. Its records are not published.
 func (s *Storage) copyToFile(p *part) (*part, error) {
-	file, err := s.newPart(&s.channel.store.ringFiles, uint64(p.Capacity()))
+	file, err := s.channel.store.ringFiles.makePart(s.numbers[len(s.numbers)-1], s.name, uint64(p.Capacity()))
 	if err != nil {
 		return nil, err
 	}

@@ -49,8 +49,7 @@ func Load(options Options) (*Channels, error) {
 		return nil, errors.Join(err, cs.Close())
 	}
 	if !options.inline {
-		st.preparer.start()
-		st.remover.start()
+		st.startWorking()
 	}
 	return cs, nil
 }
@@ -285,10 +284,10 @@ func (b *builder) build(q *dformat.Queue) error {
 	alone := len(s.parts) == 0
 	s.numbers = append(s.numbers, b.number)
 	if capacity := b.st.options.RingSize(q.Channel); alone && q.Dump.Records > 0 && q.Dump.Bytes <= capacity {
-		p, err := s.newMain(capacity)
-		if err != nil {
+		if err := s.newMain(0); err != nil {
 			return err
 		}
+		p := s.takeReserved()
 		if err := b.add(p); err != nil {
 			return err
 		}
@@ -347,11 +346,10 @@ func (b *builder) push(run dformat.Run, inDump bool) error {
 			}
 		}
 		record, _ := ring.Cut(run.Bytes, 1, 1)
-		p, err := b.storage.newSpill(len(record))
-		if err != nil {
+		if err := b.storage.newSpill(len(record)); err != nil {
 			return err
 		}
-		if err := b.add(p); err != nil {
+		if err := b.add(b.storage.takeReserved()); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ func (cs *Channels) Queue(name string) (Figures, error) {
 
 // Clear drops all records of a queue that no client has at the moment, and returns how many.
 // Subscriptions and consumers stay. A node that is killed meanwhile has some of them left, the
-// newest. Error: ErrNoQueue.
+// newest; so it is after an error of the disk. Error: ErrNoQueue.
 func (cs *Channels) Clear(name string) (dropped Moved, err error) {
 	s, err := cs.queue(name)
 	if err != nil {
@@ -52,11 +52,11 @@ func (cs *Channels) Clear(name string) (dropped Moved, err error) {
 	}
 	defer s.channel.Commit()
 	before := s.counters.Cleared
-	s.clear()
-	return s.counters.Cleared.minus(before), nil
+	err = s.clear()
+	return s.counters.Cleared.minus(before), err
 }
 
-func (s *Storage) clear() {
+func (s *Storage) clear() error {
 	s.releaseDue(math.MaxInt64)
 	for s.returned > 0 {
 		r := s.takeReturned(everything, everything)
@@ -66,11 +66,14 @@ func (s *Storage) clear() {
 		s.counters.Cleared.add(records, bytes)
 	}
 	for _, p := range slices.Clone(s.parts) { // from the front on: what a kill leaves is the newest
-		used := p.UsedSpace()
-		n := p.Abandon()
-		if n == 0 {
+		if p.Waiting() == 0 {
 			continue
 		}
+		if err := p.Attach(); err != nil { // or what becomes of it could not be stored
+			return err
+		}
+		used := p.UsedSpace()
+		n := p.Abandon()
 		s.counters.Cleared.add(n, used-p.UsedSpace()-n*ring.HeaderSize)
 		s.unread -= n
 		s.bytes -= used - p.UsedSpace()
@@ -81,21 +84,35 @@ func (s *Storage) clear() {
 		}
 	}
 	s.publishFreed()
+	return nil
 }
 
 // RemoveSubscriber drops the queue of a subscriber with its records, and sends its consumers home.
 // The channel goes with the last one, so that no push to it is lost. It happens at once, whenever
 // the node is killed. Errors: ErrNoQueue, also for a channel without subscribers; and if the disk
 // fails, then nothing is changed.
-func (cs *Channels) RemoveSubscriber(name string) error {
+func (cs *Channels) RemoveSubscriber(name string) error { return cs.removeSubscriber(name, false) }
+
+// RemoveUnused does that if nobody misses the queue: it has no consumers, and its records, if there
+// are any, were not only for this subscriber. Errors: ErrInUse besides.
+func (cs *Channels) RemoveUnused(name string) error { return cs.removeSubscriber(name, true) }
+
+// ErrInUse says that a queue has consumers, or records that nobody else gets.
+var ErrInUse = errors.New("the queue is in use: it has consumers, or records that no other subscriber gets")
+
+func (cs *Channels) removeSubscriber(name string, unused bool) error {
 	s, err := cs.queue(name)
 	if err != nil {
 		return err
 	}
 	c := s.channel
-	if !c.subscribed {
+	switch {
+	case !c.subscribed:
 		c.mu.Unlock()
 		return ErrNoQueue
+	case unused && (len(s.consumers) > 0 || len(c.storages) == 1 && s.bytes > 0):
+		c.mu.Unlock()
+		return ErrInUse
 	}
 	if len(c.storages) == 1 {
 		err := c.remove()

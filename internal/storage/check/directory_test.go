@@ -314,15 +314,19 @@ func drain(t *testing.T, cs *storage.Channels) map[string]Count {
 			t.Fatal(err)
 		}
 		var consumer storage.Consumer
-		consumer.Attach(s, nobody{})
+		woken := make(bell, 1)
+		consumer.Attach(s, woken)
 		c.Commit()
 		var n Count
 		for runs := []*storage.Run(nil); ; {
 			if runs, _, err = consumer.Next(runs, 1<<20, false); err != nil {
 				t.Fatal(err)
 			}
-			if len(runs) == 0 {
+			if now, err := cs.Queue(consumer.Queue()); err != nil || len(runs) == 0 && now.MemoryRecords+now.OverflowRecords == 0 {
 				break
+			}
+			if len(runs) == 0 { // a file is read
+				<-woken
 			}
 			for _, r := range runs {
 				n.Add(count(uint64(r.Records()), uint64(len(r.Bytes())-ring.HeaderSize*r.Records())))
@@ -336,7 +340,12 @@ func drain(t *testing.T, cs *storage.Channels) map[string]Count {
 
 func count(records, bytes uint64) Count { return Count{Records: records, Bytes: bytes} }
 
-// nobody is woken.
-type nobody struct{}
+// bell is rung to wake a consumer.
+type bell chan struct{}
 
-func (nobody) Wake() {}
+func (b bell) Wake() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
