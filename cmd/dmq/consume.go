@@ -88,7 +88,7 @@ The exit status is 3 if there was no record, or fewer than --count.`,
   dmq consume jobs --count 10 --max-deliveries 5
   dmq consume jobs > backlog`,
 		Args:              exactlyChannel,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(1),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := opts.check()
 			for name, n := range map[string]int{"count": opts.count, "batch": opts.batch, "max-deliveries": opts.tries} {
@@ -106,7 +106,7 @@ The exit status is 3 if there was no record, or fewer than --count.`,
 		}),
 	}
 	flags := cmd.Flags()
-	addSubscriberFlag(cmd, &opts.subscriber, "")
+	t.addSubscriberFlag(cmd, &opts.subscriber, "")
 	flags.IntVarP(&opts.count, "count", "n", 0, "end after this many records; 0 = no such end")
 	flags.IntVarP(&opts.batch, "batch", "b", 0, "records of a batch at most, neo only; 0 = one with --count, --max-deliveries, or into a pipe, else as many as fit 100 kB")
 	flags.IntVar(&opts.tries, "max-deliveries", 0, "put records aside that were delivered so often in vain, neo only; 0 = none")
@@ -118,9 +118,9 @@ The exit status is 3 if there was no record, or fewer than --count.`,
 	return cmd
 }
 
-func addSubscriberFlag(cmd *cobra.Command, subscriber *string, fallback string) {
+func (t *tool) addSubscriberFlag(cmd *cobra.Command, subscriber *string, fallback string) {
 	cmd.Flags().StringVarP(subscriber, "subscriber", "s", fallback, "`name` of the subscriber, neo only")
-	cmd.RegisterFlagCompletionFunc("subscriber", cobra.NoFileCompletions)
+	cmd.RegisterFlagCompletionFunc("subscriber", t.completeSubscribers())
 }
 
 func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opts consumption) error {

@@ -47,7 +47,7 @@ they are.`,
   dmq pop pictures --raw > 17.png
   dmq pop jobs --json | jq -r .value`,
 		Args:              exactlyChannel,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(1),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if wait < 0 {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("--wait %v: %w", wait, errNegative)}

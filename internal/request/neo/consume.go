@@ -1,6 +1,7 @@
 package neo
 
 import (
+	"errors"
 	"math"
 	"slices"
 
@@ -36,42 +37,48 @@ type consume struct {
 	over     bool
 }
 
-// startConsume subscribes. The error is that of a malformed message.
-func (s *Session) startConsume(id uint64, fields []byte) error {
+// startConsume subscribes. It reports whether it is done. The error is that of a malformed message.
+func (s *Session) startConsume(id uint64, fields []byte) (done bool, err error) {
 	r, err := wire.ParseConsume(fields)
 	if err != nil {
-		return err
+		return true, err
+	}
+	c, err := s.subscribe(id, r)
+	if s.mustWait(err) {
+		return false, nil
 	}
 	s.node.stats.Consume.Begin()
-	c, ok := s.subscribe(id, r)
-	if !ok {
+	if err != nil {
+		if err != errNames {
+			s.failed(wire.CodeConsume, err)
+		}
 		s.node.stats.Consume.EndUntimed()
 		s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.ConsumeError))
-		return nil
+		return true, nil
 	}
 	s.active[id] = c
 	s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.Started))
 	c.Wake()
-	return nil
+	return true, nil
 }
 
-func (s *Session) subscribe(id uint64, r wire.Consume) (*consume, bool) {
+// errNames is a channel or subscriber that no name can be made of.
+var errNames = errors.New("invalid name")
+
+func (s *Session) subscribe(id uint64, r wire.Consume) (*consume, error) {
 	queue, err := s.subscribeTo(r.Channel, r.Subscriber)
 	if err != nil {
-		s.failed(wire.CodeConsume, err)
-	}
-	if queue == nil {
-		return nil, false
+		return nil, err
 	}
 	c := &consume{session: s, id: id, name: names.Storage(string(r.Subscriber), string(r.Channel), true)}
 	c.consumer.Attach(queue, c)
-	return c, true
+	return c, nil
 }
 
-// subscribeTo returns the queue of a subscriber, with its channel locked; nil if the names are none.
+// subscribeTo returns the queue of a subscriber, with its channel locked.
 func (s *Session) subscribeTo(channel, subscriber []byte) (*storage.Storage, error) {
 	if !names.ValidChannel(channel) || !names.ValidSubscriber(subscriber) || !names.Fits(subscriber, channel) {
-		return nil, nil
+		return nil, errNames
 	}
 	c, err := s.open(channel)
 	if err != nil {

@@ -22,30 +22,35 @@ type popWait struct {
 	over     bool
 }
 
-// startPopWait answers if there is a record, or an error, and else waits.
-func (s *Session) startPopWait(id uint64, fields []byte) {
+// startPopWait answers if there is a record, or an error, and else waits. It reports whether it is
+// done, or else has to wait for files.
+func (s *Session) startPopWait(id uint64, fields []byte) (done bool) {
 	r, err := wire.ParsePopWait(fields)
 	if err != nil {
 		s.refused(wire.CodePopWait, err)
 		s.conn.Appended(wire.AppendPopStatus(s.buffer(), id, wire.PopMalformed))
-		return
+		return true
 	}
-	p, status := s.waitFor(id, r)
+	p, status, done := s.waitFor(id, r)
 	if p == nil {
-		s.conn.Appended(wire.AppendPopStatus(s.buffer(), id, status))
-		return
+		if done {
+			s.conn.Appended(wire.AppendPopStatus(s.buffer(), id, status))
+		}
+		return done
 	}
 	s.node.stats.Pop.Begin()
 	s.active[id] = p
 	p.timer = s.conn.Loop().After(milliseconds(r.Milliseconds), listener.TaskFunc(p.late))
 	s.batch.End()
 	p.serve()
+	return true
 }
 
-// waitFor joins those who want records of the queue, or tells why there will be none.
-func (s *Session) waitFor(id uint64, r wire.PopWait) (*popWait, wire.PopStatus) {
+// waitFor joins those who want records of the queue, or tells why there will be none, unless it has
+// to wait for files.
+func (s *Session) waitFor(id uint64, r wire.PopWait) (p *popWait, status wire.PopStatus, done bool) {
 	if !names.ValidChannel(r.Channel) || !names.ValidSubscriber(r.Subscriber) || !names.Fits(r.Subscriber, r.Channel) {
-		return nil, wire.PopError
+		return nil, wire.PopError, true
 	}
 	channel, err := s.open(r.Channel)
 	var queue *storage.Storage
@@ -55,15 +60,17 @@ func (s *Session) waitFor(id uint64, r wire.PopWait) (*popWait, wire.PopStatus) 
 		queue, err = s.node.options.Limits.Subscribe(s.node.channels, channel, string(r.Subscriber))
 	}
 	switch {
+	case s.mustWait(err):
+		return nil, 0, false
 	case errors.Is(err, storage.ErrSubscribed):
-		return nil, wire.PopSubscribed
+		return nil, wire.PopSubscribed, true
 	case err != nil:
 		s.failed(wire.CodePopWait, err)
-		return nil, wire.PopError
+		return nil, wire.PopError, true
 	}
-	p := &popWait{session: s, id: id, name: names.Storage(string(r.Subscriber), string(r.Channel), len(r.Subscriber) > 0)}
+	p = &popWait{session: s, id: id, name: names.Storage(string(r.Subscriber), string(r.Channel), len(r.Subscriber) > 0)}
 	p.consumer.Attach(queue, p)
-	return p, wire.Popped
+	return p, wire.Popped, true
 }
 
 // longestDelay is the longest time that a client can ask for.

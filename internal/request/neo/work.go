@@ -48,25 +48,28 @@ const (
 	batchCost = 256
 )
 
-// startWork subscribes.
-func (s *Session) startWork(id uint64, fields []byte) {
+// startWork subscribes. It reports whether it is done.
+func (s *Session) startWork(id uint64, fields []byte) (done bool) {
 	r, err := wire.ParseWork(fields)
 	if err != nil {
 		s.refused(wire.CodeWork, err)
 		s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.Malformed))
-		return
+		return true
 	}
 	w := &work{
 		session: s, id: id,
 		records: limit(r.Records, maxInt), bytes: min(limit(r.Bytes, wire.MinBatch), mostBytes), most: max(1, limit(r.Batches, 1)),
 	}
 	queue, err := s.subscribeTo(r.Channel, r.Subscriber)
-	if err != nil {
-		s.failed(wire.CodeWork, err)
+	if s.mustWait(err) {
+		return false
 	}
-	if queue == nil {
+	if err != nil {
+		if err != errNames {
+			s.failed(wire.CodeWork, err)
+		}
 		s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.ConsumeError))
-		return
+		return true
 	}
 	w.most = min(w.most, mostBatches)
 	w.name = names.Storage(string(r.Subscriber), string(r.Channel), true)
@@ -75,6 +78,7 @@ func (s *Session) startWork(id uint64, fields []byte) {
 	s.node.stats.Consume.Begin()
 	s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.Started))
 	w.Wake()
+	return true
 }
 
 const maxInt = int(^uint(0) >> 1)
