@@ -54,6 +54,7 @@ type ceilingConn struct {
 	handshake *neo.Handshake // until the client is accepted
 	consume   uint64         // id of the Consume
 	inFlight  bool           // its batch is not answered yet
+	worked    uint64         // batches of a Work so far
 }
 
 // runCeiling serves on free ports, which it announces the way a node does, for ever.

@@ -70,6 +70,10 @@ func (c *ceiling) message(conn *ceilingConn, id uint64, payload []byte) bool {
 	if len(payload) == 1 {
 		return conn == c.consumer && id == conn.consume && c.feedback(conn, neo.Feedback(payload[0]))
 	}
+	if neo.Settlement(payload[0]) == neo.Confirm {
+		c.deliverWork(conn)
+		return true
+	}
 	switch neo.Code(payload[0]) {
 	case neo.CodePush:
 		c.stored++
@@ -85,6 +89,13 @@ func (c *ceiling) message(conn *ceilingConn, id uint64, payload []byte) bool {
 		c.consumer = conn
 		conn.consume, conn.inFlight = id, false
 		c.answer(c.answers.started, id)
+	case neo.CodeWork:
+		c.consumer = conn
+		conn.consume, conn.inFlight, conn.worked = id, true, 0 // no batch of a Consume
+		c.answer(c.answers.started, id)
+		for range workAhead {
+			c.deliverWork(conn)
+		}
 	default:
 		return false
 	}
@@ -124,4 +135,16 @@ func (c *ceiling) deliverNeo(conn *ceilingConn) bool {
 	prefix := neo.AppendRecordsPrefix(c.batch[:0], conn.consume, size)
 	conn.inFlight = true
 	return c.send(conn, c.batch[:len(prefix)+size])
+}
+
+// deliverWork appends the next batch of a Work, which is one record.
+func (c *ceiling) deliverWork(conn *ceilingConn) {
+	if c.stored == 0 {
+		return
+	}
+	c.stored--
+	conn.worked++
+	size := lengthLen + c.size
+	c.replies = neo.AppendBatchPrefix(c.replies, conn.consume, conn.worked, 0, size)
+	c.replies = append(c.replies, c.batch[neo.RecordsPrefixSize:neo.RecordsPrefixSize+size]...)
 }

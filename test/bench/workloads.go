@@ -43,6 +43,7 @@ var workloads = append([]workload{
 	{"neo-push", "neo Push, 64 in flight, 1 connection", rate, func(s *session) ([]float64, error) { return s.pushNeo(64) }},
 	{"neo-pop", "neo Pop, 64 in flight, 1 connection", rate, func(s *session) ([]float64, error) { return s.popNeo(64) }},
 	{"neo-consume", "neo Consume of a filled channel", rate, (*session).consumeNeo},
+	{"neo-work", "neo Work of a filled channel, a record a batch", rate, (*session).workNeo},
 	{"neo-latency", "neo Push to a waiting consumer", p50p99, (*session).latencyNeo},
 	{"cold-produce", "First fill: Produce, 100 bytes", rate, func(s *session) ([]float64, error) { return s.cold(100, (*session).coldProduce) }},
 	{"cold-produce-1k", "First fill: Produce, 1,000 bytes", rate, func(s *session) ([]float64, error) { return s.cold(1000, (*session).coldProduce) }},

@@ -40,7 +40,12 @@ func (s *session) popNeo(depth int) ([]float64, error) {
 	})
 }
 
-func (s *session) consumeNeo() ([]float64, error) {
+func (s *session) consumeNeo() ([]float64, error) { return s.takeNeo((*load).consumeAllNeo) }
+
+func (s *session) workNeo() ([]float64, error) { return s.takeNeo((*load).workAllNeo) }
+
+// takeNeo fills a channel and lets take take all of it.
+func (s *session) takeNeo(take func(*load, conn, *neoLoad, int64) error) ([]float64, error) {
 	conns, err := s.dialNeo(1)
 	if err != nil {
 		return nil, err
@@ -48,7 +53,7 @@ func (s *session) consumeNeo() ([]float64, error) {
 	defer closeAll(conns)
 	n := s.load.neo(1)
 	return s.fillAndEmpty(s.load.produce, s.load.backlog, unmeasured, func(count int64) error {
-		return s.measured(func() (int64, error) { return count, s.load.consumeAllNeo(conns[0], n, count) })
+		return s.measured(func() (int64, error) { return count, take(s.load, conns[0], n, count) })
 	})
 }
 
