@@ -93,7 +93,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if n.web, err = n.listenForHTTP(cfg.HTTP); err != nil {
 		return n, err
 	}
-	if n.channels, err = loadChannels(cfg, logs); err != nil {
+	if n.channels, err = loadChannels(cfg, logs, n.budgets.mappings); err != nil {
 		return n, err
 	}
 	var legacyStats stats.Legacy
@@ -241,7 +241,7 @@ func loopCount(cfg *config.Config) int {
 	return max(1, runtime.GOMAXPROCS(0)-1) // which follows the CPU limit of a control group, too
 }
 
-func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, error) {
+func loadChannels(cfg *config.Config, logs *logging.Logs, mappings int) (*storage.Channels, error) {
 	return storage.Load(storage.Options{
 		Dir:        cfg.Server.DataDir,
 		RingDir:    cfg.Storage.RingDir,
@@ -250,6 +250,7 @@ func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, er
 		MinFree:    cfg.Storage.MinFree,
 		Keep:       cfg.Storage.Stop == config.StopKeep,
 		RingSize:   cfg.ChannelSize.For,
+		Mappings:   mappings,
 		Sync:       cfg.Storage.Sync,
 		Logs:       logs.Logger,
 	})

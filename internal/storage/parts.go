@@ -48,7 +48,7 @@ func (s *Storage) tail(need int) (*part, error) {
 func (s *Storage) attachTail(need int) (*part, error) {
 	if n := len(s.parts); n > 0 {
 		if p := s.parts[n-1]; !p.damaged {
-			return p, p.Attach()
+			return p, s.attach(p)
 		}
 	}
 	return s.extend(need)
@@ -127,15 +127,21 @@ func (s *Storage) newSpill(need int) (*part, error) {
 }
 
 func (s *Storage) newPart(files *pool, capacity uint64) (*part, error) {
-	r, number := (*ring.Ring)(nil), s.numbers[len(s.numbers)-1]
+	p, mapped := &part{number: s.numbers[len(s.numbers)-1]}, &s.channel.store.mapped
+	if err := mapped.room(); err != nil {
+		return p, err
+	}
 	spare, err := files.take()
 	if err == nil {
-		r, err = spare.Use(number, s.name, capacity)
+		p.Ring, err = spare.Use(p.number, s.name, capacity)
 		if err != nil {
 			err = errors.Join(err, spare.Discard())
 		}
 	}
-	return &part{Ring: r, number: number}, err
+	if err == nil {
+		mapped.note(s, p)
+	}
+	return p, err
 }
 
 // link makes a part the last one.
@@ -198,7 +204,7 @@ func (s *Storage) front() *part {
 
 // attachFront makes a part ready to be read, and asks for the one behind it.
 func (s *Storage) attachFront(p *part) error {
-	if err := p.Attach(); err != nil {
+	if err := s.attach(p); err != nil {
 		return fmt.Errorf("storage %s: %w", s.name, err)
 	}
 	for i, other := range s.parts {

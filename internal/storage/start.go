@@ -69,6 +69,7 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 	if rings != dir {
 		st.rings = disk.WithFloor(rings, 0)
 	}
+	st.mapped.most = options.Mappings
 	st.files.Store(plan.lastFile)
 	st.ringFiles = pool{store: st, kind: ring.Main}
 	st.spillFiles = pool{store: st, kind: ring.Spill}
@@ -277,6 +278,7 @@ type builder struct {
 
 func (b *builder) build(q *dformat.Queue) error {
 	s := b.storage
+	s.dirty = true // no part may be unmapped before it is published
 	alone := len(s.parts) == 0
 	s.numbers = append(s.numbers, b.number)
 	if capacity := b.st.options.RingSize(q.Channel); alone && q.Dump.Records > 0 && q.Dump.Bytes <= capacity {
@@ -301,6 +303,7 @@ func (b *builder) build(q *dformat.Queue) error {
 	if b.last != nil {
 		b.last.Publish()
 	}
+	s.dirty = false
 	return nil
 }
 

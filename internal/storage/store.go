@@ -25,6 +25,7 @@ type Options struct {
 	MinFree    uint64 // bytes of the disk that are left to others
 	Keep       bool   // a clean stop leaves ring files, not the files of the original
 	RingSize   func(channel string) uint64
+	Mappings   int           // files that may be mapped at once; 0 = any number
 	Sync       time.Duration // period of making everything durable; 0 = never
 	Logs       func(logger string) *zap.Logger
 
@@ -49,6 +50,7 @@ type store struct {
 	catalogue  *catalogue.File
 	files      atomic.Uint64 // the largest number of a file
 	left       atomic.Bool   // a file that is not needed could not be deleted
+	mapped     mapped        // of all files
 	ringFiles  pool
 	spillFiles pool
 

@@ -86,7 +86,8 @@ func newTrial(t testing.TB) *trial {
 			return ringSize
 		},
 		Logs:   func(string) *zap.Logger { return zap.NewNop() },
-		inline: true,
+		inline:   true,
+		Mappings: 16, // so that files are mapped anew all the time
 	}
 	return n
 }
