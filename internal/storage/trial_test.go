@@ -85,7 +85,7 @@ func newTrial(t testing.TB) *trial {
 			}
 			return ringSize
 		},
-		Logs:   func(string) *zap.Logger { return zap.NewNop() },
+		Logs:     func(string) *zap.Logger { return zap.NewNop() },
 		inline:   true,
 		Mappings: 16, // so that files are mapped anew all the time
 	}
