@@ -8,8 +8,10 @@ import (
 
 // shared is what all channels have in common.
 type shared struct {
-	removed removedCounters // of channels that are gone
-	clock   atomic.Int64    // what Mark was told last, in nanoseconds
+	removed  removedCounters // of channels that are gone
+	clock    atomic.Int64    // what Mark was told last, in nanoseconds
+	queues   atomic.Int64    // that there are
+	stopping atomic.Bool     // see Stopping
 }
 
 // Channels is the set of all channels of the node. All methods are safe for
@@ -50,6 +52,11 @@ func (cs *Channels) Open(name []byte) (*Channel, error) {
 	}
 }
 
+// newChannel returns one without storages.
+func (cs *Channels) newChannel(name string) *Channel {
+	return &Channel{name: name, all: cs, shared: &cs.shared, store: cs.store, bound: cs.store.options.boundOf(name)}
+}
+
 // create adds the channel unless there is one by now. The channel becomes visible
 // before its storage exists, but locked.
 func (cs *Channels) create(name string) (*Channel, error) {
@@ -58,7 +65,7 @@ func (cs *Channels) create(name string) (*Channel, error) {
 		cs.mu.Unlock()
 		return c, nil
 	}
-	c := &Channel{name: name, shared: &cs.shared, store: cs.store}
+	c := cs.newChannel(name)
 	c.mu.Lock()
 	cs.add(c)
 	cs.mu.Unlock()
@@ -130,12 +137,8 @@ func (cs *Channels) Remove(name []byte) error {
 	return err
 }
 
-// Len is the number of channels.
-func (cs *Channels) Len() int {
-	cs.mu.RLock()
-	defer cs.mu.RUnlock()
-	return len(cs.byName)
-}
+// Queues is how many queues there are: channels without subscribers, and subscribers.
+func (cs *Channels) Queues() int { return int(cs.shared.queues.Load()) }
 
 // All returns the channels in order of creation.
 func (cs *Channels) All() []*Channel {

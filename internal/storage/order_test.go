@@ -33,7 +33,7 @@ func TestOrderOfChannels(t *testing.T) {
 				wantOrder(t, cs, want)
 			}
 			if len(cs.places) > 3*minPlaces {
-				t.Errorf("%d places for %d channels", len(cs.places), cs.Len())
+				t.Errorf("%d places for %d channels", len(cs.places), len(cs.byName))
 			}
 			if err := cs.Close(); err != nil {
 				t.Fatal(err)

@@ -305,9 +305,11 @@ func (s *Storage) dropReserved() {
 // lose drops what waits in a part because it is damaged there. What is intact in front of that
 // was handed out.
 func (s *Storage) lose(p *part, damage error) {
+	size := p.Size()
 	n := p.Abandon()
 	s.unread -= n
-	p.pushed -= int64(n)
+	s.bytes -= size - p.Size()
+	p.abandoned(n)
 	p.damaged = true
 	p.Publish()
 	s.channel.store.log.Error("records are lost because their file is damaged: it is kept under another name",

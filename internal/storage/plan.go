@@ -118,9 +118,6 @@ func MakePlan(dir, rings disk.Dir) (*Plan, error) {
 	p.storages, p.channels = make(map[string]bool), make(map[string]bool)
 	for _, step := range []func() error{p.readCatalogue, p.readHeads, p.sort, p.chains, p.readOriginal} {
 		if err := step(); err != nil {
-			if p.Original != nil {
-				p.Original.Close()
-			}
 			return nil, err
 		}
 	}
