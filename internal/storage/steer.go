@@ -44,7 +44,7 @@ func (cs *Channels) Queue(name string) (Figures, error) {
 
 // Clear drops all records of a queue that no client has at the moment, and returns how many.
 // Subscriptions and consumers stay. A node that is killed meanwhile has some of them left, the
-// newest. Error: ErrNoQueue.
+// newest. Error: ErrNoQueue, or one of the disk.
 func (cs *Channels) Clear(name string) (dropped Moved, err error) {
 	s, err := cs.queue(name)
 	if err != nil {
@@ -52,11 +52,11 @@ func (cs *Channels) Clear(name string) (dropped Moved, err error) {
 	}
 	defer s.channel.Commit()
 	before := s.counters.Cleared
-	s.clear()
-	return s.counters.Cleared.minus(before), nil
+	err = s.clear()
+	return s.counters.Cleared.minus(before), err
 }
 
-func (s *Storage) clear() {
+func (s *Storage) clear() error {
 	s.releaseDue(math.MaxInt64)
 	for s.returned > 0 {
 		r := s.takeReturned(everything, everything)
@@ -65,7 +65,13 @@ func (s *Storage) clear() {
 		s.counters.Delivered.subtract(records, bytes)
 		s.counters.Cleared.add(records, bytes)
 	}
+	defer s.publishFreed()
 	for _, p := range slices.Clone(s.parts) { // from the front on: what a kill leaves is the newest
+		if p.Waiting() > 0 && s.isMain(p) { // it stays, so its file must be told
+			if err := s.attach(p); err != nil {
+				return err
+			}
+		}
 		used := p.UsedSpace()
 		n := p.Abandon()
 		if n == 0 {
@@ -80,7 +86,7 @@ func (s *Storage) clear() {
 			s.drained(p)
 		}
 	}
-	s.publishFreed()
+	return nil
 }
 
 // RemoveSubscriber drops the queue of a subscriber with its records, and sends its consumers home.
@@ -182,7 +188,7 @@ func (s *Storage) peek(v *viewer) (spilled []ring.Head) {
 		case v.done() || p.Waiting() == 0:
 		case len(spilled) > 0 || p.Kind() == ring.Spill:
 			spilled = append(spilled, p.Rest())
-		default:
+		case s.attach(p) == nil:
 			cursor := p.Cursor()
 			v.ring(p.Ring)
 			p.Rewind(cursor)
