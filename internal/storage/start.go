@@ -64,7 +64,10 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 	if err := plan.Refused(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	st := &store{options: options, log: options.Logs("dmqnode.storage"), events: options.Logs("diskoverflow"), lock: lock}
+	st := &store{options: options, log: options.Logs("dmqnode.storage"), lock: lock}
+	events := options.Logs("diskoverflow")
+	st.made = logging.NewLimitedTo(eventLines, events, eventPeriod)
+	st.renamed = logging.NewLimitedTo(eventLines, events, eventPeriod)
 	st.failed = logging.NewLimited(st.log, failedPeriod)
 	st.dir = disk.WithFloor(dir, 0) // until Serve: what is copied frees as much again then
 	st.rings = st.dir

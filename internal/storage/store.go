@@ -56,7 +56,8 @@ type store struct {
 	dir     *disk.Floor
 	rings   *disk.Floor // of ring files
 	log     *zap.Logger
-	events  *zap.Logger      // of queues that come
+	made    *logging.Limited // that a queue was
+	renamed *logging.Limited // that a queue was
 	failed  *logging.Limited // what becomes of records that nobody can handle
 	lock    io.Closer
 
