@@ -144,9 +144,12 @@ func (s *Storage) copyToFile(p *part) (*part, error) {
 // undelivered yields the records of a part that are not delivered, in order.
 func (s *Storage) undelivered(p *part) iter.Seq2[dformat.Run, error] {
 	return func(yield func(dformat.Run, error) bool) {
-		if err := p.Attach(); err != nil {
-			yield(dformat.Run{}, err)
-			return
+		if !p.Attached() {
+			if err := p.Attach(); err != nil {
+				yield(dformat.Run{}, err)
+				return
+			}
+			defer func() { p.Detach()() }() // a process can't have all of them mapped
 		}
 		for r := s.first; r != nil; r = r.next {
 			if r.part == p && r.state != delivered && !yield(dformat.Run{Bytes: r.bytes, Records: r.records}, nil) {

@@ -33,7 +33,8 @@
 // bytes of a Run may be read without it until the run is settled.
 //
 // Lock order: Channels.mu, then Channel.mu, then those of a pool, a worker, the catalogue
-// or the disk space of a ring, which are the last. A Waker is called with Channel.mu held
+// or the disk space of a ring, or of what is mapped, which are the last; and another Channel.mu,
+// if it is free, to unmap a file there. A Waker is called with Channel.mu held
 // and must only schedule work.
 //
 // The package imports names and the packages below it: ring, catalogue, dformat, disk.

@@ -57,6 +57,10 @@ func (s *Storage) attach(slot **Wait, p *part) error {
 	if p.Attached() || !p.InFile() {
 		return nil
 	}
+	mapped := &s.channel.store.mapped
+	if err := mapped.room(); err != nil {
+		return err
+	}
 	var m disk.Mapping
 	return s.await(slot, func() (err error) {
 		m, err = p.Map()
@@ -67,6 +71,7 @@ func (s *Storage) attach(slot **Wait, p *part) error {
 			return
 		}
 		p.Use(m)
+		mapped.note(s, p)
 		s.giveName(p)
 	})
 }
@@ -166,6 +171,10 @@ func (s *Storage) newPart(files *pool, capacity uint64, made func(*part)) error 
 	if err := files.check(); err != nil {
 		return err
 	}
+	mapped := &s.channel.store.mapped
+	if err := mapped.room(); err != nil {
+		return err
+	}
 	var p *part
 	number, name := s.numbers[len(s.numbers)-1], s.name
 	return s.await(&s.pushing, func() (err error) {
@@ -174,6 +183,7 @@ func (s *Storage) newPart(files *pool, capacity uint64, made func(*part)) error 
 	}, func() {
 		s.dropReserved()
 		s.reserved = p
+		mapped.note(s, p)
 		made(p)
 	})
 }
