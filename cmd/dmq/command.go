@@ -99,7 +99,7 @@ func newRoot(t *tool) *cobra.Command {
 	add(groupRecords, newPush(t), newPop(t), newRemove(t))
 	add(groupStreams, newProduce(t), newConsume(t), newDrain(t), newLoad(t), newMirror(t))
 	add(groupQueues, newList(t), newInfo(t), newPeek(t), newClients(t), newPause(t), newResume(t), newClear(t), newUnsubscribe(t), newDisconnect(t))
-	add(groupNodes, newPing(t), newTop(t), newBench(t))
+	add(groupNodes, newPing(t), newTop(t), newWeb(t), newBench(t))
 	add(groupLocal, newNewInstance(t), newGenCredentials(t), newReload(t), newControl(t), newCheck(t), newExtract(t), newExport(t))
 	root.AddCommand(newMan())
 	return root
