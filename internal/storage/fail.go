@@ -27,7 +27,7 @@ func (r *Run) Fail(delay time.Duration) {
 		r.tries++
 		if s.hopeless(r) {
 			c.mu.Unlock()
-			r.moveAway()
+			c.store.mover.do(r.moveAway) // it may have to wait for files
 			return
 		}
 	}
@@ -90,19 +90,25 @@ func (r *Run) moveAway() {
 		zap.Int("records", n), zap.Error(err))
 }
 
-// store pushes records to a channel, and returns how much of them it has stored.
+// pushFailed pushes records to a channel, and returns how much of them it has stored.
 func (cs *Channels) pushFailed(channel string, run []byte) (size, records int, err error) {
-	c, err := cs.openFailed(channel)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer c.Commit()
 	for size < len(run) {
-		record, _ := ring.Cut(run[size:], 1, 1)
-		if err := c.Push(record[ring.HeaderSize:]); err != nil {
+		c, err := cs.openFailed(channel)
+		for err == nil && size < len(run) {
+			record, _ := ring.Cut(run[size:], 1, 1)
+			if err = c.Push(record[ring.HeaderSize:]); err == nil {
+				size, records = size+len(record), records+1
+			}
+		}
+		if c != nil {
+			c.Commit()
+		}
+		if w, ok := err.(*Wait); ok {
+			err = w.block()
+		}
+		if err != nil {
 			return size, records, err
 		}
-		size, records = size+len(record), records+1
 	}
 	return size, records, nil
 }
@@ -118,7 +124,7 @@ func (cs *Channels) openFailed(channel string) (*Channel, error) {
 	if c := cs.Find(name); c == nil && cs.store.options.MaxQueues > 0 && cs.Queues() >= cs.store.options.MaxQueues {
 		return nil, errTooMany
 	}
-	return cs.Open(name)
+	return cs.open(name, true)
 }
 
 // Stopping tells that deliveries end from now on because the node does, which says nothing about
