@@ -290,7 +290,7 @@ func loadChannels(cfg *config.Config, logs *logging.Logs, channels int) (*storag
 
 		MaxDeliveries: cfg.Consume.MaxDeliveries,
 		FailedChannel: cfg.Consume.FailedChannel,
-		MaxChannels:   channels,
+		MaxQueues:     channels,
 		MaxDelayed:    cfg.Limits.Delayed,
 		Logs:          logs.Logger,
 	})
