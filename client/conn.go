@@ -33,7 +33,7 @@ var (
 	errFull   = errors.New("no room on the connection") // room is signalled later
 )
 
-// conn is an authenticated connection that carries many Push and Pop requests at once.
+// conn is an authenticated connection that carries many requests at once.
 //
 //	push, pop ──▶ out ──▶ writer ──▶ node ──▶ reader ──▶ finished
 //
@@ -104,6 +104,17 @@ func (c *conn) pop(k *call, channel string) error {
 		return err
 	}
 	c.out = wire.AppendPop(c.out, k.id, channel)
+	return nil
+}
+
+// ask starts k as a question. Errors as for push.
+func (c *conn) ask(k *call, q wire.Question) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.begin(k); err != nil {
+		return err
+	}
+	c.out = wire.AppendQuestion(c.out, k.id, q)
 	return nil
 }
 
@@ -296,12 +307,11 @@ func (c *conn) fail(reason error) {
 	c.link.lost(c, reason)
 	close(c.broken)
 	unsent := fmt.Errorf("%w: %w", ErrDisconnected, reason)
-	sent := fmt.Errorf("%w: %w", ErrUncertain, unsent)
 	for _, k := range calls {
 		if k == nil || k.abandoned {
 			continue
 		}
-		k.err = sent
+		k.err = k.unanswered(unsent)
 		if k.batch == writes {
 			k.err = unsent
 		}

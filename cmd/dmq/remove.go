@@ -31,7 +31,7 @@ The neo protocol can't do this, so it is always done over the legacy one: at
 			}
 			return nil
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(-1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := t.resolve(); err != nil {
 				return &usageError{cmd.CommandPath(), err}

@@ -24,8 +24,7 @@ import (
 func (cs *Channels) Close() error {
 	st := cs.store
 	st.ticker.stop()
-	st.preparer.stop()
-	st.remover.stop()
+	st.stopWorking()
 	if st.started != nil {
 		return st.started.undo()
 	}
@@ -123,10 +122,15 @@ func (s *Storage) insert(index int, file *part) error {
 
 // copyToFile makes a part in a file of one in memory. Its records are not published.
 func (s *Storage) copyToFile(p *part) (*part, error) {
-	file, err := s.newPart(&s.channel.store.ringFiles, uint64(p.Capacity()))
+	st := s.channel.store
+	if err := st.mapped.room(); err != nil {
+		return nil, err
+	}
+	file, err := st.ringFiles.makePart(s.numbers[len(s.numbers)-1], s.name, uint64(p.Capacity()))
 	if err != nil {
 		return nil, err
 	}
+	st.mapped.note(s, file)
 	for run, err := range s.undelivered(p) {
 		for run.Records > 0 && err == nil {
 			var size, n int
@@ -192,7 +196,7 @@ func (c *stop) dump() (keep bool, err error) {
 	if err != nil {
 		return true, errors.Join(err, st.catalogue.SetPhase(catalogue.Serving), dformat.Discard(st.dir.Dir))
 	}
-	if err = dformat.Commit(st.dir, dformat.Names(contents)); err == nil {
+	if err = dformat.Commit(st.dir, contents); err == nil {
 		err = st.dir.Sync()
 	}
 	if err != nil {
@@ -205,10 +209,10 @@ func (c *stop) dump() (keep bool, err error) {
 
 // warnOfDumps tells of dumps that somebody has put there while the node ran: it replaces them.
 func (c *stop) warnOfDumps(contents []dformat.Content) {
-	for _, storage := range dformat.Names(contents) {
-		name := dformat.DumpFile(storage)
-		if _, err := c.st.dir.Stat(name); err == nil {
-			c.st.options.Logs("storage:"+storage).Warn("a dump that was put there while the node ran is replaced",
+	for _, content := range contents {
+		name := dformat.DumpFile(content.Storage)
+		if _, err := c.st.dir.Stat(name); err == nil && content.Dumped() {
+			c.st.options.Logs("storage:"+content.Storage).Warn("a dump that was put there while the node ran is replaced",
 				zap.String("file", c.st.dir.Path(name)))
 		}
 	}

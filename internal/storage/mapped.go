@@ -66,14 +66,14 @@ func (m *mapped) note(s *Storage, p *part) {
 }
 
 // release gives up the mapping of a part, and tells whether it has none any more. The channel must
-// not be waited for: the caller may have another one locked.
+// not be waited for: the caller may have it, or another one, locked.
 func (s *Storage) release(p *part) bool {
 	if !s.channel.mu.TryLock() {
 		return false
 	}
 	defer s.channel.mu.Unlock()
 	switch {
-	case s.reserved == p:
+	case s.reserved == p || s.taking != nil || s.pushing != nil: // or somebody is about to use it
 		return false
 	case !p.isOf(s):
 		return true
@@ -86,20 +86,4 @@ func (s *Storage) release(p *part) bool {
 		}
 	}
 	return true
-}
-
-// attach maps the file of a part if it is not.
-func (s *Storage) attach(p *part) error {
-	if p.Attached() {
-		return nil
-	}
-	st := s.channel.store
-	if err := st.mapped.room(); err != nil {
-		return err
-	}
-	if err := p.Attach(); err != nil {
-		return err
-	}
-	st.mapped.note(s, p)
-	return nil
 }

@@ -106,14 +106,15 @@ func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
 		if p == nil {
 			return nil, nil
 		}
-		if !p.Attached() {
-			if err := s.attachFront(p); err != nil {
+		if !p.Attached() || !p.Fetched() {
+			if err := s.fetch(p); err != nil {
 				return nil, err
 			}
 		}
 		bytes, n, err := p.Take(enough, maxRecords)
 		switch {
 		case n > 0:
+			s.fetchAhead(p)
 			return s.handOut(Run{part: p, bytes: bytes, size: len(bytes), records: n}), nil
 		case isDamage(err):
 			s.lose(p, err)
@@ -305,6 +306,7 @@ func (s *Storage) publishFreed() {
 		s.touched[i] = nil
 	}
 	s.touched = s.touched[:0]
+	s.watched()
 	if s.mayHoldEmpty && s.unread == 0 && s.first == nil {
 		s.mayHoldEmpty = false
 	}
@@ -377,6 +379,9 @@ func (s *Storage) unlink(r *Run) {
 
 // available is the number of records that can be handed out.
 func (s *Storage) available() int {
+	if s.stalled {
+		return s.returned
+	}
 	return s.returned + s.unread
 }
 

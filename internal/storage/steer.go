@@ -44,7 +44,7 @@ func (cs *Channels) Queue(name string) (Figures, error) {
 
 // Clear drops all records of a queue that no client has at the moment, and returns how many.
 // Subscriptions and consumers stay. A node that is killed meanwhile has some of them left, the
-// newest. Error: ErrNoQueue, or one of the disk.
+// newest; so it is after an error of the disk. Error: ErrNoQueue.
 func (cs *Channels) Clear(name string) (dropped Moved, err error) {
 	s, err := cs.queue(name)
 	if err != nil {
@@ -67,16 +67,14 @@ func (s *Storage) clear() error {
 	}
 	defer s.publishFreed()
 	for _, p := range slices.Clone(s.parts) { // from the front on: what a kill leaves is the newest
-		if p.Waiting() > 0 && s.isMain(p) { // it stays, so its file must be told
-			if err := s.attach(p); err != nil {
-				return err
-			}
+		if p.Waiting() == 0 {
+			continue
+		}
+		if err := s.attach(&s.taking, p); err != nil { // or what becomes of it could not be stored
+			return err
 		}
 		used := p.UsedSpace()
 		n := p.Abandon()
-		if n == 0 {
-			continue
-		}
 		s.counters.Cleared.add(n, used-p.UsedSpace()-n*ring.HeaderSize)
 		s.unread -= n
 		s.bytes -= used - p.UsedSpace()
@@ -93,15 +91,28 @@ func (s *Storage) clear() error {
 // The channel goes with the last one, so that no push to it is lost. It happens at once, whenever
 // the node is killed. Errors: ErrNoQueue, also for a channel without subscribers; and if the disk
 // fails, then nothing is changed.
-func (cs *Channels) RemoveSubscriber(name string) error {
+func (cs *Channels) RemoveSubscriber(name string) error { return cs.removeSubscriber(name, false) }
+
+// RemoveUnused does that if nobody misses the queue: it has no consumers, and its records, if there
+// are any, were not only for this subscriber. Errors: ErrInUse besides.
+func (cs *Channels) RemoveUnused(name string) error { return cs.removeSubscriber(name, true) }
+
+// ErrInUse says that a queue has consumers, or records that nobody else gets.
+var ErrInUse = errors.New("the queue is in use: it has consumers, or records that no other subscriber gets")
+
+func (cs *Channels) removeSubscriber(name string, unused bool) error {
 	s, err := cs.queue(name)
 	if err != nil {
 		return err
 	}
 	c := s.channel
-	if !c.subscribed {
+	switch {
+	case !c.subscribed:
 		c.mu.Unlock()
 		return ErrNoQueue
+	case unused && (len(s.consumers) > 0 || len(c.storages) == 1 && s.bytes > 0):
+		c.mu.Unlock()
+		return ErrInUse
 	}
 	if len(c.storages) == 1 {
 		err := c.remove()
@@ -188,7 +199,7 @@ func (s *Storage) peek(v *viewer) (spilled []ring.Head) {
 		case v.done() || p.Waiting() == 0:
 		case len(spilled) > 0 || p.Kind() == ring.Spill:
 			spilled = append(spilled, p.Rest())
-		case s.attach(p) == nil:
+		case s.attach(&s.taking, p) == nil:
 			cursor := p.Cursor()
 			v.ring(p.Ring)
 			p.Rewind(cursor)

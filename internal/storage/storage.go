@@ -24,6 +24,9 @@ type Storage struct {
 	dirty  bool    // pushed to since the last commit
 
 	reserved *part // made for records that are certain to come: see reserve
+	pushing  *Wait // for what records that are to be pushed need
+	taking   *Wait // for what records that are to be taken need
+	stalled  bool  // somebody waits for that
 	spills   int   // files made since there was none
 	idle     int   // periods without a push: see trim
 	trimmed  Moved // what had been pushed when unused space was last looked for
@@ -44,6 +47,9 @@ type Storage struct {
 
 	counters Counters
 
+	probe   probe
+	latency time.Duration // from push to delivery, of the last record that was awaited
+
 	consumers []*Consumer // all that are attached
 	waiting   waitingList // those of them that wait for a record
 	woken     int         // those that were woken and have not yet come for records
@@ -60,6 +66,9 @@ const (
 // newStorage adds an empty queue.
 func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error) {
 	s := &Storage{channel: c, subscriber: subscriber, name: names.Storage(subscriber, c.name, subscribed)}
+	if err := c.store.roomInCatalogue(c.waits, 1); err != nil {
+		return nil, err
+	}
 	number, err := c.store.catalogue.Add(s.name)
 	if err != nil {
 		return nil, err
@@ -138,6 +147,7 @@ func (s *Storage) commit() {
 	}
 	p := s.parts[len(s.parts)-1]
 	p.Publish()
+	s.watch(p)
 	if work := p.FillAhead(); work != nil {
 		s.channel.store.fill(work)
 	}
@@ -146,6 +156,9 @@ func (s *Storage) commit() {
 // rename makes the plain storage that of the first subscriber, or changes nothing.
 func (s *Storage) rename(subscriber string) error {
 	name := names.Storage(subscriber, s.channel.name, true)
+	if err := s.channel.store.roomInCatalogue(s.channel.waits, len(s.numbers)); err != nil {
+		return err
+	}
 	if err := s.channel.store.catalogue.Rename(s.numbers, name); err != nil {
 		return err
 	}
@@ -154,9 +167,11 @@ func (s *Storage) rename(subscriber string) error {
 		zap.Uint64("id", s.numbers[len(s.numbers)-1]), zap.String("from", s.name), zap.String("to", name))
 	s.pauseMoved(name)
 	s.subscriber, s.name = subscriber, name
-	for i, p := range s.parts {
-		if p.InFile() && (i == 0 || p.Attached()) {
-			p.SetName(name) // for somebody who has lost the catalogue: the first one is enough
+	for i, p := range s.parts { // for somebody who has lost the catalogue: the first one is enough
+		if p.InFile() && p.Attached() {
+			p.SetName(name)
+		} else if i == 0 {
+			_ = s.attach(&s.taking, p) // nobody waits for that
 		}
 	}
 	return nil

@@ -72,8 +72,10 @@ type store struct {
 	spillFiles pool
 
 	preparer worker // of disk space that will be needed
+	hurry    worker // does what somebody waits for: see Wait
 	remover  worker // of what is not needed any more
 	ticker   ticker
+	serving  bool // hurry has goroutines
 
 	paused pausedQueues
 
@@ -100,6 +102,25 @@ func (st *store) fill(work *ring.Work) {
 	})
 }
 
+// haste is how many files are worked with at once for those who wait, so that one which takes long
+// does not hold up the others.
+const haste = 4
+
+// startWorking starts the goroutines, and stopWorking ends them when they have done everything.
+func (st *store) startWorking() {
+	st.preparer.start(1)
+	st.remover.start(1)
+	st.hurry.start(haste)
+	st.serving = true
+}
+
+func (st *store) stopWorking() {
+	st.serving = false
+	st.hurry.stop()
+	st.preparer.stop()
+	st.remover.stop()
+}
+
 // careForCatalogue makes sure that the catalogue finds its disk space.
 func (st *store) careForCatalogue() {
 	if !st.catalogue.NeedsCare() {
@@ -111,6 +132,15 @@ func (st *store) careForCatalogue() {
 			st.log.Error("the catalogue could not be made longer, or shorter", zap.Error(err))
 		}
 	})
+}
+
+// roomInCatalogue makes sure that an entry about so many queues can be stored without a look at the
+// file, for somebody who may be told to wait.
+func (st *store) roomInCatalogue(waits bool, queues int) error {
+	if st.catalogue.HasRoom(queues) || st.dir.Full() != nil { // then it makes no difference
+		return nil
+	}
+	return st.await(waits && st.serving, func() error { return st.catalogue.MakeRoom(queues) })
 }
 
 // remove deletes the ring, in a file or not, without anybody waiting for that.
@@ -156,7 +186,9 @@ func (st *store) later(what func() error) {
 func (st *store) nextFile() uint64 { return st.files.Add(1) }
 
 // dirOf is the directory of files of that kind.
-func (st *store) dirOf(kind ring.Kind) disk.Dir {
+func (st *store) dirOf(kind ring.Kind) disk.Dir { return st.floorOf(kind) }
+
+func (st *store) floorOf(kind ring.Kind) *disk.Floor {
 	if kind == ring.Main {
 		return st.rings
 	}

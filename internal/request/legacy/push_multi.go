@@ -65,7 +65,7 @@ func (s *Session) pushMultiOn(in []byte) (used int, more bool) {
 	return m.size, true
 }
 
-// storeCopies goes on until the turn is over. It reports whether the request is done, be it that
+// storeCopies goes on until the turn is over, or a file has to be waited for. It reports whether the request is done, be it that
 // it has failed.
 func (s *Session) storeCopies(channels wire.Names, value []byte) (done bool) {
 	m := &s.multi
@@ -73,7 +73,11 @@ func (s *Session) storeCopies(channels wire.Names, value []byte) (done bool) {
 		name, next := channels.At(m.at)
 		switch {
 		case name != nil:
-			if err := s.storeCopy(name, value); err != nil {
+			err := s.storeCopy(name, value)
+			if s.mustWait(err) {
+				return false
+			}
+			if err != nil {
 				s.multi = multi{}
 				s.fail(wire.PushMulti, err)
 				return true

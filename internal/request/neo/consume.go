@@ -1,6 +1,7 @@
 package neo
 
 import (
+	"errors"
 	"math"
 	"slices"
 
@@ -36,41 +37,49 @@ type consume struct {
 	over     bool
 }
 
-// startConsume subscribes. The error is that of a malformed message.
-func (s *Session) startConsume(id uint64, fields []byte) error {
+// startConsume subscribes. It reports whether it is done. The error is that of a malformed message.
+func (s *Session) startConsume(id uint64, fields []byte) (done bool, err error) {
 	r, err := wire.ParseConsume(fields)
 	if err != nil {
-		return err
+		return true, err
+	}
+	c, err := s.subscribe(id, r)
+	if s.mustWait(err) {
+		return false, nil
 	}
 	s.node.stats.Consume.Begin()
-	c, ok := s.subscribe(id, r)
-	if !ok {
+	if err != nil {
+		if err != errNames {
+			s.failed(wire.CodeConsume, err)
+		}
 		s.node.stats.Consume.EndUntimed()
 		s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.ConsumeError))
-		return nil
+		return true, nil
 	}
 	s.consumes[id] = c
 	s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.Started))
 	c.Wake()
-	return nil
+	return true, nil
 }
 
-func (s *Session) subscribe(id uint64, r wire.Consume) (*consume, bool) {
+// errNames is a channel or subscriber that no name can be made of.
+var errNames = errors.New("invalid name")
+
+func (s *Session) subscribe(id uint64, r wire.Consume) (*consume, error) {
 	if !names.ValidChannel(r.Channel) || !names.ValidSubscriber(r.Subscriber) || !names.Fits(r.Subscriber, r.Channel) {
-		return nil, false
+		return nil, errNames
 	}
 	channel, err := s.open(r.Channel)
-	var queue *storage.Storage
-	if err == nil {
-		queue, err = s.node.options.Limits.Subscribe(s.node.channels, channel, string(r.Subscriber))
-	}
 	if err != nil {
-		s.failed(wire.CodeConsume, err)
-		return nil, false
+		return nil, err
+	}
+	queue, err := s.node.options.Limits.Subscribe(s.node.channels, channel, string(r.Subscriber))
+	if err != nil {
+		return nil, err
 	}
 	c := &consume{session: s, id: id, name: names.Storage(string(r.Subscriber), string(r.Channel), true)}
 	c.consumer.Attach(queue, c)
-	return c, true
+	return c, nil
 }
 
 func (c *consume) String() string { return c.name }

@@ -113,7 +113,8 @@ type Session struct {
 	timeout   *listener.Timer // of the handshake
 
 	batch     storage.Batch       // ended before Receive returns
-	copying   copying             // a Push that goes on with the next turn
+	begun     bool                // the request at the start of the input: it goes on later
+	copying   copying             // how far it has come, if it is a Push
 	questions questions           // not answered yet
 	consumes  map[uint64]*consume // active, by request id
 	held      int                 // bytes of their batches
@@ -189,38 +190,37 @@ func (s *Session) authenticate(in []byte) (used int) {
 
 // start handles a message on an id that has no request: the first one of a new request,
 // or a late one of a Consume that is over (neo protocol spec §7.2, §15). It reports whether it is done
-// with it: a Push that takes long goes on with the next turn.
+// with it: one that takes long, or has to wait for files, goes on later.
 func (s *Session) start(id uint64, payload []byte) (done bool) {
 	code, version, fields, err := wire.ParseStart(payload)
 	if err != nil {
 		s.late(id, payload)
 		return true
 	}
-	if s.copying.begun {
-		return s.pushOn(id, fields)
-	}
-	if len(s.consumes)+len(s.questions) >= s.node.options.MaxRequests {
-		s.breach()
-		return true
-	}
-	support := wire.Supports(code, version)
-	s.conn.Appended(wire.AppendSupport(s.buffer(), id, support))
-	if support != wire.Supported {
-		return true
+	if !s.begun {
+		if len(s.consumes)+len(s.questions) >= s.node.options.MaxRequests {
+			s.breach()
+			return true
+		}
+		support := wire.Supports(code, version)
+		s.conn.Appended(wire.AppendSupport(s.buffer(), id, support))
+		if support != wire.Supported {
+			return true
+		}
+		s.counted(code)
 	}
 	done = true
 	switch code {
 	case wire.CodePush:
-		s.count.push.Add()
 		done, err = s.push(id, fields)
 	case wire.CodePop:
-		s.count.pop.Add()
-		err = s.pop(id, fields)
+		done, err = s.pop(id, fields)
 	case wire.CodeConsume:
-		err = s.startConsume(id, fields)
+		done, err = s.startConsume(id, fields)
 	default:
 		s.startQuestion(id, code, fields)
 	}
+	s.begun = !done
 	if err != nil {
 		s.node.malformed.Log(zapcore.ErrorLevel, "malformed request, connection closed",
 			zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
@@ -229,8 +229,34 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 	return done
 }
 
+// counted counts a request that is begun.
+func (s *Session) counted(code wire.Code) {
+	switch code {
+	case wire.CodePush:
+		s.count.push.Add()
+	case wire.CodePop:
+		s.count.pop.Add()
+	}
+}
+
+// mustWait reports whether an error says that a request has to wait for files. It goes on when
+// these are ready.
+func (s *Session) mustWait(err error) bool {
+	if !s.batch.Waits(err, s) {
+		return false
+	}
+	s.conn.Block()
+	return true
+}
+
+// Wake implements storage.Waker, for a request that waits.
+func (s *Session) Wake() { s.conn.Loop().Post(s) }
+
 // open returns the channel of that name, locked, and makes it if necessary and allowed.
 func (s *Session) open(name []byte) (*storage.Channel, error) {
+	if err := s.batch.Failed(); err != nil {
+		return nil, err
+	}
 	if c := s.batch.Find(name); c != nil {
 		return c, nil
 	}
@@ -344,9 +370,12 @@ func (s *Session) flushSoon() {
 	}
 }
 
-// Run implements listener.Task: see flushSoon.
+// Run implements listener.Task: see flushSoon and Wake.
 func (s *Session) Run() {
 	s.flushing = false
+	if !s.batch.Waiting() {
+		s.conn.Unblock()
+	}
 	s.conn.Continue()
 }
 
@@ -355,6 +384,7 @@ func (s *Session) EndOfInput() {}
 
 // Closed implements connpool.Session.
 func (s *Session) Closed() {
+	s.batch.Leave(s)
 	s.conn.Loop().StopTimer(s.timeout)
 	s.count.sent()
 	sent, _ := s.conn.Progress()

@@ -68,7 +68,7 @@ func TestStartAndStopLeaveTheFilesAsTheyWere(t *testing.T) {
 	if got := dir.Names(); len(got) != 5+2 {
 		t.Errorf("there is %v, want only what was written", got)
 	}
-	if err := Commit(dir, Names(contents)); err != nil {
+	if err := Commit(dir, contents); err != nil {
 		t.Fatal(err)
 	}
 	after := dir.state()

@@ -81,6 +81,7 @@ type Ring struct {
 
 	behind, behindSize int // records that are delivered, but behind others, and their bytes
 
+	fetched fetched
 	file    *file // nil = anonymous memory
 	ready   ready
 	changed bool // since it was last synced
@@ -211,9 +212,12 @@ func (r *Ring) Take(enough, maxRecords int) (run []byte, records int, err error)
 		return nil, 0, ErrDetached
 	}
 	waiting := r.nextWaiting()
+	if r.fetched.rest > 0 && r.missing() == 0 {
+		waiting = waiting[:min(r.fetched.ahead, len(waiting))] // who takes more waits for the disk
+	}
 	run, records = Cut(waiting, enough, min(maxRecords, r.waiting)) // a mark is no length
 	if records == 0 {
-		if _, _, ok := r.nextMark(waiting); ok {
+		if _, _, ok := r.nextMark(r.nextWaiting()); ok {
 			return nil, 0, nil
 		}
 		return nil, 0, r.damage("what lies there is no record")
@@ -237,6 +241,7 @@ func (r *Ring) taken(size, records int) {
 	r.next += size
 	r.waiting -= records
 	r.suspect = max(0, r.suspect-records)
+	r.fetched.taken(size)
 	if r.waiting > 0 && r.next == end && end != r.write { // else a damaged length has hidden records
 		r.next = 0
 	}
@@ -249,7 +254,10 @@ type Cursor struct{ next, waiting, suspect int }
 func (r *Ring) Cursor() Cursor { return Cursor{r.next, r.waiting, r.suspect} }
 
 // Rewind lets those wait again that did then. Nothing may have been freed or pushed since.
-func (r *Ring) Rewind(to Cursor) { r.next, r.waiting, r.suspect = to.next, to.waiting, to.suspect }
+func (r *Ring) Rewind(to Cursor) {
+	r.next, r.waiting, r.suspect = to.next, to.waiting, to.suspect
+	r.fetched = fetched{} // what comes has just been read
+}
 
 // Rest is the head of a file that has only the records that wait, for who reads the file beside its
 // owner: of a ring of kind Spill, in which they stay where they are.
@@ -279,7 +287,7 @@ func (r *Ring) Free(size, records int) {
 func (r *Ring) Abandon() (records int) {
 	records = r.waiting
 	r.held -= records
-	r.waiting, r.suspect = 0, 0
+	r.waiting, r.suspect, r.fetched = 0, 0, fetched{}
 	switch {
 	case r.held == 0:
 		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
@@ -353,6 +361,9 @@ func Cut(run []byte, enough, maxRecords int) (cut []byte, records int) {
 	}
 	return run[:size], records
 }
+
+// First is how many bytes the first record of a run takes, its length included.
+func First(run []byte) int { return HeaderSize + int(binary.LittleEndian.Uint64(run)) }
 
 // Within returns the records that lie within the first room bytes of a run, which is not damaged.
 func Within(run []byte, room, records int) (cut []byte, n int) {

@@ -61,6 +61,9 @@ type Queue interface {
 	// Produce stores many records in all channels; ctx bounds the whole.
 	Produce(ctx context.Context, channels ...string) (Producer, error)
 
+	// Single returns the client, for what is asked of single nodes; nil with legacy.
+	Single() *client.Client
+
 	// Close ends everything at once.
 	Close() error
 }
@@ -124,6 +127,19 @@ func Connect(ctx context.Context, options Options) (Queue, error) {
 	return &queue{c, options}, nil
 }
 
+// ConnectNodes returns a client that has connected likewise, for what is asked of single nodes.
+// Error: [ErrNeedsNeo].
+func ConnectNodes(ctx context.Context, options Options) (*client.Client, error) {
+	if options.Protocol != Neo {
+		return nil, ErrNeedsNeo
+	}
+	c, err := connect(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*client.Client), nil
+}
+
 func connect(ctx context.Context, options Options) (dmq.Client, error) {
 	logger, settled := newStartLog(options.Logger)
 	c, err := newClient(options.Protocol, dmq.Options{
@@ -168,6 +184,11 @@ func (q *queue) Nodes() (addresses []string) {
 		addresses = append(addresses, node.Address)
 	}
 	return addresses
+}
+
+func (q *queue) Single() *client.Client {
+	c, _ := q.Client.(*client.Client)
+	return c
 }
 
 func (q *queue) Consume(ctx context.Context, channel, subscriber string) (Consumer, error) {

@@ -1,18 +1,22 @@
-package web
+package pages
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 )
 
-// chart is lines over the last minutes, drawn in a box of chartWidth × chartHeight that the
+// chart is lines over some time, drawn in a box of chartWidth × chartHeight that the
 // page stretches.
 type chart struct {
 	ID, Title      string
-	Base           int // of the units
+	Format, Unit   string // of the values, for the script
+	Span           int    // seconds
+	SpanText       string
 	Top            float64
 	TopLabel, Half string
 	Lines          []chartLine
@@ -32,34 +36,78 @@ const (
 
 // scale is how the values of a chart are written, and where it may end.
 type scale struct {
-	base   int // of the units
+	name   string // for the script
+	unit   string
+	least  float64 // that the chart shows
 	format func(float64) string
 	top    func(highest float64) float64 // a number that is easily read
 }
 
 var (
-	decimal = scale{1000, figures.ShortRate, nice}
-	binary  = scale{1024, func(v float64) string { return figures.Size(uint64(v)) }, powerOfTwo}
+	rate    = scale{"decimal", "/s", 10, figures.ShortRate, nice}
+	traffic = scale{"binary", "/s", 10, func(v float64) string { return figures.Size(uint64(v)) }, powerOfTwo}
+	count   = scale{"decimal", "", 10, func(v float64) string { return figures.ShortCount(uint64(v)) }, nice}
+	age     = scale{"age", "", 0.01, duration, niceAge}
 )
 
-// newChart draws a line for each of the series, whose values come one a point, the newest at
-// the right edge.
-func newChart(id, title string, of scale, series ...series) chart {
-	c := chart{ID: id, Title: title, Base: of.base}
+// duration writes a time that may be short.
+func duration(seconds float64) string {
+	switch {
+	case seconds == 0:
+		return "0 s"
+	case seconds < 1e-3:
+		return fmt.Sprintf("%.0f µs", seconds*1e6)
+	case seconds < 0.1:
+		return fmt.Sprintf("%.1f ms", seconds*1e3)
+	case seconds < 1:
+		return fmt.Sprintf("%.0f ms", seconds*1e3)
+	case seconds < 10:
+		return fmt.Sprintf("%.1f s", seconds)
+	}
+	return figures.Age(time.Duration(seconds * float64(time.Second)))
+}
+
+// niceAge is the smallest easily read time that is not smaller.
+func niceAge(v float64) float64 {
+	if v < 1 {
+		return nice(v*1e3) / 1e3
+	}
+	for _, t := range []float64{1, 2, 4, 10, 20, 30, 60, 120, 240, 600, 1200, 1800, 3600, 7200, 14400, 28800, 43200, 86400} {
+		if t >= v {
+			return t
+		}
+	}
+	return 86400 * nice(v/86400)
+}
+
+// newChart draws a line for each of the series, whose values come one a point of that many, the
+// newest at the right edge. The time that it shows is of that length.
+func newChart(id, title string, of scale, span time.Duration, points int, series ...series) chart {
+	c := chart{ID: id, Title: title, Format: of.name, Unit: of.unit, Span: int(span.Seconds()), SpanText: spanText(span)}
 	highest := 0.0
 	for _, s := range series {
 		for _, v := range s.values {
 			highest = max(highest, v)
 		}
 	}
-	c.Top = of.top(max(highest, 10))
+	c.Top = of.top(max(highest, of.least))
 	c.TopLabel, c.Half = of.format(c.Top), of.format(c.Top/2)
 	for _, s := range series {
 		line := chartLine{Name: s.name, Class: s.class, Now: of.format(s.newest())}
-		line.Path, line.Area = path(s.values, chartPoints, chartWidth, chartHeight, c.Top)
+		line.Path, line.Area = path(s.values, points, chartWidth, chartHeight, c.Top)
 		c.Lines = append(c.Lines, line)
 	}
 	return c
+}
+
+func spanText(span time.Duration) string {
+	switch {
+	case span >= 24*time.Hour:
+		return "a day"
+	case span >= time.Hour:
+		return "an hour"
+	}
+	return fmt.Sprintf("%.0f minutes", span.Minutes())
 }
 
 // series is the values of a line.
@@ -88,11 +136,14 @@ func path(values []float64, points int, width, height, top float64) (line, area 
 	x := width - step*float64(len(values)-1)
 	first := x
 	for i, v := range values {
-		p.WriteByte("LM"[btoi(i == 0)])
+		p.WriteByte(map[bool]byte{true: 'M', false: 'L'}[i == 0])
 		p.WriteString(coordinate(x))
 		p.WriteByte(' ')
 		p.WriteString(coordinate(height * (1 - min(1, v/top))))
 		x += step
+	}
+	if len(values) == 1 {
+		p.WriteString("h0") // a dot
 	}
 	line = p.String()
 	return line, line + "V" + coordinate(height) + "H" + coordinate(first) + "Z"
@@ -116,10 +167,3 @@ func nice(v float64) float64 {
 }
 
 func powerOfTwo(v float64) float64 { return math.Exp2(math.Ceil(math.Log2(v))) }
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
