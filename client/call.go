@@ -19,6 +19,7 @@ type call struct {
 	batch     uint64 // which write of the connection it is part of
 	supported bool   // the first of the two answers has come
 	abandoned bool   // nobody waits any more, the id is still in use
+	patient   bool   // the answer may take its time
 
 	err   error  // the outcome
 	value []byte // of a Pop, or the answer to a question, if err is nil

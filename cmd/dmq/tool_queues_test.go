@@ -148,6 +148,9 @@ func TestToolSteers(t *testing.T) {
 	wantRows(t, mustTool(t, "", with("clear jobs", both)...), a.Neo()+" jobs cleared: 0 records, 0 B", b.Neo()+" jobs cleared: 1 records, 7 B")
 	check(t, runTool(t, "", with("clear nothing", both)...), exitError, "", `Clear "nothing": not found`)
 
+	check(t, runTool(t, "", with("remove jobs nothing", both)...), 0, "", "")
+	check(t, runTool(t, "", with("info jobs", both)...), exitError, "", "not found")
+
 	consumer := subscribed(t, neoArgs(t, b), "hits", "audit")
 	wantRows(t, mustTool(t, "", with("unsubscribe audit@hits", both)...), b.Neo()+" audit@hits unsubscribed")
 	check(t, consumer.wait(), exitNoRecord, "", "the channel was removed")

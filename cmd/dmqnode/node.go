@@ -291,7 +291,7 @@ func loadChannels(cfg *config.Config, logs *logging.Logs, b budgets) (*storage.C
 
 		MaxDeliveries: cfg.Consume.MaxDeliveries,
 		FailedChannel: cfg.Consume.FailedChannel,
-		MaxChannels:   b.channels,
+		MaxQueues:     b.channels,
 		MaxDelayed:    cfg.Limits.Delayed,
 		Logs:          logs.Logger,
 	})

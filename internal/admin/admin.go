@@ -71,6 +71,8 @@ type Queue struct {
 	Redelivered Amount `json:"redelivered"`
 	Overflowed  Amount `json:"overflowed"` // of the pushed ones
 	Cleared     Amount `json:"cleared"`
+	Failed      Amount `json:"failed"`
+	Delayed     Amount `json:"delayed"`
 }
 
 // QueueOf tells of a queue what its figures are.
@@ -87,6 +89,7 @@ func QueueOf(f storage.Figures, now time.Time) Queue {
 		Paused: f.Paused, Consumers: f.Consumers, Waiting: f.Waiting,
 		Pushed: amount(f.Pushed), Delivered: amount(f.Delivered), Redelivered: amount(f.Redelivered),
 		Overflowed: amount(f.Overflowed), Cleared: amount(f.Cleared),
+		Failed: amount(f.Failed), Delayed: amount(f.Delayed),
 	}
 }
 

@@ -45,7 +45,7 @@ func (c *Channel) lock(waits bool) bool {
 		c.mu.Unlock()
 		return false
 	}
-	c.waits = waits && c.store.serving
+	c.waits = waits && c.store.serving.Load()
 	return true
 }
 
@@ -63,9 +63,9 @@ func (c *Channel) unlock() {
 	c.mu.Unlock()
 }
 
-// Push appends a record to every storage of the channel (locked). If the disk is full, or has to be
-// waited for, or a queue has as much as it may have, none of them has it; after another failure of
-// the disk some may.
+// Push appends a record to every storage of the channel (locked). If the disk is full, or has to
+// be waited for, or a queue has as much as it may have, none of them has it; after another failure
+// of the disk some may.
 func (c *Channel) Push(payload []byte) error {
 	if err := c.Reserve(ring.HeaderSize + len(payload)); err != nil {
 		return err
@@ -84,10 +84,11 @@ func (c *Channel) Push(payload []byte) error {
 // first of the records, all storages have these.
 func (c *Channel) PushRun(run []byte, records int) error {
 	run, records, beyond := c.admitRun(run, records)
-	if records > 0 {
-		if err := c.reserve(ring.First(run), len(run)); err != nil {
-			return err
-		}
+	if records == 0 {
+		return beyond
+	}
+	if err := c.reserve(ring.First(run), len(run)); err != nil {
+		return err
 	}
 	for _, s := range c.storages {
 		if err := s.pushRun(run, records); err != nil {
@@ -100,9 +101,9 @@ func (c *Channel) PushRun(run []byte, records int) error {
 // Size is how many bytes of a ring a record takes.
 func Size(payload int) int { return ring.HeaderSize + payload }
 
-// Reserve makes sure that records, of that size in a ring, can be pushed without a look at any file
-// as far as disk space and bounds are concerned (locked): for those who push to several channels,
-// and want to reach all or none. What others push meanwhile may take the space.
+// Reserve makes sure that records, of that size in a ring, can be pushed without a look at any
+// file, and are no more than queues may have (locked): for those who push to several channels, and
+// want to reach all or none. What others push meanwhile may take the space.
 func (c *Channel) Reserve(size int) error {
 	if err := c.admit(size); err != nil {
 		return err
@@ -110,7 +111,7 @@ func (c *Channel) Reserve(size int) error {
 	return c.reserve(size, size)
 }
 
-// reserve makes sure that several records can be pushed, of which the first takes that much.
+// reserve makes sure that records can be pushed, of which the first takes that much.
 func (c *Channel) reserve(first, size int) error {
 	var wait error
 	for _, s := range c.storages {
@@ -135,25 +136,21 @@ func (c *Channel) Pop(skipEmpty bool) (*Run, error) {
 	return c.storages[0].take(1, 1, skipEmpty)
 }
 
-// Adds reports whether Subscribe would add a queue to those that there are (locked).
-func (c *Channel) Adds(subscriber string) bool {
-	return c.subscribed && !slices.ContainsFunc(c.storages, func(s *Storage) bool { return s.subscriber == subscriber })
-}
-
-// Popped returns the storage that a subscriber can pop from, which may be the one of nobody
-// (locked): that of a channel without subscribers, or that of the subscriber without a name. Any
-// other subscriber is added if it is new. The error is ErrSubscribed if there is nothing to pop
-// from for nobody.
-func (c *Channel) Popped(subscriber string) (*Storage, error) {
-	if subscriber != "" {
-		return c.Subscribe(subscriber)
-	}
+// Popped returns the storage that can be popped from without the name of a subscriber (locked):
+// that of a channel without subscribers, or that of the subscriber without a name. The error is
+// ErrSubscribed if there are only others.
+func (c *Channel) Popped() (*Storage, error) {
 	for _, s := range c.storages {
 		if s.subscriber == "" {
 			return s, nil
 		}
 	}
 	return nil, ErrSubscribed
+}
+
+// Adds reports whether Subscribe would add a queue to those that there are (locked).
+func (c *Channel) Adds(subscriber string) bool {
+	return c.subscribed && !slices.ContainsFunc(c.storages, func(s *Storage) bool { return s.subscriber == subscriber })
 }
 
 // Subscribe returns the storage of that subscriber and adds the subscriber if it is

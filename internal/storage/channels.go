@@ -137,7 +137,12 @@ func (cs *Channels) list() []*Channel {
 // Remove drops the channel of that name with all its subscribers and records, if there
 // is one, and wakes its consumers. Runs that are handed out stay valid until settled. After an
 // error nothing is changed.
-func (cs *Channels) Remove(name []byte) error { return cs.remove(name, false) }
+func (cs *Channels) Remove(name []byte) error {
+	if err := cs.store.roomInCatalogue(false, 1); err != nil { // before anything is locked
+		return err
+	}
+	return cs.remove(name, false)
+}
 
 func (cs *Channels) remove(name []byte, waits bool) error {
 	c := cs.Find(name)

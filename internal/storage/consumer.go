@@ -51,7 +51,7 @@ func (c *Consumer) Next(runs []*Run, enough int, skipEmpty bool) (next []*Run, r
 	s := c.storage
 	s.channel.mu.Lock()
 	defer s.channel.unlock()
-	s.channel.waits = s.channel.store.serving
+	s.channel.waits = s.channel.store.serving.Load()
 	s.deliverAll(runs)
 	s.noLongerIdle(c)
 	next = runs[:0]
@@ -95,7 +95,7 @@ func (c *Consumer) Take(enough, records int) (r *Run, removed bool, err error) {
 	s := c.storage
 	s.channel.mu.Lock()
 	defer s.channel.unlock()
-	s.channel.waits = s.channel.store.serving
+	s.channel.waits = s.channel.store.serving.Load()
 	called := c.state == woken
 	s.noLongerIdle(c)
 	if s.removed {
@@ -114,9 +114,10 @@ func (c *Consumer) Take(enough, records int) (r *Run, removed bool, err error) {
 		share = min(share, s.available()-s.woken)
 	}
 	if share > 0 {
-		if r, err = s.take(enough, min(share, records), false); isWait(err) {
-			err = nil // there are records once it is over
-		}
+		r, err = s.take(enough, min(share, records), false)
+	}
+	if isWait(err) {
+		err = nil // the consumer is woken as if the record came only then
 	}
 	switch {
 	case r != nil || err != nil:
@@ -178,13 +179,19 @@ func (c *Consumer) Leave(runs []*Run, sent int) {
 		s.giveBack(r, min(sent, size))
 		sent = max(0, sent-size)
 	}
+	c.detach()
+	s.channel.Commit()
+}
+
+// detach takes the consumer off its storage.
+func (c *Consumer) detach() {
+	s := c.storage
 	s.noLongerIdle(c)
 	last := len(s.consumers) - 1
 	s.consumers[c.index] = s.consumers[last]
 	s.consumers[c.index].index = c.index
 	s.consumers[last] = nil
 	s.consumers = s.consumers[:last]
-	s.channel.Commit()
 }
 
 func (s *Storage) noLongerIdle(c *Consumer) {

@@ -269,7 +269,7 @@ func (s *Storage) drop(p *part) {
 	st := s.channel.store
 	if p.InFile() {
 		before := s.before(index, p.number)
-		if st.serving && (before == nil && !st.catalogue.HasRoom(1) || before != nil && !before.Attached()) {
+		if st.serving.Load() && (before == nil && !st.catalogue.HasRoom(1) || before != nil && !before.Attached()) {
 			st.careForCatalogue()
 			return // nobody waits for that here
 		}
@@ -300,7 +300,7 @@ func (s *Storage) forgetNumbers() {
 			}
 		}
 		st := s.channel.store
-		if st.serving && !st.catalogue.HasRoom(1) || st.catalogue.Remove(s.numbers[:1]) != nil {
+		if st.serving.Load() && !st.catalogue.HasRoom(1) || st.catalogue.Remove(s.numbers[:1]) != nil {
 			return
 		}
 		s.numbers = s.numbers[1:]

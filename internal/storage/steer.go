@@ -44,19 +44,46 @@ func (cs *Channels) Queue(name string) (Figures, error) {
 
 // Clear drops all records of a queue that no client has at the moment, and returns how many.
 // Subscriptions and consumers stay. A node that is killed meanwhile has some of them left, the
-// newest; so it is after an error of the disk. Error: ErrNoQueue.
+// newest. Errors: ErrNoQueue; and if the disk fails, then nothing is changed.
 func (cs *Channels) Clear(name string) (dropped Moved, err error) {
-	s, err := cs.queue(name)
+	s, err := cs.readyToClear(name)
 	if err != nil {
 		return Moved{}, err
 	}
 	defer s.channel.Commit()
 	before := s.counters.Cleared
-	err = s.clear()
-	return s.counters.Cleared.minus(before), err
+	s.clear()
+	return s.counters.Cleared.minus(before), nil
 }
 
-func (s *Storage) clear() error {
+// readyToClear returns a queue, with its channel locked, when clearing it needs no look at a file.
+func (cs *Channels) readyToClear(name string) (*Storage, error) {
+	for {
+		s, err := cs.queue(name)
+		if err != nil {
+			return nil, err
+		}
+		s.channel.waits = cs.store.serving.Load()
+		err = cs.store.roomInCatalogue(s.channel.waits, len(s.parts))
+		for _, p := range s.parts {
+			if err == nil && p.Waiting() > 0 { // it is to tell that it has no records
+				err = s.attach(&s.taking, p)
+			}
+		}
+		if err == nil {
+			return s, nil
+		}
+		s.channel.Commit()
+		if w, ok := err.(*Wait); ok {
+			err = w.block()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *Storage) clear() {
 	s.releaseDue(math.MaxInt64)
 	for s.returned > 0 {
 		r := s.takeReturned(everything, everything)
@@ -65,13 +92,9 @@ func (s *Storage) clear() error {
 		s.counters.Delivered.subtract(records, bytes)
 		s.counters.Cleared.add(records, bytes)
 	}
-	defer s.publishFreed()
 	for _, p := range slices.Clone(s.parts) { // from the front on: what a kill leaves is the newest
 		if p.Waiting() == 0 {
 			continue
-		}
-		if err := s.attach(&s.taking, p); err != nil { // or what becomes of it could not be stored
-			return err
 		}
 		used := p.UsedSpace()
 		n := p.Abandon()
@@ -84,7 +107,7 @@ func (s *Storage) clear() error {
 			s.drained(p)
 		}
 	}
-	return nil
+	s.publishFreed()
 }
 
 // RemoveSubscriber drops the queue of a subscriber with its records, and sends its consumers home.
@@ -101,6 +124,9 @@ func (cs *Channels) RemoveUnused(name string) error { return cs.removeSubscriber
 var ErrInUse = errors.New("the queue is in use: it has consumers, or records that no other subscriber gets")
 
 func (cs *Channels) removeSubscriber(name string, unused bool) error {
+	if err := cs.store.roomInCatalogue(false, 1); err != nil { // before anything is locked
+		return err
+	}
 	s, err := cs.queue(name)
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ type Options struct {
 
 	MaxDeliveries int                 // after which records go to the failed channel; 0 = any number
 	FailedChannel names.FailedChannel // where that is
-	MaxChannels   int                 // that there may be for a failed one to be made; 0 = any number
+	MaxQueues     int                 // that there may be for a failed channel to be made; 0 = any number
 	MaxDelayed    int                 // runs of a queue that were given back with a delay; 0 = any number
 
 	// inline makes everything happen at once that is otherwise done by others later, and
@@ -75,7 +75,8 @@ type store struct {
 	hurry    worker // does what somebody waits for: see Wait
 	remover  worker // of what is not needed any more
 	ticker   ticker
-	serving  bool // hurry has goroutines
+	mover    worker      // of records to failed channels
+	serving  atomic.Bool // hurry has goroutines
 
 	paused pausedQueues
 
@@ -111,11 +112,13 @@ func (st *store) startWorking() {
 	st.preparer.start(1)
 	st.remover.start(1)
 	st.hurry.start(haste)
-	st.serving = true
+	st.mover.start(1)
+	st.serving.Store(true)
 }
 
 func (st *store) stopWorking() {
-	st.serving = false
+	st.mover.stop()
+	st.serving.Store(false)
 	st.hurry.stop()
 	st.preparer.stop()
 	st.remover.stop()
@@ -140,7 +143,7 @@ func (st *store) roomInCatalogue(waits bool, queues int) error {
 	if st.catalogue.HasRoom(queues) || st.dir.Full() != nil { // then it makes no difference
 		return nil
 	}
-	return st.await(waits && st.serving, func() error { return st.catalogue.MakeRoom(queues) })
+	return st.await(waits && st.serving.Load(), func() error { return st.catalogue.MakeRoom(queues) })
 }
 
 // remove deletes the ring, in a file or not, without anybody waiting for that.

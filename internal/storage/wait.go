@@ -47,6 +47,25 @@ func (w *Wait) Forget(k Waker) {
 	w.wakers = slices.DeleteFunc(w.wakers, func(other Waker) bool { return other == k })
 }
 
+// block waits, for a goroutine that serves nobody else, and returns why it was in vain, or nil.
+func (w *Wait) block() error {
+	b := make(bell, 1)
+	w.Notify(b)
+	<-b
+	return w.Err()
+}
+
+// bell is a Waker for somebody who does nothing else.
+type bell chan struct{}
+
+// Wake implements Waker.
+func (b bell) Wake() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
+
 // Over reports whether there is nothing to be waited for any more.
 func (w *Wait) Over() bool {
 	w.mu.Lock()

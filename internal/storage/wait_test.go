@@ -19,17 +19,10 @@ import (
 // patient is who waits for files, by blocking.
 type patient struct {
 	*Batch
-	woken chan struct{}
+	bell
 }
 
-func newPatient(b *Batch) patient { return patient{b, make(chan struct{}, 1)} }
-
-func (p patient) Wake() {
-	select {
-	case p.woken <- struct{}{}:
-	default:
-	}
-}
+func newPatient(b *Batch) patient { return patient{b, make(bell, 1)} }
 
 // do does what may have to wait, again and again until it has not.
 func (p patient) do(operation func() error) error {
@@ -38,12 +31,12 @@ func (p patient) do(operation func() error) error {
 		if err == nil {
 			err = operation()
 		}
-		if !p.Waits(err, p) {
+		if !p.Waits(err, p.bell) {
 			return err
 		}
 		p.End()
 		for p.Waiting() {
-			<-p.woken
+			<-p.bell
 		}
 	}
 }
@@ -79,9 +72,9 @@ func (p patient) pop(channel string) (text string, err error) {
 	return text, err
 }
 
-// served returns channels on a disk in memory, with all that works in the background, but nothing
+// serveInBackground returns channels on a disk in memory, with all that works in the background, but nothing
 // that happens periodically.
-func served(t *testing.T, n *trial) *Channels {
+func serveInBackground(t *testing.T, n *trial) *Channels {
 	t.Helper()
 	cs, err := n.load(n.dir)
 	if err != nil {
@@ -163,7 +156,7 @@ func TestOneQueueWaitsForTheDiskAndOthersDoNot(t *testing.T) {
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			n := newTrial(t)
-			cs := served(t, n)
+			cs := serveInBackground(t, n)
 			b := NewBatch(cs)
 			fast := newPatient(&b)
 			push := func(text string) {
@@ -230,7 +223,7 @@ func TestOnlyWorkersTouchFiles(t *testing.T) {
 				n := newTrial(t)
 				n.options.RingInFile, n.options.ReserveAll = inFile, reserveAll
 				n.options.RingSize = func(string) uint64 { return 300 }
-				cs := served(t, n)
+				cs := serveInBackground(t, n)
 				var reported atomic.Bool
 				n.dir.Before = func(c disktest.Call) error {
 					if !inBackground() && !reported.Swap(true) {
@@ -258,7 +251,7 @@ func TestOnlyWorkersTouchFiles(t *testing.T) {
 // What fails in the background fails for those who wait for it, and for nobody else.
 func TestAFailureIsThatOfThoseWhoWait(t *testing.T) {
 	n := newTrial(t)
-	cs := served(t, n)
+	cs := serveInBackground(t, n)
 	var broken atomic.Bool
 	n.dir.Before = func(c disktest.Call) error {
 		if broken.Load() && c.Op == "open" {

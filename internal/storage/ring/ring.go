@@ -248,15 +248,17 @@ func (r *Ring) taken(size, records int) {
 }
 
 // Cursor tells which records wait.
-type Cursor struct{ next, waiting, suspect int }
+type Cursor struct {
+	next, waiting, suspect int
+	fetched                fetched
+}
 
 // Cursor returns which records wait now.
-func (r *Ring) Cursor() Cursor { return Cursor{r.next, r.waiting, r.suspect} }
+func (r *Ring) Cursor() Cursor { return Cursor{r.next, r.waiting, r.suspect, r.fetched} }
 
 // Rewind lets those wait again that did then. Nothing may have been freed or pushed since.
 func (r *Ring) Rewind(to Cursor) {
-	r.next, r.waiting, r.suspect = to.next, to.waiting, to.suspect
-	r.fetched = fetched{} // what comes has just been read
+	r.next, r.waiting, r.suspect, r.fetched = to.next, to.waiting, to.suspect, to.fetched
 }
 
 // Rest is the head of a file that has only the records that wait, for who reads the file beside its

@@ -64,7 +64,11 @@ func duration(seconds float64) string {
 	case seconds < 10:
 		return fmt.Sprintf("%.1f s", seconds)
 	}
-	return figures.Age(time.Duration(seconds * float64(time.Second)))
+	text := figures.Age(time.Duration(seconds * float64(time.Second)))
+	for _, nothing := range []string{" 0 s", " 0 min", " 0 h"} {
+		text = strings.TrimSuffix(text, nothing)
+	}
+	return text
 }
 
 // niceAge is the smallest easily read time that is not smaller.

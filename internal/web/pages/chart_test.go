@@ -9,7 +9,7 @@ func TestFormats(t *testing.T) {
 	for _, test := range []struct{ got, want string }{
 		{duration(13e-6), "13 µs"}, {duration(1500e-6), "1.5 ms"}, {duration(2), "2.0 s"},
 		{fmt.Sprint(nice(0.1), nice(1), nice(3), nice(4.1), nice(99), nice(101)), "1 1 4 10 100 200"},
-		{duration(0.25), "250 ms"}, {duration(90), "1 min 30 s"}, {duration(0), "0 s"},
+		{duration(0.25), "250 ms"}, {duration(90), "1 min 30 s"}, {duration(0), "0 s"}, {duration(600), "10 min"}, {duration(86400), "1 d"},
 		{fmt.Sprint(niceAge(0.0003), niceAge(0.3), niceAge(3), niceAge(100), niceAge(90000)), "0.001 0.4 4 120 172800"},
 		{fmt.Sprint(powerOfTwo(10), powerOfTwo(1024), powerOfTwo(1025)), "16 1024 2048"},
 	} {

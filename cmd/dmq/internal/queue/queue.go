@@ -283,8 +283,8 @@ func MaxRecord(protocol Protocol) int {
 	return dmq.DefaultMaxMessage - 1024 // what else is in the message: a few names of channels
 }
 
-// Remove removes channels with all their records from all nodes. Only the legacy protocol
-// can do this, so that is what options have to be for.
+// Remove removes channels with all their records from all nodes. Over neo nodes may not know that,
+// or not allow it.
 func Remove(ctx context.Context, options Options, channels ...string) error {
 	c, err := connect(ctx, options)
 	if err != nil {
@@ -293,7 +293,22 @@ func Remove(ctx context.Context, options Options, channels ...string) error {
 	defer c.Close()
 	var failed []error
 	for _, channel := range channels {
-		failed = append(failed, c.(*legacy.Client).RemoveChannel(ctx, channel))
+		switch c := c.(type) {
+		case *legacy.Client:
+			failed = append(failed, c.RemoveChannel(ctx, channel))
+		case *client.Client:
+			failed = append(failed, removeChannel(ctx, c, channel))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func removeChannel(ctx context.Context, c *client.Client, channel string) error {
+	var failed []error
+	for _, a := range client.AskAll(c, func(n *client.Node) (none struct{}, err error) { return none, n.RemoveChannel(ctx, channel) }) {
+		if !errors.Is(a.Err, client.ErrNotFound) {
+			failed = append(failed, a.Err)
+		}
 	}
 	return errors.Join(failed...)
 }
