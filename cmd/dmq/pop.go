@@ -69,7 +69,7 @@ they are.`,
 	}
 	cmd.Flags().IntVarP(&count, "count", "n", 1, "records to pop; 0 = until the channel is empty")
 	cmd.Flags().DurationVarP(&wait, "wait", "w", 0, "wait so long for each record; 0 = not at all")
-	addSubscriberFlag(cmd, &subscriber, "")
+	t.addSubscriberFlag(cmd, &subscriber, "")
 	format.addFlags(cmd)
 	return cmd
 }

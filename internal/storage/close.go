@@ -122,10 +122,15 @@ func (s *Storage) insert(index int, file *part) error {
 
 // copyToFile makes a part in a file of one in memory. Its records are not published.
 func (s *Storage) copyToFile(p *part) (*part, error) {
-	file, err := s.channel.store.ringFiles.makePart(s.numbers[len(s.numbers)-1], s.name, uint64(p.Capacity()))
+	st := s.channel.store
+	if err := st.mapped.room(); err != nil {
+		return nil, err
+	}
+	file, err := st.ringFiles.makePart(s.numbers[len(s.numbers)-1], s.name, uint64(p.Capacity()))
 	if err != nil {
 		return nil, err
 	}
+	st.mapped.note(s, file)
 	for run, err := range s.undelivered(p) {
 		for run.Records > 0 && err == nil {
 			var size, n int

@@ -64,14 +64,14 @@ func (m *mapped) note(s *Storage, p *part) {
 }
 
 // release gives up the mapping of a part, and tells whether it has none any more. The channel must
-// not be waited for: the caller may have another one locked.
+// not be waited for: the caller may have it, or another one, locked.
 func (s *Storage) release(p *part) bool {
 	if !s.channel.mu.TryLock() {
 		return false
 	}
 	defer s.channel.mu.Unlock()
 	switch {
-	case s.reserved == p:
+	case s.reserved == p || s.taking != nil || s.pushing != nil: // or somebody is about to use it
 		return false
 	case !p.isOf(s):
 		return true

@@ -57,13 +57,12 @@ func (s *Storage) attach(slot **Wait, p *part) error {
 	if p.Attached() || !p.InFile() {
 		return nil
 	}
-	mapped := &s.channel.store.mapped
-	if err := mapped.room(); err != nil {
-		return err
-	}
 	var m disk.Mapping
+	mapped := &s.channel.store.mapped
 	return s.await(slot, func() (err error) {
-		m, err = p.Map()
+		if err = mapped.room(); err == nil {
+			m, err = p.Map()
+		}
 		return err
 	}, func() {
 		if p.Attached() || !p.isOf(s) { // meanwhile
@@ -171,14 +170,13 @@ func (s *Storage) newPart(files *pool, capacity uint64, made func(*part)) error 
 	if err := files.check(); err != nil {
 		return err
 	}
-	mapped := &s.channel.store.mapped
-	if err := mapped.room(); err != nil {
-		return err
-	}
 	var p *part
 	number, name := s.numbers[len(s.numbers)-1], s.name
+	mapped := &s.channel.store.mapped
 	return s.await(&s.pushing, func() (err error) {
-		p, err = files.makePart(number, name, capacity)
+		if err = mapped.room(); err == nil {
+			p, err = files.makePart(number, name, capacity)
+		}
 		return err
 	}, func() {
 		s.dropReserved()
