@@ -42,7 +42,7 @@ run: build instance ## build the node and run it in build/instance; Ctrl-C stops
 # that it serves this machine only, and logs to the console too.
 instance: build
 	@test -e $(INSTANCE)/etc/config.ini || \
-		$(BUILD)/dmq new-instance $(INSTANCE) -q -O Server.address=127.0.0.1 -O LOG.Root.console=true
+		$(BUILD)/dmq new-instance $(INSTANCE) -q -O Server.address=127.0.0.1 -O LOG.Root.console=true -O Admin.clients=dmq
 
 # Most tests wait for a node more than they compute, so more of them run at once than there are CPUs.
 PARALLEL := 8

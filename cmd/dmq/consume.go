@@ -71,7 +71,7 @@ The exit status is 3 if there was no record, or fewer than --count.`,
   dmq consume hits --follow --subscriber audit --json
   dmq consume jobs > backlog`,
 		Args:              exactlyChannel,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(1),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := opts.check()
 			if opts.count < 0 {
@@ -87,16 +87,16 @@ The exit status is 3 if there was no record, or fewer than --count.`,
 		}),
 	}
 	flags := cmd.Flags()
-	addSubscriberFlag(cmd, &opts.subscriber, "")
+	t.addSubscriberFlag(cmd, &opts.subscriber, "")
 	flags.IntVarP(&opts.count, "count", "n", 0, "end after this many records; 0 = no such end")
 	opts.addFlags(cmd)
 	opts.format.addFlags(cmd)
 	return cmd
 }
 
-func addSubscriberFlag(cmd *cobra.Command, subscriber *string, fallback string) {
+func (t *tool) addSubscriberFlag(cmd *cobra.Command, subscriber *string, fallback string) {
 	cmd.Flags().StringVarP(subscriber, "subscriber", "s", fallback, "`name` of the subscriber, neo only")
-	cmd.RegisterFlagCompletionFunc("subscriber", cobra.NoFileCompletions)
+	cmd.RegisterFlagCompletionFunc("subscriber", t.completeSubscribers())
 }
 
 func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opts consumption) error {

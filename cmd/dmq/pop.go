@@ -38,7 +38,7 @@ they are.`,
   dmq pop pictures --raw > 17.png
   dmq pop jobs --json | jq -r .value`,
 		Args:              exactlyChannel,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(1),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if count < 0 {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("--count %d: %w", count, errNegative)}

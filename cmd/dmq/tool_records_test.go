@@ -162,7 +162,7 @@ func TestToolRemove(t *testing.T) {
 	node := nodetest.Start(t)
 	neo := neoArgs(t, node)
 	mustTool(t, "", with("push jobs x", neo)...)
-	check(t, runTool(t, "", with("remove jobs", neo)...), 2, "", "--legacy-address")
+	check(t, runTool(t, "", with("remove jobs", neo)...), 1, "", "--legacy-address")
 	mustTool(t, "", with("remove jobs --legacy-address "+node.Legacy(), neo)...)
 	check(t, runTool(t, "", with("pop jobs", neo)...), 3, "", "empty")
 }

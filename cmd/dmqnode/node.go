@@ -126,7 +126,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	for _, socket := range n.control {
 		socket.Serve()
 	}
-	n.web.Serve(&n.sources)
+	n.web.Serve(&n.sources, operations)
 	return n, nil
 }
 
@@ -290,7 +290,7 @@ func loadChannels(cfg *config.Config, logs *logging.Logs, channels int) (*storag
 
 		MaxDeliveries: cfg.Consume.MaxDeliveries,
 		FailedChannel: cfg.Consume.FailedChannel,
-		MaxChannels:   channels,
+		MaxQueues:     channels,
 		MaxDelayed:    cfg.Limits.Delayed,
 		Logs:          logs.Logger,
 	})
@@ -379,9 +379,17 @@ func (n *node) listenForHTTP(c config.HTTP) (*web.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("[Http] address = %s: %w", c.Address, err)
 	}
+	token := ""
+	if c.Admin {
+		if token, err = web.ReadToken(c.TokenFile); err != nil {
+			return nil, fmt.Errorf("[Http] token_file: %w", err)
+		}
+	}
 	return web.Listen(web.Options{
 		Address: netip.AddrPortFrom(address, uint16(c.Port)),
 		Hosts:   c.Hosts,
+		Token:   token,
+		Peek:    web.Audience(c.Peek),
 		Build:   web.Build{Version: thisBuild().version, Go: runtime.Version()},
 		Alive:   n.loops.Answer,
 		Log:     n.log,

@@ -136,25 +136,21 @@ func (c *Channel) Pop(skipEmpty bool) (*Run, error) {
 	return c.storages[0].take(1, 1, skipEmpty)
 }
 
-// Adds reports whether Subscribe would add a queue to those that there are (locked).
-func (c *Channel) Adds(subscriber string) bool {
-	return c.subscribed && !slices.ContainsFunc(c.storages, func(s *Storage) bool { return s.subscriber == subscriber })
-}
-
-// Popped returns the storage that a subscriber can pop from, which may be the one of nobody
-// (locked): that of a channel without subscribers, or that of the subscriber without a name. Any
-// other subscriber is added if it is new. The error is ErrSubscribed if there is nothing to pop
-// from for nobody.
-func (c *Channel) Popped(subscriber string) (*Storage, error) {
-	if subscriber != "" {
-		return c.Subscribe(subscriber)
-	}
+// Popped returns the storage that can be popped from without the name of a subscriber (locked):
+// that of a channel without subscribers, or that of the subscriber without a name. The error is
+// ErrSubscribed if there are only others.
+func (c *Channel) Popped() (*Storage, error) {
 	for _, s := range c.storages {
 		if s.subscriber == "" {
 			return s, nil
 		}
 	}
 	return nil, ErrSubscribed
+}
+
+// Adds reports whether Subscribe would add a queue to those that there are (locked).
+func (c *Channel) Adds(subscriber string) bool {
+	return c.subscribed && !slices.ContainsFunc(c.storages, func(s *Storage) bool { return s.subscriber == subscriber })
 }
 
 // Subscribe returns the storage of that subscriber and adds the subscriber if it is

@@ -188,7 +188,7 @@ func (c *stop) dump() (keep bool, err error) {
 	if err != nil {
 		return true, errors.Join(err, st.catalogue.SetPhase(catalogue.Serving), dformat.Discard(st.dir.Dir))
 	}
-	if err = dformat.Commit(st.dir, dformat.Names(contents)); err == nil {
+	if err = dformat.Commit(st.dir, contents); err == nil {
 		err = st.dir.Sync()
 	}
 	if err != nil {
@@ -201,10 +201,10 @@ func (c *stop) dump() (keep bool, err error) {
 
 // warnOfDumps tells of dumps that somebody has put there while the node ran: it replaces them.
 func (c *stop) warnOfDumps(contents []dformat.Content) {
-	for _, storage := range dformat.Names(contents) {
-		name := dformat.DumpFile(storage)
-		if _, err := c.st.dir.Stat(name); err == nil {
-			c.st.options.Logs("storage:"+storage).Warn("a dump that was put there while the node ran is replaced",
+	for _, content := range contents {
+		name := dformat.DumpFile(content.Storage)
+		if _, err := c.st.dir.Stat(name); err == nil && content.Dumped() {
+			c.st.options.Logs("storage:"+content.Storage).Warn("a dump that was put there while the node ran is replaced",
 				zap.String("file", c.st.dir.Path(name)))
 		}
 	}

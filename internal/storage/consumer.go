@@ -102,6 +102,7 @@ func (c *Consumer) Take(enough, records int) (r *Run, removed bool, err error) {
 		return nil, true, nil
 	}
 	if err, c.failed = c.failed, nil; err != nil {
+		s.wake()
 		return nil, false, err
 	}
 	if s.subscriber != c.subscriber {
@@ -178,13 +179,19 @@ func (c *Consumer) Leave(runs []*Run, sent int) {
 		s.giveBack(r, min(sent, size))
 		sent = max(0, sent-size)
 	}
+	c.detach()
+	s.channel.Commit()
+}
+
+// detach takes the consumer off its storage.
+func (c *Consumer) detach() {
+	s := c.storage
 	s.noLongerIdle(c)
 	last := len(s.consumers) - 1
 	s.consumers[c.index] = s.consumers[last]
 	s.consumers[c.index].index = c.index
 	s.consumers[last] = nil
 	s.consumers = s.consumers[:last]
-	s.channel.Commit()
 }
 
 func (s *Storage) noLongerIdle(c *Consumer) {

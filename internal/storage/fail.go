@@ -38,6 +38,30 @@ func (r *Run) Fail(delay time.Duration) {
 	c.Commit()
 }
 
+// Abandon ends the consumer, whose connection is gone. Of runs, in the order in which they were taken,
+// the first have reached the client, in part at least: these deliveries have failed. The others
+// go back as they were.
+func (c *Consumer) Abandon(runs []*Run, reached int) {
+	s := c.storage
+	s.channel.mu.Lock()
+	var hopeless []*Run
+	counts := !s.removed && !s.channel.shared.stopping.Load()
+	for i, r := range runs {
+		if i < reached && counts {
+			if r.tries++; s.hopeless(r) {
+				hopeless = append(hopeless, r)
+				continue
+			}
+		}
+		s.giveBack(r, 0)
+	}
+	c.detach()
+	s.channel.Commit()
+	for _, r := range hopeless {
+		r.moveAway()
+	}
+}
+
 // hopeless tells that a run is to be moved to the failed channel.
 func (s *Storage) hopeless(r *Run) bool {
 	o := &s.channel.store.options
@@ -89,7 +113,7 @@ func (cs *Channels) pushFailed(channel string, run []byte) (size, records int, e
 	return size, records, nil
 }
 
-var errTooMany = errors.New("there are as many channels as [Limits] channels allows")
+var errTooMany = errors.New("there are as many channels, and subscribers, as [Limits] channels allows")
 
 // openFailed returns the channel of that name, locked.
 func (cs *Channels) openFailed(channel string) (*Channel, error) {
@@ -97,7 +121,7 @@ func (cs *Channels) openFailed(channel string) (*Channel, error) {
 	if !names.ValidChannel(name) {
 		return nil, fmt.Errorf("no channel can have the name %q, which has %d characters of %d that are possible", channel, len(name), names.MaxChannel)
 	}
-	if c := cs.Find(name); c == nil && cs.store.options.MaxChannels > 0 && cs.Queues() >= cs.store.options.MaxChannels {
+	if c := cs.Find(name); c == nil && cs.store.options.MaxQueues > 0 && cs.Queues() >= cs.store.options.MaxQueues {
 		return nil, errTooMany
 	}
 	return cs.open(name, true)

@@ -48,6 +48,9 @@ func (r *Run) Payload() []byte {
 // Records is the number of records in the run.
 func (r *Run) Records() int { return r.records }
 
+// Tries is how often the records have been delivered in vain: see Fail.
+func (r *Run) Tries() int { return r.tries }
+
 // Since is when the run was handed out, as of the last Channels.Mark; zero if nobody calls that.
 func (r *Run) Since() time.Time {
 	if r.since == 0 {
@@ -55,9 +58,6 @@ func (r *Run) Since() time.Time {
 	}
 	return time.Unix(0, r.since)
 }
-
-// Tries is how often the records have been delivered in vain: see Fail.
-func (r *Run) Tries() int { return r.tries }
 
 // Deliver settles the run: its records have reached the reader and are dropped.
 func (r *Run) Deliver() {
@@ -306,6 +306,7 @@ func (s *Storage) publishFreed() {
 		s.touched[i] = nil
 	}
 	s.touched = s.touched[:0]
+	s.watched()
 	if s.mayHoldEmpty && s.unread == 0 && s.first == nil {
 		s.mayHoldEmpty = false
 	}

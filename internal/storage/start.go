@@ -359,16 +359,12 @@ func (b *builder) push(run dformat.Run, inDump bool) error {
 // report logs what the plan has found.
 func (l *start) report() {
 	log := l.st.options.Logs("scan-datadir")
-	for _, i := range l.Original.Ignored {
-		file := zap.String("file", l.st.dir.Path(i.Name))
-		switch i.Severity {
-		case dformat.Warning:
-			log.Warn("ignored: "+i.Reason, file)
-		case dformat.Error:
-			log.Error("ignored: "+i.Reason+"; to do: "+i.Remedy, file)
-		}
+	findings := l.Findings
+	for _, f := range l.Original.Findings {
+		f.File = l.st.dir.Path(f.File)
+		findings = append(findings, f)
 	}
-	for _, f := range append(l.Findings, l.Original.Findings...) {
+	for _, f := range findings {
 		text := f.Problem + ": " + f.Meaning
 		if f.Remedy != "" {
 			text += "; to do: " + f.Remedy

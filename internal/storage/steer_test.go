@@ -17,8 +17,8 @@ func texts(peeked []Peeked) (all []string) {
 	return all
 }
 
-// served is a node that the test ends itself.
-func served(t *testing.T, options Options) *Channels {
+// nodeOf is a node that the test ends itself.
+func nodeOf(t *testing.T, options Options) *Channels {
 	t.Helper()
 	cs := mustLoad(t, options)
 	if err := cs.Serve(); err != nil {
@@ -33,7 +33,7 @@ func TestPauseOutlastsTheNode(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		options := realOptions(t.TempDir())
 		options.Keep = keep
-		cs := served(t, options)
+		cs := nodeOf(t, options)
 		push(t, cs, "a", "1", "2")
 		push(t, cs, "gone", "1")
 		for _, name := range []string{"a", "gone"} {
@@ -55,7 +55,7 @@ func TestPauseOutlastsTheNode(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		cs = served(t, options)
+		cs = nodeOf(t, options)
 		if got := pop(t, cs, "gone"); got != "2" {
 			t.Errorf("keep=%t: the queue that was made after a paused one of its name hands out %q, want 2", keep, got)
 		}
@@ -91,7 +91,7 @@ func TestPauseOutlastsTheNode(t *testing.T) {
 		if err := cs.Close(); err != nil {
 			t.Fatal(err)
 		}
-		cs = served(t, options)
+		cs = nodeOf(t, options)
 		if f, _ := cs.Queue("s@a"); f.Paused {
 			t.Errorf("keep=%t: s@a is paused again", keep)
 		}

@@ -46,6 +46,9 @@ type Storage struct {
 
 	counters Counters
 
+	probe   probe
+	latency time.Duration // from push to delivery, of the last record that was awaited
+
 	consumers []*Consumer // all that are attached
 	waiting   waitingList // those of them that wait for a record
 	woken     int         // those that were woken and have not yet come for records
@@ -137,6 +140,7 @@ func (s *Storage) commit() {
 	}
 	p := s.parts[len(s.parts)-1]
 	p.Publish()
+	s.watch(p)
 	if work := p.FillAhead(); work != nil {
 		s.channel.store.fill(work)
 	}

@@ -33,7 +33,7 @@ type Options struct {
 
 	MaxDeliveries int                 // after which records go to the failed channel; 0 = any number
 	FailedChannel names.FailedChannel // where that is
-	MaxChannels   int                 // that there may be for a failed one to be made; 0 = any number
+	MaxQueues     int                 // that there may be for a failed channel to be made; 0 = any number
 	MaxDelayed    int                 // runs of a queue that were given back with a delay; 0 = any number
 
 	// inline makes everything happen at once that is otherwise done by others later, and

@@ -19,6 +19,7 @@ package neo
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -95,11 +96,11 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Neo, log 
 // NewSession returns the session of a connection handler.
 func (n *Node) NewSession(c *connpool.Conn) connpool.Session {
 	return &Session{
-		node:     n,
-		conn:     c,
-		batch:    storage.NewBatch(n.channels),
-		consumes: make(map[uint64]*consume),
-		count:    newCount(n.stats),
+		node:   n,
+		conn:   c,
+		batch:  storage.NewBatch(n.channels),
+		active: make(map[uint64]active),
+		count:  newCount(n.stats),
 	}
 }
 
@@ -112,19 +113,35 @@ type Session struct {
 	handshake wire.Handshake
 	timeout   *listener.Timer // of the handshake
 
-	batch     storage.Batch       // ended before Receive returns
-	begun     bool                // the request at the start of the input: it goes on later
-	copying   copying             // how far it has come, if it is a Push
-	questions questions           // not answered yet
-	consumes  map[uint64]*consume // active, by request id
-	held      int                 // bytes of their batches
-	line      []*consume          // those that wait for room in the output
+	batch     storage.Batch     // ended before Receive returns
+	begun     bool              // the request at the start of the input: it goes on later
+	copying   copying           // how far it has come, if it is a Push
+	questions questions         // not answered yet
+	active    map[uint64]active // requests that go on, by id
+	held      int               // what their batches cost
+	line      []active          // those that wait for room in the output
 	sending   storage.Sending
 	crossed   storage.Sending // batches that have crossed a Stop, until they have arrived
 	arrival   *listener.Timer // of the next look whether they have
 	flushing  bool            // a Continue of the connection is posted
 	count     count
 	logged    bool // which requests the end of the connection cuts short
+}
+
+// active is a request that goes on after its first message.
+type active interface {
+	// receive handles a message of the client.
+	receive(payload []byte)
+	// next goes on, because there is room in the output and it was first in line.
+	next()
+	// sent tells whether nothing of the request is on its way to the kernel.
+	sent() bool
+	// abandon ends it, because the connection ends.
+	abandon()
+
+	code() wire.Code
+	unconfirmed() []*storage.Run
+	fmt.Stringer // the storage, for messages
 }
 
 // Opened implements connpool.Session.
@@ -156,8 +173,9 @@ func (s *Session) Receive(in []byte) (used int) {
 			return used
 		}
 		s.conn.Work(1)
-		if c := s.consumes[id]; c != nil {
-			s.receiveFeedback(c, payload)
+		if a := s.active[id]; a != nil {
+			s.batch.End() // it takes the lock of its own channel
+			a.receive(payload)
 		} else if len(s.questions) > 0 && s.asked(id) {
 			s.breach()
 			return used
@@ -198,7 +216,10 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 		return true
 	}
 	if !s.begun {
-		if len(s.consumes)+len(s.questions) >= s.node.options.MaxRequests {
+		if wire.IsSettlement(code) {
+			return true // of a batch that was there when it was sent
+		}
+		if len(s.active)+len(s.questions) >= s.node.options.MaxRequests {
 			s.breach()
 			return true
 		}
@@ -209,6 +230,7 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 		}
 		s.counted(code)
 	}
+	done = true
 	switch code {
 	case wire.CodePush:
 		done, err = s.push(id, fields)
@@ -216,9 +238,12 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 		done, err = s.pop(id, fields)
 	case wire.CodeConsume:
 		done, err = s.startConsume(id, fields)
+	case wire.CodePopWait:
+		done = s.startPopWait(id, fields)
+	case wire.CodeWork:
+		done = s.startWork(id, fields)
 	default:
 		s.startQuestion(id, code, fields)
-		done = true
 	}
 	s.begun = !done
 	if err != nil {
@@ -268,6 +293,7 @@ func (s *Session) open(name []byte) (*storage.Channel, error) {
 // have crossed the end of its Consume; a client that sent Stop waits for the answer.
 func (s *Session) late(id uint64, payload []byte) {
 	switch feedback, err := wire.ParseFeedback(payload); {
+	case wire.IsCancel(payload):
 	case err != nil:
 		s.breach()
 	case feedback == wire.Stop:
@@ -282,9 +308,9 @@ func (s *Session) breach() {
 	s.batch.End() // consumers take the locks of their own channels
 	s.cutShort(s.node.breaches, zap.ErrorLevel, "connection closed after a protocol error")
 	s.conn.Close()
-	for _, c := range s.consumes {
-		if c.sent() {
-			c.abandon()
+	for _, a := range s.active {
+		if a.sent() {
+			a.abandon()
 		}
 	}
 }
@@ -295,10 +321,16 @@ func (s *Session) cutShort(log *logging.Limited, level zapcore.Level, reason str
 		return
 	}
 	s.logged = true
-	for _, c := range s.consumes {
+	for _, a := range s.active {
 		log.Log(level, reason,
-			zap.String("client", s.client), zap.String("request", requestName(wire.CodeConsume)), zap.Stringer("storage", c))
+			zap.String("client", s.client), zap.String("request", requestName(a.code())), zap.Stringer("storage", a))
 	}
+}
+
+// refused logs that a request is malformed, which has cost nothing but the request.
+func (s *Session) refused(code wire.Code, err error) {
+	s.node.malformed.Log(zapcore.ErrorLevel, "malformed request, refused",
+		zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
 }
 
 // failed logs that a request could not be carried out.
@@ -317,6 +349,10 @@ func requestName(code wire.Code) string {
 		return "push"
 	case wire.CodePop:
 		return "pop"
+	case wire.CodePopWait:
+		return "pop-wait"
+	case wire.CodeWork:
+		return "work"
 	}
 	return "consume"
 }
@@ -393,15 +429,15 @@ func (s *Session) Closed() {
 	s.crossed.Broken(s.conn.Acknowledged())
 	s.cutShort(s.node.ends, zap.InfoLevel, "connection ended")
 	s.forgetQuestions()
-	for _, c := range s.consumes {
-		c.abandon()
+	for _, a := range s.active {
+		a.abandon()
 	}
 	clear(s.line)
 	*s = Session{
 		node:     s.node,
 		conn:     s.conn,
 		batch:    storage.NewBatch(s.node.channels),
-		consumes: s.consumes,
+		active:   s.active,
 		count:    newCount(s.node.stats),
 		line:     s.line[:0],
 		sending:  s.sending,

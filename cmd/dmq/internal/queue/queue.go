@@ -61,6 +61,9 @@ type Queue interface {
 	// Produce stores many records in all channels; ctx bounds the whole.
 	Produce(ctx context.Context, channels ...string) (Producer, error)
 
+	// Single returns the client, for what is asked of single nodes; nil with legacy.
+	Single() *client.Client
+
 	// Close ends everything at once.
 	Close() error
 }
@@ -124,6 +127,19 @@ func Connect(ctx context.Context, options Options) (Queue, error) {
 	return &queue{c, options}, nil
 }
 
+// ConnectNodes returns a client that has connected likewise, for what is asked of single nodes.
+// Error: [ErrNeedsNeo].
+func ConnectNodes(ctx context.Context, options Options) (*client.Client, error) {
+	if options.Protocol != Neo {
+		return nil, ErrNeedsNeo
+	}
+	c, err := connect(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*client.Client), nil
+}
+
 func connect(ctx context.Context, options Options) (dmq.Client, error) {
 	logger, settled := newStartLog(options.Logger)
 	c, err := newClient(options.Protocol, dmq.Options{
@@ -168,6 +184,11 @@ func (q *queue) Nodes() (addresses []string) {
 		addresses = append(addresses, node.Address)
 	}
 	return addresses
+}
+
+func (q *queue) Single() *client.Client {
+	c, _ := q.Client.(*client.Client)
+	return c
 }
 
 func (q *queue) Consume(ctx context.Context, channel, subscriber string) (Consumer, error) {
@@ -262,8 +283,8 @@ func MaxRecord(protocol Protocol) int {
 	return dmq.DefaultMaxMessage - 1024 // what else is in the message: a few names of channels
 }
 
-// Remove removes channels with all their records from all nodes. Only the legacy protocol
-// can do this, so that is what options have to be for.
+// Remove removes channels with all their records from all nodes. Over neo nodes may not know that,
+// or not allow it.
 func Remove(ctx context.Context, options Options, channels ...string) error {
 	c, err := connect(ctx, options)
 	if err != nil {
@@ -272,7 +293,22 @@ func Remove(ctx context.Context, options Options, channels ...string) error {
 	defer c.Close()
 	var failed []error
 	for _, channel := range channels {
-		failed = append(failed, c.(*legacy.Client).RemoveChannel(ctx, channel))
+		switch c := c.(type) {
+		case *legacy.Client:
+			failed = append(failed, c.RemoveChannel(ctx, channel))
+		case *client.Client:
+			failed = append(failed, removeChannel(ctx, c, channel))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func removeChannel(ctx context.Context, c *client.Client, channel string) error {
+	var failed []error
+	for _, a := range client.AskAll(c, func(n *client.Node) (none struct{}, err error) { return none, n.RemoveChannel(ctx, channel) }) {
+		if !errors.Is(a.Err, client.ErrNotFound) {
+			failed = append(failed, a.Err)
+		}
 	}
 	return errors.Join(failed...)
 }
