@@ -3,8 +3,6 @@ package storage
 import (
 	"errors"
 	"sync"
-
-	"go.uber.org/zap"
 )
 
 // mapped bounds how many files of rings are mapped at once: the system allows a process only so
@@ -81,9 +79,7 @@ func (s *Storage) release(p *part) bool {
 		return false
 	}
 	if unmap := p.Detach(); unmap != nil {
-		if err := unmap(); err != nil {
-			s.channel.store.log.Error("a file could not be unmapped", zap.Error(err))
-		}
+		s.channel.store.later(unmap)
 	}
 	return true
 }

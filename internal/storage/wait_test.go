@@ -109,6 +109,7 @@ func slowDisk(t *testing.T, dir *disktest.Dir, op, prefix string) (begun <-chan 
 		}
 		if !inBackground() {
 			t.Errorf("%s is waited for by whoever serves clients:\n%s", c, debug.Stack())
+			once.Do(func() { close(entered) })
 			return nil
 		}
 		once.Do(func() {

@@ -21,6 +21,7 @@ type ready struct {
 	mu   sync.Mutex
 	gone bool            // the ring is closed
 	bits []atomic.Uint64 // by chunk
+	some atomic.Int64    // how many are ready
 
 	// For the owner of the ring only.
 	from, to int // this range is known to be ready
@@ -45,8 +46,17 @@ var zeros [fillSize]byte
 
 func (y *ready) has(chunk int) bool { return y.bits[chunk/64].Load()>>(chunk%64)&1 != 0 }
 
-func (y *ready) set(chunk int)   { y.bits[chunk/64].Or(1 << (chunk % 64)) }
-func (y *ready) clear(chunk int) { y.bits[chunk/64].And(^uint64(1 << (chunk % 64))) }
+func (y *ready) set(chunk int) {
+	if bit := uint64(1) << (chunk % 64); y.bits[chunk/64].Or(bit)&bit == 0 {
+		y.some.Add(1)
+	}
+}
+
+func (y *ready) clear(chunk int) {
+	if bit := uint64(1) << (chunk % 64); y.bits[chunk/64].And(^bit)&bit != 0 {
+		y.some.Add(-1)
+	}
+}
 
 func (r *Ring) chunks() int { return (r.capacity + chunkSize - 1) / chunkSize }
 
@@ -276,19 +286,14 @@ func (w *Work) Do() error {
 }
 
 // Unused is how many bytes of the ring have disk space, or memory, and hold no record.
-func (r *Ring) Unused() (size int) {
+func (r *Ring) Unused() int {
 	if r.data == nil {
 		return 0
 	}
 	if r.file == nil {
 		return r.capacity - r.UsedSpace() // an upper bound
 	}
-	for chunk := range r.chunks() {
-		if r.ready.has(chunk) {
-			size += chunkSize
-		}
-	}
-	return max(0, size-r.UsedSpace())
+	return max(0, int(r.ready.some.Load())*chunkSize-r.UsedSpace())
 }
 
 // GiveBack returns the work of giving back what is not used, but for the next keep bytes in

@@ -172,6 +172,15 @@ func TestGiveBack(t *testing.T) {
 					t.Fatalf("round %d, keep %d: nothing was given back", round, keep)
 				}
 				w.returned()
+				ready := 0
+				for chunk := range w.chunks() {
+					if inFile && w.ready.has(chunk) {
+						ready++
+					}
+				}
+				if got := int(w.ready.some.Load()); got != ready {
+					t.Errorf("%d chunks count as ready, of %d that are", got, ready)
+				}
 				if got, most := w.Unused(), keep+3*chunkSize; inFile && (got > most || got < keep) {
 					t.Errorf("round %d: %d bytes are unused, and %d kept", round, got, keep)
 				}
