@@ -91,7 +91,7 @@ bench: build ## measure the built node with dmq bench over both protocols; optio
 		$(BUILD)/dmq bench --protocol legacy -a $$LEGACY $(BENCH); echo; \
 		$(BUILD)/dmq bench --protocol neo -a $$NEO -c $$CREDENTIALS --legacy-address $$LEGACY $(BENCH)'
 
-bench-ceiling: build ## measure the built node against the machine's ceiling; options in BENCH='--only …'
+bench-ceiling: build ## measure the built node against the machine's ceiling; options in BENCH='--only …', a table with BENCH=--markdown
 	go run ./test/bench $(BENCH)
 
 deb: ## build Debian packages of the node and of its services: build/*.deb

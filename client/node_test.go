@@ -45,7 +45,7 @@ func TestAnswersOfTheNodeAreComplete(t *testing.T) {
 		Name: "s@c", Channel: "c", Subscriber: "s", Subscribed: true,
 		Records: 1, Bytes: 1, InRing: one, Spilled: one, Capacity: 1, Used: 1,
 		Unconfirmed: one, UnconfirmedSeconds: 1, OldestSeconds: 1, Paused: true, Consumers: 1, Waiting: 1,
-		Pushed: one, Delivered: one, Redelivered: one, Overflowed: one, Cleared: one,
+		Pushed: one, Delivered: one, Redelivered: one, Overflowed: one, Cleared: one, Failed: one, Delayed: one,
 	}
 	told, err := json.Marshal(admin.Detail{Queue: queue, Clients: []admin.Client{{
 		ID: 1, Address: "a", Protocol: "neo", Name: "n", Since: time.Unix(1, 0).UTC(), Received: 1, Sent: 1, Unsent: 1,

@@ -30,6 +30,9 @@ type Queue struct {
 	Redelivered Amount `json:"redelivered"`
 	Overflowed  Amount `json:"overflowed"` // of the pushed ones
 	Cleared     Amount `json:"cleared"`
+	Failed      Amount `json:"failed"` // moved to the failed channel
+
+	Delayed Amount `json:"delayed"` // returned, to be delivered later
 }
 
 // Amount is a number of records, and of the bytes of their payload.

@@ -85,7 +85,7 @@ func (c *neoConn) message(id uint64, payload []byte) bool {
 		return false
 	}
 	support := wire.Supports(code, version)
-	if wire.IsQuestion(code) {
+	if code >= wire.CodeListQueues {
 		support = wire.RequestNotSupported
 	}
 	out := wire.AppendSupport(nil, id, support)

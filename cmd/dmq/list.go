@@ -134,7 +134,7 @@ func plus(a, b client.Queue) client.Queue {
 		Consumers:          a.Consumers + b.Consumers, Waiting: a.Waiting + b.Waiting,
 		Pushed: amount(a.Pushed, b.Pushed), Delivered: amount(a.Delivered, b.Delivered),
 		Redelivered: amount(a.Redelivered, b.Redelivered), Overflowed: amount(a.Overflowed, b.Overflowed),
-		Cleared: amount(a.Cleared, b.Cleared),
+		Cleared: amount(a.Cleared, b.Cleared), Failed: amount(a.Failed, b.Failed), Delayed: amount(a.Delayed, b.Delayed),
 	}
 }
 

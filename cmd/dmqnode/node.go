@@ -99,7 +99,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if n.web, err = n.listenForHTTP(cfg.HTTP); err != nil {
 		return n, err
 	}
-	if n.channels, err = loadChannels(cfg, logs, n.budgets.channels); err != nil {
+	if n.channels, err = loadChannels(cfg, logs, n.budgets); err != nil {
 		return n, err
 	}
 	n.clients = admin.NewClients(n.loops)
@@ -276,7 +276,7 @@ func loopCount(cfg *config.Config) int {
 	return max(1, runtime.GOMAXPROCS(0)-1) // which follows the CPU limit of a control group, too
 }
 
-func loadChannels(cfg *config.Config, logs *logging.Logs, channels int) (*storage.Channels, error) {
+func loadChannels(cfg *config.Config, logs *logging.Logs, b budgets) (*storage.Channels, error) {
 	return storage.Load(storage.Options{
 		Dir:        cfg.Server.DataDir,
 		RingDir:    cfg.Storage.RingDir,
@@ -285,12 +285,13 @@ func loadChannels(cfg *config.Config, logs *logging.Logs, channels int) (*storag
 		MinFree:    cfg.Storage.MinFree,
 		Keep:       cfg.Storage.Stop == config.StopKeep,
 		RingSize:   cfg.ChannelSize.For,
+		Mappings:   b.mappings,
 		QueueBytes: cfg.QueueBytes.For,
 		Sync:       cfg.Storage.Sync,
 
 		MaxDeliveries: cfg.Consume.MaxDeliveries,
 		FailedChannel: cfg.Consume.FailedChannel,
-		MaxQueues:     channels,
+		MaxQueues:     b.channels,
 		MaxDelayed:    cfg.Limits.Delayed,
 		Logs:          logs.Logger,
 	})

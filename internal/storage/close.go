@@ -122,10 +122,15 @@ func (s *Storage) insert(index int, file *part) error {
 
 // copyToFile makes a part in a file of one in memory. Its records are not published.
 func (s *Storage) copyToFile(p *part) (*part, error) {
-	file, err := s.channel.store.ringFiles.makePart(s.numbers[len(s.numbers)-1], s.name, uint64(p.Capacity()))
+	st := s.channel.store
+	if err := st.mapped.room(); err != nil {
+		return nil, err
+	}
+	file, err := st.ringFiles.makePart(s.numbers[len(s.numbers)-1], s.name, uint64(p.Capacity()))
 	if err != nil {
 		return nil, err
 	}
+	st.mapped.note(s, file)
 	for run, err := range s.undelivered(p) {
 		for run.Records > 0 && err == nil {
 			var size, n int
@@ -144,9 +149,12 @@ func (s *Storage) copyToFile(p *part) (*part, error) {
 // undelivered yields the records of a part that are not delivered, in order.
 func (s *Storage) undelivered(p *part) iter.Seq2[dformat.Run, error] {
 	return func(yield func(dformat.Run, error) bool) {
-		if err := p.Attach(); err != nil {
-			yield(dformat.Run{}, err)
-			return
+		if !p.Attached() {
+			if err := p.Attach(); err != nil {
+				yield(dformat.Run{}, err)
+				return
+			}
+			defer func() { p.Detach()() }() // a process can't have all of them mapped
 		}
 		for r := s.first; r != nil; r = r.next {
 			if r.part == p && r.state != delivered && !yield(dformat.Run{Bytes: r.bytes, Records: r.records}, nil) {

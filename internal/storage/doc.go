@@ -39,7 +39,8 @@
 // only then. Who serves nobody locks a channel without a Batch, and does what is to be done itself.
 //
 // Lock order: Channels.mu, then Channel.mu, then those of a pool, a worker, the catalogue
-// or the disk space of a ring, which are the last. A Waker is called with Channel.mu held
+// or the disk space of a ring, or of what is mapped, which are the last; and another Channel.mu,
+// if it is free, to unmap a file there. A Waker is called with Channel.mu held
 // and must only schedule work.
 //
 // The package imports names and the packages below it: ring, catalogue, dformat, disk.

@@ -58,8 +58,11 @@ func (s *Storage) attach(slot **Wait, p *part) error {
 		return nil
 	}
 	var m disk.Mapping
+	mapped := &s.channel.store.mapped
 	return s.await(slot, func() (err error) {
-		m, err = p.Map()
+		if err = mapped.room(); err == nil {
+			m, err = p.Map()
+		}
 		return err
 	}, func() {
 		if p.Attached() || !p.isOf(s) { // meanwhile
@@ -67,6 +70,7 @@ func (s *Storage) attach(slot **Wait, p *part) error {
 			return
 		}
 		p.Use(m)
+		mapped.note(s, p)
 		s.giveName(p)
 	})
 }
@@ -168,12 +172,16 @@ func (s *Storage) newPart(files *pool, capacity uint64, made func(*part)) error 
 	}
 	var p *part
 	number, name := s.numbers[len(s.numbers)-1], s.name
+	mapped := &s.channel.store.mapped
 	return s.await(&s.pushing, func() (err error) {
-		p, err = files.makePart(number, name, capacity)
+		if err = mapped.room(); err == nil {
+			p, err = files.makePart(number, name, capacity)
+		}
 		return err
 	}, func() {
 		s.dropReserved()
 		s.reserved = p
+		mapped.note(s, p)
 		made(p)
 	})
 }

@@ -63,13 +63,17 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 	if err := plan.Refused(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	st := &store{options: options, log: options.Logs("dmqnode.storage"), events: options.Logs("diskoverflow"), lock: lock}
+	st := &store{options: options, log: options.Logs("dmqnode.storage"), lock: lock}
+	events := options.Logs("diskoverflow")
+	st.made = logging.NewLimitedTo(eventLines, events, eventPeriod)
+	st.renamed = logging.NewLimitedTo(eventLines, events, eventPeriod)
 	st.failed = logging.NewLimited(st.log, failedPeriod)
 	st.dir = disk.WithFloor(dir, 0) // until Serve: what is copied frees as much again then
 	st.rings = st.dir
 	if rings != dir {
 		st.rings = disk.WithFloor(rings, 0)
 	}
+	st.mapped.most = options.Mappings
 	st.files.Store(plan.lastFile)
 	st.ringFiles = pool{store: st, kind: ring.Main}
 	st.spillFiles = pool{store: st, kind: ring.Spill}
@@ -281,6 +285,7 @@ type builder struct {
 
 func (b *builder) build(q *dformat.Queue) error {
 	s := b.storage
+	s.dirty = true // no part may be unmapped before it is published
 	alone := len(s.parts) == 0
 	s.numbers = append(s.numbers, b.number)
 	if capacity := b.st.options.RingSize(q.Channel); alone && q.Dump.Records > 0 && q.Dump.Bytes <= capacity {
@@ -305,6 +310,7 @@ func (b *builder) build(q *dformat.Queue) error {
 	if b.last != nil {
 		b.last.Publish()
 	}
+	s.dirty = false
 	return nil
 }
 

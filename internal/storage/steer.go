@@ -225,7 +225,7 @@ func (s *Storage) peek(v *viewer) (spilled []ring.Head) {
 		case v.done() || p.Waiting() == 0:
 		case len(spilled) > 0 || p.Kind() == ring.Spill:
 			spilled = append(spilled, p.Rest())
-		default:
+		case s.attach(&s.taking, p) == nil:
 			cursor := p.Cursor()
 			v.ring(p.Ring)
 			p.Rewind(cursor)

@@ -167,3 +167,35 @@ func TestPeekGoesThroughRingAndFiles(t *testing.T) {
 		t.Errorf("Peek of a queue that is not there: %v", err)
 	}
 }
+
+// After a start, files are not mapped before they are needed: to peek needs them, and so does clear,
+// or else what was cleared would be back with the next start.
+func TestSteerQueuesThatAreNotMapped(t *testing.T) {
+	options := realOptions(t.TempDir())
+	options.Keep = true
+	cs := nodeOf(t, options)
+	push(t, cs, "a", "1", "2")
+	restart := func() {
+		t.Helper()
+		if err := cs.Close(); err != nil {
+			t.Fatal(err)
+		}
+		cs = nodeOf(t, options)
+	}
+	restart()
+	peeked, err := cs.Peek("a", 0, 10, 1000)
+	if got := texts(peeked); err != nil || !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("peek: got %v, error %v, want 1 2", got, err)
+	}
+	restart()
+	if dropped, err := cs.Clear("a"); err != nil || dropped.Records != 2 {
+		t.Errorf("clear: dropped %+v, error %v, want 2 records", dropped, err)
+	}
+	restart()
+	if got := pop(t, cs, "a"); got != "" {
+		t.Errorf("after clear and a restart: got record %q, want none", got)
+	}
+	if err := cs.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

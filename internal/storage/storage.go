@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
@@ -56,6 +57,12 @@ type Storage struct {
 	paused    bool // nothing is handed out
 }
 
+// What clients do to queues is logged so often at most.
+const (
+	eventLines  = 100
+	eventPeriod = 10 * time.Second
+)
+
 // newStorage adds an empty queue.
 func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error) {
 	s := &Storage{channel: c, subscriber: subscriber, name: names.Storage(subscriber, c.name, subscribed)}
@@ -67,7 +74,7 @@ func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error
 		return nil, err
 	}
 	c.store.careForCatalogue()
-	c.store.events.Info("new queue", zap.Uint64("id", number), zap.String("name", s.name))
+	c.store.made.Log(zapcore.InfoLevel, "new queue", zap.Uint64("id", number), zap.String("name", s.name))
 	s.numbers = []uint64{number}
 	c.shared.queues.Add(1)
 	return s, nil
@@ -156,7 +163,7 @@ func (s *Storage) rename(subscriber string) error {
 		return err
 	}
 	s.channel.store.careForCatalogue()
-	s.channel.store.events.Info("queue renamed for its first subscriber",
+	s.channel.store.renamed.Log(zapcore.InfoLevel, "queue renamed for its first subscriber",
 		zap.Uint64("id", s.numbers[len(s.numbers)-1]), zap.String("from", s.name), zap.String("to", name))
 	s.pauseMoved(name)
 	s.subscriber, s.name = subscriber, name

@@ -27,6 +27,7 @@ type Options struct {
 	MinFree    uint64 // bytes of the disk that are left to others
 	Keep       bool   // a clean stop leaves ring files, not the files of the original
 	RingSize   func(channel string) uint64
+	Mappings   int                         // files that may be mapped at once; 0 = any number
 	QueueBytes func(channel string) uint64 // that a queue of the channel may have; 0, or no function, = any number
 	Sync       time.Duration               // period of making everything durable; 0 = never
 	Logs       func(logger string) *zap.Logger
@@ -55,7 +56,8 @@ type store struct {
 	dir     *disk.Floor
 	rings   *disk.Floor // of ring files
 	log     *zap.Logger
-	events  *zap.Logger      // of queues that come
+	made    *logging.Limited // that a queue was
+	renamed *logging.Limited // that a queue was
 	failed  *logging.Limited // what becomes of records that nobody can handle
 	lock    io.Closer
 
@@ -65,6 +67,7 @@ type store struct {
 	catalogue  *catalogue.File
 	files      atomic.Uint64 // the largest number of a file
 	left       atomic.Bool   // a file that is not needed could not be deleted
+	mapped     mapped        // of all files
 	ringFiles  pool
 	spillFiles pool
 

@@ -86,8 +86,9 @@ func newTrial(t testing.TB) *trial {
 			}
 			return ringSize
 		},
-		Logs:   func(string) *zap.Logger { return zap.NewNop() },
-		inline: true,
+		Logs:     func(string) *zap.Logger { return zap.NewNop() },
+		inline:   true,
+		Mappings: 16, // so that files are mapped anew all the time
 	}
 	return n
 }

@@ -13,13 +13,15 @@ type copying struct {
 	several bool // there is more than one channel
 	step    step
 	done    int // channels for which that has been done
+	fresh   request.Fresh
 }
 
 // step is what is done with one channel after another.
 type step int
 
 const (
-	opening   step = iota // so that they exist, whatever comes of the rest
+	counting  step = iota // those to be made, so that either all are or none
+	opening               // so that they exist, whatever comes of the rest
 	reserving             // disk space, so that none of several has the record if there is none
 	storing
 )
@@ -45,7 +47,10 @@ func (s *Session) push(id uint64, fields []byte) (done bool, err error) {
 		s.pushed(id, wire.PushError)
 		return true, nil
 	}
-	s.copying = copying{several: count > 1}
+	s.copying = copying{several: count > 1, fresh: s.node.options.Limits.Fresh(s.node.channels, count)}
+	if s.copying.fresh == nil {
+		s.copying.step = opening
+	}
 	return s.store(id, p), nil
 }
 
@@ -92,6 +97,12 @@ func (s *Session) store(id uint64, p wire.Push) (done bool) {
 
 // storeCopy does with a channel what is to be done now.
 func (s *Session) storeCopy(name, value []byte) error {
+	if s.copying.step == counting {
+		if s.batch.Find(name) != nil {
+			return nil
+		}
+		return s.node.options.Limits.Add(s.copying.fresh, s.node.channels, name)
+	}
 	c, err := s.open(name)
 	if err != nil {
 		return err

@@ -27,10 +27,14 @@ func Read(dir disk.Dir, left Left) (*Directory, error) {
 		d.channels[channel] = storage
 	}
 	if err := d.read(left); err != nil {
-		return nil, fmt.Errorf("%w. No file has been changed", err)
+		return nil, err
 	}
 	return d, nil
 }
+
+// unreadable is what an operator can do about a file that cannot be read.
+const unreadable = "No file has been changed. Let the node read this one; " +
+	"or move it out of the directory: without its records the node can start"
 
 func newDirectory(dir disk.Dir) *Directory {
 	return &Directory{dir: dir, taken: make(map[string]bool), byStorage: make(map[string]*Queue), channels: make(map[string]string)}
@@ -39,18 +43,17 @@ func newDirectory(dir disk.Dir) *Directory {
 func (d *Directory) read(left Left) error {
 	dumps, err := d.scan(left)
 	if err != nil {
-		return fmt.Errorf("look for dumps in %s: %w; let the node read all that is there", d.dir.Path(""), err)
+		return fmt.Errorf("look for dumps in %s: %w. No file has been changed. Let the node read all that is there", d.dir.Path(""), err)
 	}
 	if err := d.readOverflow(fileNames{dataName, indexName}); err != nil {
-		return fmt.Errorf("%w; let the node read %s and %s", err, dataName, indexName)
+		return fmt.Errorf("%w. %s", err, unreadable)
 	}
 	if err := d.addOverflow(); err != nil {
 		return err
 	}
 	for _, f := range dumps {
 		if err := d.addDump(f); err != nil {
-			return fmt.Errorf("dump %s: %w; let the node read it, or move it out of the directory: without its records the node can start",
-				d.dir.Path(DumpFile(f.Storage)), err)
+			return fmt.Errorf("dump %s: %w. %s", d.dir.Path(DumpFile(f.Storage)), err, unreadable)
 		}
 	}
 	return nil
@@ -90,7 +93,8 @@ func (d *Directory) addOverflow() error {
 		q := d.queueOf(c)
 		if other := d.conflict(q); other != "" {
 			return fmt.Errorf("%s lists %s, but there is %s, too, and a channel that has subscribers has no records of its own; to do: "+
-				"find out where they come from; then rename one of the two, %s for example to NAME@%s, or move the files of one of them out of the directory",
+				"find out where they come from; then rename one of the two, %s for example to NAME@%s, or move the files of one of them out of the directory. "+
+				"No file has been changed",
 				d.dir.Path(indexName), c.storage, other, q.Channel, q.Channel)
 		}
 		d.add(q)

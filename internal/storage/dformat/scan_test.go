@@ -174,7 +174,7 @@ func TestAnEntryThatCannotBeLookedAtEndsTheStart(t *testing.T) {
 		dir.Put("b.rq", make([]byte, 12))
 		dir.failing(op, file)
 		_, err := Read(dir, Left{})
-		if !errors.Is(err, errTest) || !strings.Contains(err.Error(), "No file has been changed") || !strings.Contains(err.Error(), "let the node read") {
+		if !errors.Is(err, errTest) || !strings.Contains(err.Error(), "No file has been changed") || !strings.Contains(err.Error(), "Let the node read") {
 			t.Errorf("%s %s fails: got %v", op, file, err)
 		}
 		dir.Release()

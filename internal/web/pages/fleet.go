@@ -227,7 +227,8 @@ func (q *Queue) add(o *Queue) {
 	q.Used += o.Used
 	for _, amounts := range [][2]*admin.Amount{
 		{&q.InRing, &o.InRing}, {&q.Spilled, &o.Spilled}, {&q.Unconfirmed, &o.Unconfirmed}, {&q.Pushed, &o.Pushed},
-		{&q.Delivered, &o.Delivered}, {&q.Redelivered, &o.Redelivered}, {&q.Overflowed, &o.Overflowed}, {&q.Cleared, &o.Cleared},
+		{&q.Delivered, &o.Delivered}, {&q.Redelivered, &o.Redelivered}, {&q.Overflowed, &o.Overflowed},
+		{&q.Cleared, &o.Cleared}, {&q.Failed, &o.Failed}, {&q.Delayed, &o.Delayed},
 	} {
 		*amounts[0] = plus(*amounts[0], *amounts[1])
 	}

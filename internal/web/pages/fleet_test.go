@@ -31,7 +31,9 @@ func gone(t *testing.T) string {
 
 func queueOf(name string, records uint64, consumers int) (q Queue) {
 	q.Name, q.Channel, q.Records, q.Consumers = name, name, records, consumers
-	q.Pushed = admin.Amount{Records: records, Bytes: 10 * records}
+	for _, amount := range []*admin.Amount{&q.InRing, &q.Spilled, &q.Unconfirmed, &q.Pushed, &q.Delivered, &q.Redelivered, &q.Overflowed, &q.Cleared, &q.Failed, &q.Delayed} {
+		*amount = admin.Amount{Records: records, Bytes: 10 * records}
+	}
 	q.OldestSeconds, q.In, q.Latency = float64(records), float64(records), float64(records)
 	q.Fullness = []int{int(records)}
 	return q
@@ -76,6 +78,13 @@ func TestFleet(t *testing.T) {
 	if both.Name != "both" || both.Records != 7 || both.Consumers != 2 || both.Pushed.Bytes != 70 || both.OldestSeconds != 4 || both.In != 7 || both.Latency != 4 ||
 		!reflect.DeepEqual(both.Fullness, []int{9, 3}) {
 		t.Errorf("got %+v", both)
+	}
+
+	sums := reflect.ValueOf(both.Queue)
+	for i := range sums.NumField() {
+		if amount, ok := sums.Field(i).Interface().(admin.Amount); ok && amount != (admin.Amount{Records: 7, Bytes: 70}) {
+			t.Errorf("%s: got %v, want the sums", sums.Type().Field(i).Name, amount)
+		}
 	}
 
 	d, err := f.Queue(ctx, "both")

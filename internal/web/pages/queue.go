@@ -168,6 +168,9 @@ func queueTiles(q *Queue) []tile {
 	if v.UnconfirmedAge != "" {
 		unconfirmed = "the oldest for " + v.UnconfirmedAge
 	}
+	if q.Delayed.Records > 0 {
+		unconfirmed += ", " + figures.Count(q.Delayed.Records) + " delayed"
+	}
 	return []tile{
 		{"Records", v.Records, figures.Size(q.Used+q.Spilled.Bytes) + " with their lengths"},
 		{"In memory", v.Full, "of " + figures.Size(q.Capacity)},
@@ -178,7 +181,7 @@ func queueTiles(q *Queue) []tile {
 		{"Consumers", figures.Count(uint64(q.Consumers)), consumers},
 		{"Pushed", figures.Count(q.Pushed.Records), figures.Size(q.Pushed.Bytes) + " since the start"},
 		{"Delivered", figures.Count(q.Delivered.Records), figures.Count(q.Redelivered.Records) + " came back"},
-		{"Cleared", figures.Count(q.Cleared.Records), "by an operator"},
+		{"Failed", figures.Count(q.Failed.Records), "moved away, " + figures.Count(q.Cleared.Records) + " cleared"},
 	}
 }
 
