@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -53,6 +52,16 @@ func (p patient) push(channel, text string, size int) error {
 	})
 }
 
+// pushToMany pushes a record to each of more queues than there are files made in advance.
+func (p patient) pushToMany(size int) error {
+	for i := range mostSpares + 2 {
+		if err := p.push(fmt.Sprint("slow", i), "1", size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // pop takes a record and returns how it begins; "" if there is none.
 func (p patient) pop(channel string) (text string, err error) {
 	var run *Run
@@ -85,7 +94,6 @@ func serveInBackground(t *testing.T, n *trial) *Channels {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		n.dir.Before = nil
 		if err := cs.Close(); err != nil {
 			t.Error(err)
 		}
@@ -97,28 +105,39 @@ func serveInBackground(t *testing.T, n *trial) *Channels {
 // inBackground reports whether it is called by a worker.
 func inBackground() bool { return strings.Contains(string(debug.Stack()), "storage.(*worker).run") }
 
-// slowDisk lets the first call of an operation on certain files take until release is called.
-func slowDisk(t *testing.T, dir *disktest.Dir, op, prefix string) (begun <-chan struct{}, release func()) {
-	entered, goOn := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	release = sync.OnceFunc(func() { close(goOn) })
-	t.Cleanup(release)
-	dir.Before = func(c disktest.Call) error {
-		if c.Op != op || !strings.HasPrefix(c.Name, prefix) {
-			return nil
-		}
-		if !inBackground() {
-			t.Errorf("%s is waited for by whoever serves clients:\n%s", c, debug.Stack())
-			once.Do(func() { close(entered) })
-			return nil
-		}
-		once.Do(func() {
-			close(entered)
-			<-goOn
-		})
+// slowDisk lets the first call of an operation on certain files, once it is armed, take until release
+// is called.
+type slowDisk struct {
+	t          *testing.T
+	op, prefix string
+	armed      atomic.Bool
+	met        atomic.Bool
+	begun      chan struct{}
+	goOn       chan struct{}
+}
+
+func (d *slowDisk) before(c disktest.Call) error {
+	if !d.armed.Load() || c.Op != d.op || !strings.HasPrefix(c.Name, d.prefix) {
 		return nil
 	}
-	return entered, release
+	waits := inBackground()
+	if !waits {
+		d.t.Errorf("%s is waited for by whoever serves clients:\n%s", c, debug.Stack())
+	}
+	if d.met.Swap(true) {
+		return nil
+	}
+	close(d.begun)
+	if waits {
+		<-d.goOn
+	}
+	return nil
+}
+
+func (d *slowDisk) release() {
+	if d.armed.Swap(false) {
+		close(d.goOn)
+	}
 }
 
 // Whatever the disk takes long with for one queue, others go on, and so does that one when the
@@ -131,10 +150,10 @@ func TestOneQueueWaitsForTheDiskAndOthersDoNot(t *testing.T) {
 		before     func(p patient) error
 		slow       func(p patient) error
 	}{
-		{"the file of a ring is made", "create", "ring-", nil, func(p patient) error { return p.push("slow", "1", 50) }},
-		{"the file of a ring is written", "write", "ring-", nil, func(p patient) error { return p.push("slow", "1", 50) }},
+		{"the file of a ring is made", "create", "ring-", nil, func(p patient) error { return p.pushToMany(50) }},
+		{"the file of a ring is written", "write", "ring-", nil, func(p patient) error { return p.pushToMany(50) }},
 		{"the file of a ring is mapped", "map", "ring-", nil, func(p patient) error { return p.push("slow", "1", 50) }},
-		{"a spill file is made", "create", "spill-", nil, func(p patient) error { return p.push("slow", "1", 500) }},
+		{"a spill file is made", "create", "spill-", nil, func(p patient) error { return p.pushToMany(500) }},
 		{"a spill file is filled", "write", "spill-", nil, func(p patient) error { return p.push("slow", "1", mega) }},
 		{"a spill file is opened to be read", "open", "spill-", spilled, popTwo},
 		{"a spill file is read", "read", "spill-", spilled, popTwo},
@@ -157,7 +176,10 @@ func TestOneQueueWaitsForTheDiskAndOthersDoNot(t *testing.T) {
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			n := newTrial(t)
+			disk := &slowDisk{t: t, op: test.op, prefix: test.prefix, begun: make(chan struct{}), goOn: make(chan struct{})}
+			n.dir.Before = disk.before
 			cs := serveInBackground(t, n)
+			t.Cleanup(disk.release)
 			b := NewBatch(cs)
 			fast := newPatient(&b)
 			push := func(text string) {
@@ -174,10 +196,10 @@ func TestOneQueueWaitsForTheDiskAndOthersDoNot(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			begun, release := slowDisk(t, n.dir, test.op, test.prefix)
+			disk.armed.Store(true)
 			done := make(chan error, 1)
 			go func() { done <- test.slow(slow) }()
-			<-begun
+			<-disk.begun
 			for i := range 500 { // which all need no disk, and do not end if they wait for it
 				push(fmt.Sprint(i))
 				want := fmt.Sprint(i - 1)
@@ -188,7 +210,7 @@ func TestOneQueueWaitsForTheDiskAndOthersDoNot(t *testing.T) {
 					t.Fatalf("Pop: got %q, %v, want %q", got, err, want)
 				}
 			}
-			release()
+			disk.release()
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
@@ -224,14 +246,16 @@ func TestOnlyWorkersTouchFiles(t *testing.T) {
 				n := newTrial(t)
 				n.options.RingInFile, n.options.ReserveAll = inFile, reserveAll
 				n.options.RingSize = func(string) uint64 { return 300 }
-				cs := serveInBackground(t, n)
-				var reported atomic.Bool
+				var armed atomic.Bool
 				n.dir.Before = func(c disktest.Call) error {
-					if !inBackground() && !reported.Swap(true) {
+					if armed.Load() && !inBackground() && armed.Swap(false) {
 						t.Errorf("%s by whoever serves clients:\n%s", c, debug.Stack())
 					}
 					return nil
 				}
+				cs := serveInBackground(t, n)
+				armed.Store(true)
+				defer armed.Store(false)
 				rng := rand.New(rand.NewPCG(1, 2))
 				v := visitor{t: t, channels: cs, batch: NewBatch(cs), seen: make(map[*Storage]bool), rng: rng}
 				for i := range 1500 {
@@ -252,7 +276,6 @@ func TestOnlyWorkersTouchFiles(t *testing.T) {
 // What fails in the background fails for those who wait for it, and for nobody else.
 func TestAFailureIsThatOfThoseWhoWait(t *testing.T) {
 	n := newTrial(t)
-	cs := serveInBackground(t, n)
 	var broken atomic.Bool
 	n.dir.Before = func(c disktest.Call) error {
 		if broken.Load() && c.Op == "open" {
@@ -260,6 +283,7 @@ func TestAFailureIsThatOfThoseWhoWait(t *testing.T) {
 		}
 		return nil
 	}
+	cs := serveInBackground(t, n)
 	b := NewBatch(cs)
 	p := newPatient(&b)
 	if err := spilled(p); err != nil {
