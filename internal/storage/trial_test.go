@@ -678,7 +678,7 @@ func (n *trial) tick() {
 	n.work(never)
 	n.channels.store.dir.Probe()
 	n.channels.trim()
-	n.failed(n.channels.sync())
+	n.failed(n.channels.sync(lagging))
 	n.point("ticked")
 }
 
