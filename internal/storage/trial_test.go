@@ -88,7 +88,7 @@ func newTrial(t testing.TB) *trial {
 		},
 		Logs:     func(string) *zap.Logger { return zap.NewNop() },
 		inline:   true,
-		Mappings: 16, // so that files are mapped anew all the time
+		Mappings: 32, // so that files are mapped anew all the time
 	}
 	return n
 }
