@@ -54,9 +54,11 @@ test: ## run all tests
 race: ## run the tests, but for the slow ones, with the race detector
 	go test -race -short ./...
 
-soak: ## for SOAK=10m each: attack the node, kill and restart it at random moments
+soak: ## for SOAK=10m each: attack the node, kill and restart it at random moments; then let the power fail, a million times
 	go test -race -count=1 -timeout 0 -v -run '^TestHostileTraffic$$' ./test -soak $(SOAK)
 	go test -count=1 -timeout 0 -v -run '^(TestKillUnderLoad|TestInterruptedStopsAndStarts)$$' ./test -soak $(SOAK)
+	go test -count=1 -timeout 0 -run '^TestAPowerFailureCostsOnlyWhatIsNew$$' ./internal/storage -power.seeds 30000
+	go test -count=1 -timeout 0 -v ./test/power -cuts 200
 
 lint: ## check format, vet, staticcheck
 	@unformatted=$$(gofmt -l cmd client deploy etc internal test) && test -z "$$unformatted" || \

@@ -85,9 +85,12 @@ func TestPushWithoutReadingTheStatus(t *testing.T) {
 			way.leave(c)
 			eventually(t, "the record is stored", func() bool {
 				status, err := reader.Do(legacyclient.Request(legacyclient.Pop, "unread"))
-				return err == nil && status == legacyclient.Ok
+				if err != nil || status != legacyclient.Ok {
+					return false
+				}
+				value, err := reader.Array() // empty while the push waits for a file
+				return err == nil && value == "value"
 			})
-			reader.wantArray("value")
 		})
 	}
 }

@@ -288,6 +288,7 @@ func loadChannels(cfg *config.Config, logs *logging.Logs, b budgets) (*storage.C
 		Mappings:   b.mappings,
 		QueueBytes: cfg.QueueBytes.For,
 		Sync:       cfg.Storage.Sync,
+		Synced:     cfg.Storage.Acknowledge == config.AcknowledgeSynced,
 
 		MaxDeliveries: cfg.Consume.MaxDeliveries,
 		FailedChannel: cfg.Consume.FailedChannel,

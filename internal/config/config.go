@@ -191,6 +191,15 @@ const (
 	StopKeep                 // those of this node
 )
 
+// AcknowledgeKind says when a push is answered.
+type AcknowledgeKind int
+
+// Times of answers.
+const (
+	AcknowledgeStored AcknowledgeKind = iota // when the record survives the process
+	AcknowledgeSynced                        // when it survives the machine
+)
+
 // Storage is section [Storage].
 type Storage struct {
 	Ring    RingKind
@@ -199,6 +208,8 @@ type Storage struct {
 	MinFree uint64 // bytes of the disk that are left to others
 	Stop    StopKind
 	Sync    time.Duration // sync_ms; 0 = leave it to the kernel
+
+	Acknowledge AcknowledgeKind
 }
 
 // Consume is section [Consume].

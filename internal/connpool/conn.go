@@ -58,13 +58,14 @@ type Conn struct {
 	stalled  bool // in line for memory
 	favoured bool // goes on without
 
-	paused  bool // the session takes no input
-	blocked bool // nor does it until something is done elsewhere: see block.go
-	hungUp  bool // the connection broke meanwhile
-	ended   bool // the peer will send no more
-	closing bool // what is to be sent still is, then the connection ends
-	finSent bool
-	timer   *listener.Timer // bounds closing
+	paused   bool // the session takes no input
+	withheld bool // nor does it, and nothing is sent: see withhold.go
+	blocked  bool // nor does it until something is done elsewhere: see block.go
+	hungUp   bool // the connection broke meanwhile
+	ended    bool // the peer will send no more
+	closing  bool // what is to be sent still is, then the connection ends
+	finSent  bool
+	timer    *listener.Timer // bounds closing
 }
 
 const (
@@ -186,8 +187,8 @@ func (c *Conn) Close() {
 // Flush sends as much as the socket takes, without telling Session.Sent. It reports
 // false if the connection has turned out to be broken; then it is gone.
 func (c *Conn) Flush() bool {
-	if c.fd < 0 {
-		return false
+	if c.fd < 0 || c.withheld {
+		return c.fd >= 0
 	}
 	n, err := c.out.send(c.fd, max(c.turn*Unit, minSend), &c.pool.buffers)
 	c.pool.sent.Add(uint64(n))
@@ -402,7 +403,7 @@ func (c *Conn) receive(in []byte) (rest []byte) {
 }
 
 func (c *Conn) inputBlocked() bool {
-	return c.paused || c.blocked || c.waiting || c.closing || c.swallow > 0 || c.OutputFull()
+	return c.paused || c.withheld || c.blocked || c.waiting || c.closing || c.swallow > 0 || c.OutputFull()
 }
 
 // flush sends and tells the session.
@@ -436,10 +437,10 @@ func (c *Conn) settle() {
 	if c.fd < 0 {
 		return
 	}
-	if c.ended && !c.waiting && !c.blocked && (c.swallow > 0 || !c.OutputFull()) {
+	if c.ended && !c.waiting && !c.withheld && !c.blocked && (c.swallow > 0 || !c.OutputFull()) {
 		c.Close() // the rest of the input, if any, is no whole request
 	}
-	if c.closing && c.out.unsent == 0 {
+	if c.closing && c.out.unsent == 0 && !c.withheld {
 		if c.ended {
 			c.drop()
 			return
@@ -466,7 +467,7 @@ func (c *Conn) inputWanted() bool {
 		return false
 	case c.closing, c.swallow > 0:
 		return true
-	case c.stalled, c.blocked:
+	case c.stalled, c.withheld, c.blocked:
 		return false
 	case c.paused:
 		return len(c.in) < pausedInput
@@ -483,7 +484,7 @@ func (c *Conn) watch() {
 	case c.paused && !c.ended && !c.waiting && !c.stalled:
 		events = unix.EPOLLRDHUP
 	}
-	if c.out.unsent > 0 {
+	if c.out.unsent > 0 && !c.withheld {
 		events |= unix.EPOLLOUT
 	}
 	if events == c.watched {
@@ -516,6 +517,7 @@ func (c *Conn) drop() {
 	c.out.drop(&c.pool.buffers)
 	c.pool.buffers.put(c.in)
 	c.in, c.held = nil, 0
+	c.withheld = false
 	c.charge()
 	if c.stalled {
 		c.pool.memory.leave(c)

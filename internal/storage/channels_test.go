@@ -322,7 +322,7 @@ func TestConcurrentUseOfChannels(t *testing.T) {
 					cs.trim()
 					cs.Mark(time.Unix(int64(i), 0))
 					cs.Figures()
-					if err := cs.sync(); err != nil {
+					if err := cs.sync(all); err != nil {
 						t.Error(err)
 					}
 				}

@@ -28,7 +28,7 @@ func (cs *Channels) Close() error {
 	if st.started != nil {
 		return st.started.undo()
 	}
-	stop := &stop{st: st}
+	stop := &stop{cs: cs, st: st}
 	for _, c := range cs.All() {
 		stop.storages = append(stop.storages, c.storages...)
 	}
@@ -64,6 +64,7 @@ func (cs *Channels) Close() error {
 
 // stop is a clean stop.
 type stop struct {
+	cs       *Channels
 	st       *store
 	storages []*Storage
 }
@@ -75,6 +76,7 @@ func (c *stop) keep() (err error) {
 			err = errors.Join(err, e)
 		}
 	}
+	err = errors.Join(err, c.cs.syncEverything())
 	if c.st.catalogue.Content().Phase == catalogue.Dumping {
 		return err // the next start deletes the files of the original that have their names already
 	}
@@ -182,6 +184,9 @@ func (c *stop) dump() (keep bool, err error) {
 		return true, err
 	}
 	contents := c.contents()
+	if err := c.cs.syncEverything(); err != nil { // they count until the phase says otherwise
+		st.log.Warn("ring files could not be made durable before they are dumped", zap.Error(err))
+	}
 	need := dformat.Need(contents)
 	if free, err := st.dir.Dir.Free(); err == nil && free < need {
 		return true, fmt.Errorf("dumps and overflow need %d bytes of disk space in %s, where %d are free", need, st.dir.Path(""), free)

@@ -112,6 +112,8 @@ func (s *Storage) next(need int) (*part, error) {
 		make := s.newSpill
 		if main {
 			make = s.newMain
+		} else if n := len(s.parts); n > 0 && s.parts[n-1].InFile() && s.parts[n-1].Kept() {
+			s.channel.store.syncSoon() // then it may have room again
 		}
 		if err := make(need); err != nil {
 			return nil, err
@@ -181,6 +183,9 @@ func (s *Storage) newPart(files *pool, capacity uint64, made func(*part)) error 
 	}, func() {
 		s.dropReserved()
 		s.reserved = p
+		if st := s.channel.store; !st.loose() {
+			st.syncer.used(p.Ring)
+		}
 		mapped.note(s, p)
 		made(p)
 	})
@@ -196,6 +201,7 @@ func (s *Storage) link(p *part) error {
 	}
 	s.detachTail()
 	s.parts = append(s.parts, p)
+	s.changed()
 	return nil
 }
 
@@ -281,10 +287,11 @@ func (s *Storage) drop(p *part) {
 	if n := len(s.parts); n == 0 || s.parts[n-1].Kind() == ring.Main {
 		s.spills = 0
 	}
+	s.changed() // before: what is done after the next sync has to wait for this
 	if p.damaged && p.InFile() {
 		st.setAside(p.Ring)
 	} else {
-		st.remove(p.Ring)
+		st.removeDurably(p.Ring)
 	}
 	s.forgetNumbers()
 }

@@ -32,9 +32,10 @@ type Plan struct {
 	Findings []dformat.Finding
 	Refusals []*Refusal // why there must not be a start
 
-	lastFile uint64 // the largest number of a ring file
-	storages map[string]bool
-	channels map[string]bool // names, and whether they have subscribers
+	recovered uint64 // records that are there because they were durable
+	lastFile  uint64 // the largest number of a ring file
+	storages  map[string]bool
+	channels  map[string]bool // names, and whether they have subscribers
 }
 
 // Chain is the files of a queue, in order.
@@ -97,6 +98,7 @@ type planner struct {
 	heads      map[ring.Link]ring.Head
 	damaged    map[ring.Link]error
 	blank      map[ring.Link]bool // empty files
+	unproved   map[ring.Link]bool // used before the machine was started again, and nothing of them is durable
 	old        map[ring.Link]bool // those of the damaged that nobody is about to make
 }
 
@@ -114,6 +116,7 @@ func MakePlan(dir, rings disk.Dir) (*Plan, error) {
 		damaged:  make(map[ring.Link]error),
 		blank:    make(map[ring.Link]bool),
 		old:      make(map[ring.Link]bool),
+		unproved: make(map[ring.Link]bool),
 	}
 	p.storages, p.channels = make(map[string]bool), make(map[string]bool)
 	for _, step := range []func() error{p.readCatalogue, p.readHeads, p.sort, p.chains, p.readOriginal} {
@@ -228,12 +231,22 @@ func (p *planner) sort() error {
 			delete(p.heads, l)
 			p.Unneeded = append(p.Unneeded, file)
 			p.Catalogue.Next = max(p.Catalogue.Next, h.Queue+1) // or it belongs to the queue that gets its number, until it is deleted
+		case h.Rebooted && h.Durable.Loose:
+			delete(p.heads, l)
+			p.unproved[l] = true
+			p.giveUp(h, file)
+		case h.Rebooted:
+			p.recovered += h.Held
 		}
+	}
+	if p.recovered > 0 {
+		p.find(dformat.Info, "", catalogue.FileName, "the machine has been started again since the node ran",
+			fmt.Sprintf("%d records are there that were durable; those of them come again that were delivered within the last [Storage] sync_ms", p.recovered), "")
 	}
 	for l, damage := range p.damaged {
 		switch {
 		case p.rings != p.dir && l.Kind == ring.Main && !p.wanted(l) && !(p.blank[l] && p.old[l]):
-		case p.blank[l]:
+		case p.blank[l], p.halfMade(l):
 			p.Unneeded = append(p.Unneeded, File{p.dirOf(l), l.FileName()})
 		default:
 			p.Aside = append(p.Aside, File{p.dirOf(l), l.FileName()})
@@ -248,6 +261,26 @@ func (p *planner) sort() error {
 	slices.SortFunc(p.Unneeded, compare)
 	slices.SortFunc(p.Aside, compare)
 	return nil
+}
+
+// giveUp sets a file aside of which nothing is known to be on the disk.
+func (p *planner) giveUp(h ring.Head, file File) {
+	if h.Held == 0 {
+		p.Unneeded = append(p.Unneeded, file)
+		return
+	}
+	p.Aside = append(p.Aside, file)
+	p.find(dformat.Error, h.Name, file.Name,
+		"the machine has been started again since the node ran, and [Storage] sync_ms was 0: nothing proves that its records are on the disk",
+		fmt.Sprintf("up to %d records are not served; the file is kept as %s", h.Held, asideName(file.Name)),
+		"dmq extract makes a dump of those that can be read. Look whether they are right, and push them again; "+
+			"set [Storage] sync_ms, and the next time they are served")
+}
+
+// halfMade reports whether a file without a head is what a power failure leaves of one that has never
+// been durable: nothing that is durable refers to it.
+func (p *planner) halfMade(l ring.Link) bool {
+	return p.Catalogue.Rebooted && !p.Catalogue.Loose && p.Catalogue.Damage == nil && !slices.ContainsFunc(slices.Collect(maps.Keys(p.damaged)), p.wanted)
 }
 
 func (p *planner) dirOf(l ring.Link) disk.Dir {
@@ -364,8 +397,9 @@ func (p *planner) chain(q catalogue.Queue, files []ring.Head) Chain {
 			p.missing(q, end)
 		}
 	}
-	for _, h := range starts(of) { // of what is not in the chain
-		if _, leads := of[h.Next]; h.Held == 0 && !leads {
+	whole := !c.Relink && p.Catalogue.Rebooted && !p.Catalogue.Loose // then what is not in the chain has been taken out
+	for _, h := range starts(of) {                                   // of what is not in the chain
+		if _, leads := of[h.Next]; whole || h.Held == 0 && !leads {
 			p.Unneeded = append(p.Unneeded, File{p.dirOf(h.Link), h.FileName()})
 			continue
 		}
@@ -415,7 +449,10 @@ func (p *planner) missing(q catalogue.Queue, l ring.Link) {
 	switch {
 	case p.blank[l]:
 		p.find(dformat.Warning, q.Name, l.FileName(), "it is empty", "the records that it had are given up", "")
-	case p.damaged[l] != nil: // which has been said
+	case p.damaged[l] != nil, p.unproved[l]: // which has been said
+	case p.Catalogue.Rebooted && p.Catalogue.Loose && p.dirOf(l) == p.dir:
+		p.find(dformat.Error, q.Name, l.FileName(), "it is missing: the machine has been started again, and [Storage] sync_ms was 0",
+			"the records that it had are lost, if it had any", "set [Storage] sync_ms, and the next time they are there")
 	case l.Kind == ring.Main && p.inMemory:
 		p.find(dformat.Warning, q.Name, l.FileName(), "it is gone, as it was in memory",
 			"the records that it had are lost, if it had any", "")

@@ -88,7 +88,7 @@ func (p *pool) take() (*ring.Spare, error) {
 func (p *pool) make() (*ring.Spare, error) {
 	st := p.store
 	for {
-		spare, err := ring.NewSpare(st.dirOf(p.kind), st.catalogue.Instance(), ring.Link{Kind: p.kind, Number: st.nextFile()})
+		spare, err := ring.NewSpare(st.dirOf(p.kind), st.catalogue.Instance(), ring.Link{Kind: p.kind, Number: st.nextFile()}, st.loose())
 		if !errors.Is(err, fs.ErrExist) {
 			return spare, err
 		} // another node has its rings in the same directory

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/zap/zapcore"
 
@@ -527,6 +528,7 @@ func (n *trial) examineRemoved() {
 // Durable is what was acknowledged before a sync, and everything that was made by then.
 func TestASyncReachesAllFilesThatHaveChanged(t *testing.T) {
 	n := newTrial(t)
+	n.options.Sync = time.Second
 	n.start()
 	n.push("a", false, 10, 200)
 	n.push("b", false, 10)
@@ -539,11 +541,12 @@ func TestASyncReachesAllFilesThatHaveChanged(t *testing.T) {
 	}
 	synced := make(map[string]bool)
 	n.dir.Before = func(c disktest.Call) error {
-		if c.Op == "sync" || c.Op == "sync dir" {
+		if c.Op == "sync map" || c.Op == "sync dir" {
 			synced[c.Name] = true
 		}
 		return nil
 	}
+	n.tick()
 	n.tick()
 	if want := wanted(); !reflect.DeepEqual(synced, want) {
 		t.Errorf("synced were %v, want %v", synced, want)
@@ -551,7 +554,31 @@ func TestASyncReachesAllFilesThatHaveChanged(t *testing.T) {
 	clear(synced)
 	n.push("b", false, 10)
 	n.tick()
-	if len(synced) != 3 { // the directory, the catalogue and the file of b
+	if len(synced) != 0 {
+		t.Errorf("at once after a push, synced were %v", synced)
+	}
+	n.tick()
+	if len(synced) != 1 { // the file of b
 		t.Errorf("after one push, synced were %v", synced)
+	}
+	clear(synced)
+	n.push("c", false, 10)
+	n.pop("c")
+	n.deliver(0)
+	n.tick()
+	delete(synced, catalogue.FileName) // there is a new queue
+	delete(synced, "")
+	n.tick()
+	if len(synced) != 1 { // the head of its file
+		t.Errorf("of what is consumed at once, synced were %v", synced)
+	}
+	clear(synced)
+	n.push("c", false, 10)
+	n.pop("c")
+	n.deliver(0)
+	n.tick()
+	n.tick()
+	if len(synced) != 0 {
+		t.Errorf("of what is consumed at once, synced were %v", synced)
 	}
 }

@@ -298,6 +298,7 @@ func (s *Storage) publishFreed() {
 		s.closeIfUnused()
 		return
 	}
+	s.changed()
 	for i, p := range s.touched {
 		p.Publish()
 		if p.Held() == 0 && p.isOf(s) {

@@ -56,6 +56,10 @@ func Load(options Options) (*Channels, error) {
 
 // load is Load in directories that are open and locked.
 func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, error) {
+	if dir.Boot() == 0 {
+		return nil, errors.Join(errors.New("it can't be told whether the machine has been started again since the records were stored: "+
+			"/proc/sys/kernel/random/boot_id can't be read. Mount /proc"), lock.Close())
+	}
 	plan, err := MakePlan(dir, rings)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
@@ -147,7 +151,7 @@ func (l *start) checkSpace() error {
 
 func (l *start) openCatalogue() (err error) {
 	if !l.Fresh {
-		l.st.catalogue, err = catalogue.Open(l.st.dir, l.Catalogue)
+		l.st.catalogue, err = catalogue.Open(l.st.dir, l.Catalogue, l.st.loose())
 		return err
 	}
 	if l.Catalogue.Damage != nil {
@@ -158,7 +162,9 @@ func (l *start) openCatalogue() (err error) {
 	}
 	c := *l.Catalogue
 	c.Phase = catalogue.Serving
-	l.st.catalogue, err = catalogue.Create(l.st.dir, &c)
+	if l.st.catalogue, err = catalogue.Create(l.st.dir, &c, l.st.loose()); err == nil && !l.st.loose() {
+		err = l.st.dir.Sync() // before any file refers to it
+	}
 	return err
 }
 
@@ -416,11 +422,11 @@ func (cs *Channels) Serve() error {
 
 func (l *start) commit() error {
 	st := l.st
-	if len(l.queues) > 0 || len(l.Original.Sources) > 0 {
-		// What takes the place of durable files has to be durable, too.
-		if err := errors.Join(st.rings.SyncAll(), st.dir.SyncAll()); err != nil {
-			return fmt.Errorf("what was loaded could not be made durable: %w", err)
-		}
+	takenOver := len(l.queues) > 0 || len(l.Original.Sources) > 0
+	if err := l.makeDurable(takenOver); err != nil { // what takes the place of durable files has to be durable, too
+		return err
+	}
+	if takenOver {
 		sources := append(slices.Clone(l.Catalogue.Sources), l.Original.Sources...)
 		if err := st.catalogue.Takeover(l.queues, sources); err != nil {
 			return err
@@ -430,6 +436,11 @@ func (l *start) commit() error {
 	for _, s := range l.relink {
 		if err := s.relink(); err != nil {
 			return fmt.Errorf("storage %s: %w", s.name, err)
+		}
+	}
+	if takenOver || len(l.relink) > 0 {
+		if err := l.makeDurable(takenOver); err != nil {
+			return err
 		}
 	}
 	if l.Phase != catalogue.Serving && !l.Fresh {
@@ -443,7 +454,23 @@ func (l *start) commit() error {
 		st.log.Error("it is not loaded again", zap.Error(err))
 		return nil
 	}
-	return errors.Join(st.catalogue.Sync(), st.dir.Sync(), st.catalogue.TakenOver())
+	return errors.Join(st.dir.Sync(), st.catalogue.TakenOver())
+}
+
+// makeDurable makes durable what a start has found and made.
+func (l *start) makeDurable(takenOver bool) (err error) {
+	switch {
+	case !l.st.loose():
+		err = l.cs.syncEverything()
+	case takenOver:
+		err = errors.Join(l.st.syncAll(), l.cs.loosen())
+	default:
+		err = l.cs.loosen()
+	}
+	if err != nil {
+		return fmt.Errorf("what was loaded could not be made durable: %w", err)
+	}
+	return nil
 }
 
 // tidy deletes what nobody needs and keeps what is damaged under other names.

@@ -22,6 +22,7 @@ type Storage struct {
 	unread int     // records in them that are not handed out
 	bytes  int     // of the records in them that are not delivered, 8 bytes each for the length included
 	dirty  bool    // pushed to since the last commit
+	listed bool    // the syncer is to look at it
 
 	reserved *part // made for records that are certain to come: see reserve
 	pushing  *Wait // for what records that are to be pushed need
@@ -145,6 +146,7 @@ func (s *Storage) commit() {
 	if len(s.parts) == 0 {
 		return
 	}
+	s.changed()
 	p := s.parts[len(s.parts)-1]
 	p.Publish()
 	s.watch(p)
@@ -203,7 +205,7 @@ func (s *Storage) closeIfUnused() {
 		return
 	}
 	for _, p := range s.parts {
-		s.channel.store.remove(p.Ring)
+		s.channel.store.removeDurably(p.Ring)
 	}
 	s.parts = nil
 	s.dropReserved()

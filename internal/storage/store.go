@@ -29,7 +29,8 @@ type Options struct {
 	RingSize   func(channel string) uint64
 	Mappings   int                         // files that may be mapped at once; 0 = any number
 	QueueBytes func(channel string) uint64 // that a queue of the channel may have; 0, or no function, = any number
-	Sync       time.Duration               // period of making everything durable; 0 = never
+	Sync       time.Duration               // how much of what is acknowledged a power failure may cost; 0 = all
+	Synced     bool                        // replies wait until what they tell of is durable: see AwaitSync
 	Logs       func(logger string) *zap.Logger
 
 	MaxDeliveries int                 // after which records go to the failed channel; 0 = any number
@@ -71,6 +72,7 @@ type store struct {
 	ringFiles  pool
 	spillFiles pool
 
+	syncer   syncer
 	preparer worker // of disk space that will be needed
 	hurry    worker // does what somebody waits for: see Wait
 	remover  worker // of what is not needed any more
@@ -126,6 +128,9 @@ func (st *store) stopWorking() {
 
 // careForCatalogue makes sure that the catalogue finds its disk space.
 func (st *store) careForCatalogue() {
+	if !st.loose() && st.catalogue.TooLong() {
+		st.syncSoon()
+	}
 	if !st.catalogue.NeedsCare() {
 		return
 	}
@@ -153,15 +158,40 @@ func (st *store) remove(r *ring.Ring) {
 		if r.InFile() {
 			remove = r.Remove
 		}
-		if err := remove(); err != nil {
-			st.left.Store(true)
-			st.log.Error("a file that is not needed any more stays", zap.Error(err))
-		}
+		st.removed(remove())
 	})
+}
+
+// removed tells of a file that could not be deleted.
+func (st *store) removed(err error) {
+	if err != nil {
+		st.left.Store(true)
+		st.log.Error("a file that is not needed any more stays", zap.Error(err))
+	}
+}
+
+// removeDurably deletes a ring that was taken out of its chain: not before the chain without it is
+// durable.
+func (st *store) removeDurably(r *ring.Ring) {
+	if !r.InFile() || st.loose() {
+		st.remove(r)
+		return
+	}
+	st.remover.do(func() { st.removed(r.Close()) })
+	st.syncer.afterNext(func() { st.remove(r) })
 }
 
 // setAside keeps the file of a damaged ring under another name.
 func (st *store) setAside(r *ring.Ring) {
+	if !st.loose() {
+		st.remover.do(func() { st.removed(r.Close()) })
+		st.syncer.afterNext(func() { st.renameAside(r) })
+		return
+	}
+	st.renameAside(r)
+}
+
+func (st *store) renameAside(r *ring.Ring) {
 	st.remover.do(func() {
 		path, name := r.Path(), asideName(r.Head().FileName())
 		if err := r.SetAside(name); err != nil {

@@ -16,6 +16,8 @@ const (
 	trimPeriod = 10 * time.Second
 	// mostIdle is how many such periods an empty queue has its file.
 	mostIdle = 3
+	// syncedPeriod is how often what nobody waits for is made durable: what was delivered.
+	syncedPeriod = time.Second / 3
 	// leastTrimmed is how many bytes are worth giving back.
 	leastTrimmed = 1 << 20
 )
@@ -23,18 +25,33 @@ const (
 // startTicking starts the periodic work.
 func (cs *Channels) startTicking() {
 	st := cs.store
-	st.ticker.every(probePeriod, func() {
+	st.ticker.every(probePeriod, nil, func() {
 		st.dir.Probe()
 		if st.rings != st.dir {
 			st.rings.Probe()
 		}
 		st.lookForHomes()
 	})
-	st.ticker.every(trimPeriod, cs.trim)
-	st.ticker.every(st.options.Sync, func() {
-		if err := cs.sync(); err != nil {
-			st.log.Error("records could not be made durable", zap.Error(err))
+	st.ticker.every(trimPeriod, nil, cs.trim)
+	st.syncer.soon = make(chan struct{}, 1)
+	period, what, failing := st.options.Sync/syncsAPeriod, lagging, false
+	if st.options.Synced {
+		what = all
+		if period == 0 {
+			period = syncedPeriod
 		}
+	}
+	st.ticker.every(period, st.syncer.soon, func() {
+		switch err := cs.sync(what); {
+		case err != nil && !failing:
+			st.log.Error("records could not be made durable: a power failure would cost more than [Storage] sync_ms; "+
+				"to do: look after the disk. That is tried again all the time", zap.Error(err))
+		case err == nil && failing:
+			st.log.Info("records are made durable again")
+		default:
+			return
+		}
+		failing = !failing
 	})
 }
 
@@ -81,26 +98,4 @@ func (c *Channel) trim() (work []*ring.Return) {
 		}
 	}
 	return work
-}
-
-// sync makes everything durable that was acknowledged before. Nobody waits for that. Should the
-// power fail, what was stored since may be in part on the disk.
-func (cs *Channels) sync() (err error) {
-	st := cs.store
-	var rings []*ring.Ring
-	for _, c := range cs.All() {
-		c.mu.Lock()
-		for _, s := range c.storages {
-			for _, p := range s.parts {
-				if p.Changed() {
-					rings = append(rings, p.Ring)
-				}
-			}
-		}
-		c.mu.Unlock()
-	}
-	for _, r := range rings {
-		err = errors.Join(err, r.Sync())
-	}
-	return errors.Join(err, st.catalogue.Sync(), st.rings.Sync(), st.dir.Sync())
 }

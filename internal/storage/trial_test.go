@@ -88,7 +88,7 @@ func newTrial(t testing.TB) *trial {
 		},
 		Logs:     func(string) *zap.Logger { return zap.NewNop() },
 		inline:   true,
-		Mappings: 16, // so that files are mapped anew all the time
+		Mappings: 32, // so that files are mapped anew all the time
 	}
 	return n
 }
@@ -678,7 +678,7 @@ func (n *trial) tick() {
 	n.work(never)
 	n.channels.store.dir.Probe()
 	n.channels.trim()
-	n.failed(n.channels.sync())
+	n.failed(n.channels.sync(lagging))
 	n.point("ticked")
 }
 

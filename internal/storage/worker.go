@@ -69,13 +69,13 @@ func (w *worker) stop() {
 	w.ended.Wait()
 }
 
-// ticker does things periodically.
+// ticker does things periodically, and when they are asked for.
 type ticker struct {
 	ticking sync.WaitGroup
 	end     chan struct{}
 }
 
-func (t *ticker) every(period time.Duration, work func()) {
+func (t *ticker) every(period time.Duration, soon <-chan struct{}, work func()) {
 	if period <= 0 {
 		return
 	}
@@ -89,6 +89,8 @@ func (t *ticker) every(period time.Duration, work func()) {
 		for {
 			select {
 			case <-tick.C:
+				work()
+			case <-soon:
 				work()
 			case <-end:
 				return

@@ -183,8 +183,14 @@ func (s *setup) command(binary string) *exec.Cmd {
 	if len(s.sockets) > 0 {
 		script += fmt.Sprintf("export LISTEN_PID=$$ LISTEN_FDS=%d LISTEN_FDNAMES=%s; ", len(s.sockets), s.socketNames)
 	}
+	if s.boot != "" {
+		script += `mount --bind etc/boot_id /proc/sys/kernel/random/boot_id; `
+	}
 	if script != "" {
 		args = append([]string{"/bin/sh", "-c", script + `exec "$0" "$@"`}, args...)
+	}
+	if s.boot != "" {
+		args = append([]string{"unshare", "--mount"}, args...)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.ExtraFiles = s.sockets

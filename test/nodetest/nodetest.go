@@ -40,6 +40,7 @@ type setup struct {
 	sockets     []*os.File                   // handed over
 	socketNames string
 	limits      []string // options of ulimit(1)
+	boot        string   // what the system tells of when it was started
 	output      *os.File // stdout and stderr, nil = a pipe to the test
 	terminal    bool     // output is the controlling terminal
 }
@@ -113,6 +114,12 @@ func Limit(option string) Option {
 	return func(s *setup) { s.limits = append(s.limits, option) }
 }
 
+// Boot makes the node believe that the machine was started another time than with another id. It takes
+// root and unshare(1).
+func Boot(id string) Option {
+	return func(s *setup) { s.boot = id }
+}
+
 // defaults is the configuration of a node without options: free ports on the loopback
 // address, the channel size that the protocol vectors ask for, and logging to both the
 // console, where Start reads it, and log/root.log.
@@ -184,6 +191,7 @@ func writeInstance(t testing.TB, dir string, s *setup) {
 	files := map[string]string{
 		"etc/config.ini":  s.configText(),
 		"etc/credentials": s.credentials,
+		"etc/boot_id":     s.boot,
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {

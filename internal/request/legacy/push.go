@@ -23,6 +23,7 @@ func (s *Session) push(r *wire.Request) (done bool) {
 	}
 	switch {
 	case err == nil:
+		s.synced.Stored()
 		s.reply(wire.OK)
 	case s.mustWait(err):
 		return false

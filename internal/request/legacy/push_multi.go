@@ -87,6 +87,7 @@ func (s *Session) storeCopies(channels wire.Names, value []byte) (done bool) {
 			m.at, m.step = 0, m.step+1
 		default:
 			s.multi = multi{}
+			s.synced.Stored()
 			s.reply(wire.OK)
 			return true
 		}

@@ -24,6 +24,7 @@ func (s *Session) removeChannel(r *wire.Request) (done bool) {
 		return true
 	}
 	s.conn.Work(request.CreateWork)
+	s.synced.Stored()
 	s.reply(wire.OK)
 	return true
 }

@@ -82,6 +82,7 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Legacy, l
 func (n *Node) NewSession(c *connpool.Conn) connpool.Session {
 	s := &Session{node: n, conn: c, batch: storage.NewBatch(n.channels), count: newCount(n.stats)}
 	s.consume.session = s
+	s.synced = request.NewSynced(c, n.channels)
 	return s
 }
 
@@ -93,6 +94,7 @@ type Session struct {
 	decoder wire.Decoder
 
 	batch   storage.Batch // ended before Receive returns
+	synced  *request.Synced
 	state   state
 	multi   multi // a PushMulti that goes on with the next turn
 	stream  stream
@@ -114,7 +116,7 @@ func (s *Session) Opened() {}
 
 // Receive implements connpool.Session.
 func (s *Session) Receive(in []byte) (used int) {
-	defer s.batch.End()
+	defer s.received()
 	s.count.received()
 	for more := true; more && s.conn.Turn() > 0 && !s.conn.Closing() && !s.conn.OutputFull(); {
 		var n int
@@ -130,6 +132,12 @@ func (s *Session) Receive(in []byte) (used int) {
 	}
 	s.count.waiting = s.state == requests && used < len(in)
 	return used
+}
+
+// received ends what is common to the requests of one read.
+func (s *Session) received() {
+	s.batch.End()
+	s.synced.Received()
 }
 
 // receiveRequest executes the request at the start of in. more tells that another one
@@ -294,7 +302,9 @@ func (s *Session) Closed() {
 	s.popped.Broken(sent)
 	s.count.sent()
 	s.count.endStream()
+	s.synced.Closed()
 	*s = Session{
+		synced:  s.synced,
 		node:    s.node,
 		conn:    s.conn,
 		batch:   storage.NewBatch(s.node.channels),

@@ -88,6 +88,7 @@ func (s *Session) store(id uint64, p wire.Push) (done bool) {
 			s.copying.done, rest = 0, p.Channels
 		default:
 			s.copying = copying{}
+			s.synced.Stored()
 			s.pushed(id, wire.Pushed)
 			return true
 		}

@@ -99,6 +99,7 @@ func (n *Node) NewSession(c *connpool.Conn) connpool.Session {
 		node:   n,
 		conn:   c,
 		batch:  storage.NewBatch(n.channels),
+		synced: request.NewSynced(c, n.channels),
 		active: make(map[uint64]active),
 		count:  newCount(n.stats),
 	}
@@ -113,7 +114,8 @@ type Session struct {
 	handshake wire.Handshake
 	timeout   *listener.Timer // of the handshake
 
-	batch     storage.Batch     // ended before Receive returns
+	batch     storage.Batch // ended before Receive returns
+	synced    *request.Synced
 	begun     bool              // the request at the start of the input: it goes on later
 	copying   copying           // how far it has come, if it is a Push
 	questions questions         // not answered yet
@@ -154,9 +156,15 @@ func (s *Session) Opened() {
 	}))
 }
 
+// received ends what is common to the requests of one read.
+func (s *Session) received() {
+	s.batch.End()
+	s.synced.Received()
+}
+
 // Receive implements connpool.Session.
 func (s *Session) Receive(in []byte) (used int) {
-	defer s.batch.End()
+	defer s.received()
 	if s.client == "" {
 		if used = s.authenticate(in); s.client == "" {
 			return used
@@ -433,7 +441,9 @@ func (s *Session) Closed() {
 		a.abandon()
 	}
 	clear(s.line)
+	s.synced.Closed()
 	*s = Session{
+		synced:   s.synced,
 		node:     s.node,
 		conn:     s.conn,
 		batch:    storage.NewBatch(s.node.channels),

@@ -6,6 +6,7 @@
 // their last. It is a log:
 //
 //	0      magic, instance, checksum │ phase u32, its checksum u32
+//	512    what is durable, see package copies: { boot, loose, end }
 //	4096   entry │ entry │ … │ 0
 //
 //	entry  size u32, checksum u32 │ payload, filled up to 8 bytes
@@ -16,6 +17,10 @@
 // entry says happens at once or not at all: all queues of a channel are removed by one, and all
 // that a start takes over from another node comes with one.
 //
+// After a power failure the file has what was synced, and of all else whatever the disk has got. So if
+// the machine has been started again, entries count up to the durable end, unless it is loose: then
+// nobody has kept one. Whatever an entry in front of it refers to is durable as well.
+//
 // A log that has grown much larger than what it says is written anew.
 //
 // # Concurrency
@@ -23,7 +28,7 @@
 // A File may be used by several goroutines. Its lock is the last that is taken, and not held while
 // the disk is waited for. Who must not wait for that either asks HasRoom first.
 //
-// The package imports disk, ring and dformat.
+// The package imports disk, copies, ring and dformat.
 package catalogue
 
 import (
@@ -92,7 +97,12 @@ type Content struct {
 	// Damage is why nothing behind a place in the file could be read, or nil.
 	Damage error
 
-	end int64
+	// Rebooted says that the machine has been started again since the file was used, and Loose that
+	// what it says then is whatever the disk happens to have.
+	Rebooted, Loose bool
+
+	end     int64
+	durable durable
 }
 
 // Sorted returns the queues by number.
@@ -131,14 +141,14 @@ func Read(dir disk.Dir) (*Content, error) {
 	}
 	c := New()
 	c.Instance = 0 // as long as the file has not told it
-	c.Damage = c.parse(b)
+	c.Damage = c.parse(b, dir.Boot())
 	if c.Damage != nil {
 		c.Damage = fmt.Errorf("%s is damaged: %w", dir.Path(FileName), c.Damage)
 	}
 	return c, nil
 }
 
-func (c *Content) parse(b []byte) error {
+func (c *Content) parse(b []byte, boot uint64) error {
 	switch {
 	case len(b) < headSize:
 		return fmt.Errorf("it has %d bytes", len(b))
@@ -153,6 +163,26 @@ func (c *Content) parse(b []byte) error {
 		return fmt.Errorf("phase %#x", word(b, phaseAt))
 	}
 	c.Phase = phase
+	if !c.durable.decode(b) {
+		return errors.Join(errors.New("the checksum of its durable end is wrong"), c.parseEntries(b))
+	}
+	c.Rebooted, c.Loose = c.durable.boot != boot, c.durable.loose
+	if c.durable.end > int64(len(b)) || c.durable.end < headSize {
+		return fmt.Errorf("it has %d bytes, and entries up to %d", len(b), c.durable.end)
+	}
+	if c.Rebooted && !c.Loose {
+		b = b[:c.durable.end]
+	}
+	if err := c.parseEntries(b); err != nil {
+		return err
+	}
+	if c.end < c.durable.end {
+		return fmt.Errorf("its entries end at offset %d, and ended at %d before", c.end, c.durable.end)
+	}
+	return nil
+}
+
+func (c *Content) parseEntries(b []byte) error {
 	for int64(len(b))-c.end >= 8 {
 		first := word(b, int(c.end))
 		if first == 0 {
@@ -203,10 +233,12 @@ type File struct {
 	switching bool     // the new one takes its place: none may come
 }
 
-// Create makes a catalogue that says what c does. It takes the place of one that is there.
-func Create(dir disk.Dir, c *Content) (*File, error) {
+// Create makes a catalogue that says what c does. It takes the place of one that is there. If it is
+// loose, nobody calls MakeDurable.
+func Create(dir disk.Dir, c *Content, loose bool) (*File, error) {
 	f := &File{dir: dir, content: *c}
 	f.content.Queues = maps.Clone(c.Queues)
+	f.content.durable.loose = loose
 	new, err := f.write(&f.content)
 	if err == nil {
 		err = f.replace(new)
@@ -215,7 +247,7 @@ func Create(dir disk.Dir, c *Content) (*File, error) {
 }
 
 // Open opens the catalogue that c was read from.
-func Open(dir disk.Dir, c *Content) (*File, error) {
+func Open(dir disk.Dir, c *Content, loose bool) (*File, error) {
 	file, err := dir.Open(FileName)
 	if err != nil {
 		return nil, err
@@ -228,12 +260,24 @@ func Open(dir disk.Dir, c *Content) (*File, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
+	if c.Rebooted || loose && !c.Loose {
+		if c.Rebooted && c.end+8 <= f.filled {
+			putAtOnce(f.mapping.Bytes()[c.end:], 0) // what is behind does not count
+		}
+		end := c.durable.end
+		if c.Rebooted {
+			end = c.end // it was read from the disk
+		}
+		if err := f.storeDurable(f.mapping, loose, end); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
 	return f, nil
 }
 
 // write makes a new file that says what it is given.
 func (f *File) write(c *Content) (new *File, err error) {
-	image := c.image()
+	image := c.image(f.dir.Boot())
 	filled := (int64(len(image))+fillSize-1)/fillSize*fillSize + 2*fillSize
 	if filled > mapSize {
 		return nil, fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
@@ -248,6 +292,7 @@ func (f *File) write(c *Content) (new *File, err error) {
 	new = &File{dir: f.dir, content: *c, file: file, filled: filled}
 	new.content.end = int64(len(image))
 	new.written = new.content.end
+	new.content.durable.decode(image)
 	if _, err = file.WriteAt(append(image, make([]byte, filled-int64(len(image)))...), 0); err == nil {
 		err = file.Sync()
 	}
@@ -268,7 +313,7 @@ func (f *File) replace(new *File) error {
 	f.mu.Lock()
 	old, oldFile := f.mapping, f.file
 	f.mapping, f.file, f.filled = new.mapping, new.file, new.filled
-	f.content.end, f.written = new.content.end, new.written
+	f.content.end, f.content.durable, f.written = new.content.end, new.content.durable, new.written
 	f.mu.Unlock()
 	if old == nil {
 		return nil
@@ -282,7 +327,7 @@ func (f *File) discard() error {
 }
 
 // image is the bytes of a file that says what c does, without the zeros.
-func (c *Content) image() []byte {
+func (c *Content) image(boot uint64) []byte {
 	b := make([]byte, headSize)
 	copy(b, magic)
 	putWord(b, instanceAt, c.Instance)
@@ -295,6 +340,8 @@ func (c *Content) image() []byte {
 	for _, q := range c.Sorted() {
 		b = appendEntry(b, appendAdd(nil, q))
 	}
+	d := durable{sequence: 1, boot: boot, loose: c.durable.loose, end: int64(len(b))}
+	d.store(b)
 	return b
 }
 
@@ -381,7 +428,7 @@ func (f *File) SetPhase(p Phase) error {
 	defer f.mu.Unlock()
 	f.content.Phase = p
 	putAtOnce(f.mapping.Bytes()[phaseAt:], p.word())
-	return f.mapping.Sync(headSize)
+	return f.mapping.Sync(0, headSize)
 }
 
 const (
@@ -486,7 +533,14 @@ func (f *File) fill(end int64) error {
 func (f *File) NeedsCare() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.content.end+fillSize/2 > f.filled || f.tooLong()
+	return f.content.end+fillSize/2 > f.filled || f.content.durable.loose && f.tooLong()
+}
+
+// TooLong reports whether the log is to be written anew.
+func (f *File) TooLong() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tooLong()
 }
 
 // tooLong reports whether the log is much longer than what it says, or soon full (with mu held).
@@ -494,7 +548,7 @@ func (f *File) tooLong() bool {
 	return f.content.end > min(max(1<<20, 3*f.written), mapSize-4*fillSize)
 }
 
-// Care makes sure that the next entries find their disk space, and writes a log anew that has
+// Care makes sure that the next entries find their disk space, and writes a loose log anew that has
 // grown too long. Others use the file meanwhile.
 func (f *File) Care() error {
 	f.mu.Lock()
@@ -502,16 +556,25 @@ func (f *File) Care() error {
 		f.mu.Unlock()
 		return nil
 	}
-	if !f.tooLong() {
+	if !f.content.durable.loose || !f.tooLong() {
 		f.mu.Unlock()
 		return f.makeRoom(fillSize / 2)
 	}
+	c := f.beginAnew()
+	f.mu.Unlock()
+	return f.writeAnew(c)
+}
+
+// beginAnew returns what a log written anew is to say (with mu held).
+func (f *File) beginAnew() *Content {
 	c := f.content
 	c.Queues = maps.Clone(c.Queues)
 	f.anew, f.since = true, nil
-	f.mu.Unlock()
+	return &c
+}
 
-	new, err := f.write(&c)
+func (f *File) writeAnew(c *Content) error {
+	new, err := f.write(c)
 	if err == nil {
 		f.growing.Lock()
 		defer f.growing.Unlock()
@@ -547,15 +610,6 @@ func (f *File) catchUp(new *File) error {
 			new.store(payload)
 		}
 	}
-}
-
-// Sync makes what it says durable. Nobody waits for that but the caller.
-func (f *File) Sync() error {
-	file, err := f.dir.Open(FileName)
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
 }
 
 // Close closes the file.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/copies"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dformat"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
@@ -28,7 +29,7 @@ func newDir(t testing.TB) *disktest.Dir {
 
 func create(t testing.TB, dir disk.Dir) *File {
 	t.Helper()
-	f, err := Create(dir, New())
+	f, err := Create(dir, New(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,8 @@ func killed(t testing.TB, dir *disktest.Dir) *Content {
 // says is what matters of a content, to be compared.
 func says(c *Content) Content {
 	s := *c
-	s.end, s.Queues = 0, maps.Clone(c.Queues)
+	s.end, s.durable, s.Rebooted, s.Loose = 0, durable{}, false, false
+	s.Queues = maps.Clone(c.Queues)
 	return s
 }
 
@@ -187,7 +189,7 @@ func TestModel(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if f, err = Open(dir, c); err != nil {
+				if f, err = Open(dir, c, true); err != nil {
 					t.Fatal(err)
 				}
 				hook()
@@ -243,7 +245,7 @@ func TestEveryDamagedByte(t *testing.T) {
 	}
 	for at := range int(want.end) + 8 {
 		changes := []byte{255, 1, 2, 4, 8, 16, 32, 64, 128}
-		if at >= phaseAt+8 && at < headSize {
+		if at >= phaseAt+8 && at < durableAt || at >= durableAt+copies.Size && at < headSize {
 			changes = changes[:1] // nothing is kept there
 		}
 		for _, change := range changes {
@@ -251,7 +253,7 @@ func TestEveryDamagedByte(t *testing.T) {
 			b[at] ^= change
 			c := New()
 			c.Instance = 0
-			err := c.parse(b)
+			err := c.parse(b, 1)
 			if err == nil {
 				compare(t, fmt.Sprintf("byte %d", at), c, want)
 				continue
@@ -261,7 +263,7 @@ func TestEveryDamagedByte(t *testing.T) {
 				if c.Instance != 0 || len(c.Queues) > 0 {
 					t.Errorf("byte %d: of a damaged head, instance %d is known", at, c.Instance)
 				}
-			case at < headSize:
+			case at < durableAt:
 				if c.Instance != want.Instance || c.Phase != Serving {
 					t.Errorf("byte %d: instance %d, phase %d", at, c.Instance, c.Phase)
 				}
@@ -280,7 +282,7 @@ func TestEveryDamagedByte(t *testing.T) {
 			break
 		}
 		c := New()
-		err := c.parse(whole[:size])
+		err := c.parse(whole[:size], 1)
 		if err == nil && size < headSize || err == nil && !slices.ContainsFunc(all, func(s Content) bool { return maps.Equal(s.Queues, c.Queues) }) && len(c.Queues) > 0 {
 			t.Errorf("%d bytes: %v, %v", size, c.Queues, err)
 		}
@@ -308,7 +310,7 @@ func TestKilledWhileStoring(t *testing.T) {
 			t.Fatal(err, c.Damage)
 		}
 		compare(t, "killed", c, &before)
-		next, err := Open(left, c)
+		next, err := Open(left, c, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +325,7 @@ func TestKilledWhileStoring(t *testing.T) {
 	}
 	copy(image[end:], f.mapping.Bytes()[end:end+8])
 	c := New()
-	if err := c.parse(image); err != nil {
+	if err := c.parse(image, 1); err != nil {
 		t.Fatal(err)
 	}
 	compare(t, "with the first word", c, &after)
@@ -551,11 +553,11 @@ func TestCreateReplaces(t *testing.T) {
 			}
 			return nil
 		}
-		f, err := Create(d, c)
+		f, err := Create(d, c, true)
 		if d.Calls() <= call {
 			d.Before = nil
 			compare(t, "made", killed(t, d), c)
-			if again := f.Content(); f.Instance() != c.Instance || f.Sync() != nil || f.Close() != nil || f.Close() != nil || f.Care() != nil {
+			if again := f.Content(); f.Instance() != c.Instance || f.Close() != nil || f.Close() != nil || f.Care() != nil {
 				t.Errorf("got %+v", again)
 			}
 			d.Release()
@@ -608,7 +610,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, entries bool) {
 		if entries { // with right checksums
 			c := New()
-			head := c.image()[:headSize]
+			head := c.image(1)[:headSize]
 			for len(b) >= 2 {
 				n := min(int(binary.LittleEndian.Uint16(b)%200), len(b)-2)
 				head = appendEntry(head, b[2:2+n])
@@ -617,11 +619,11 @@ func FuzzParse(f *testing.F) {
 			b = head
 		}
 		c := New()
-		if err := c.parse(b); err != nil {
+		if err := c.parse(b, 1); err != nil {
 			return
 		}
 		again := New()
-		if err := again.parse(c.image()); err != nil {
+		if err := again.parse(c.image(1), 1); err != nil {
 			t.Fatal(err)
 		}
 		compare(t, "written anew", again, c)

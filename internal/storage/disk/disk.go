@@ -39,6 +39,10 @@ type Dir interface {
 	Free() (uint64, error)
 	// Path returns the path of a file, for messages.
 	Path(name string) string
+	// Boot tells the times apart that the machine of the directory has been started: what was
+	// stored in a mapping, and not synced, is still there if it is the same. It is 0 if that is not
+	// known.
+	Boot() uint64
 }
 
 // OpenToRead opens a file for reading, if the directory can tell that from Open: it may be all
@@ -84,7 +88,8 @@ type File interface {
 type Mapping interface {
 	// Bytes is the mapped memory. It must not be used after Close.
 	Bytes() []byte
-	// Sync makes what is stored in the first n bytes durable.
-	Sync(n int) error
+	// Sync makes what is stored from one offset to another durable, and what the file needs so that
+	// it is found there.
+	Sync(from, to int) error
 	Close() error
 }

@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
@@ -17,13 +18,16 @@ func OpenDir(path string) (Dir, error) {
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, err
 	}
-	return directory{path}, nil
+	return directory{path, boot()}, nil
 }
 
 // IsNotExist reports whether an error says that there is no such file.
 func IsNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-type directory struct{ path string }
+type directory struct {
+	path string
+	boot uint64
+}
 
 func (d directory) Path(name string) string { return filepath.Join(d.path, name) }
 
@@ -91,6 +95,21 @@ func (d directory) Free() (free uint64, err error) {
 		return nil
 	})
 	return free, err
+}
+
+// bootFile tells another random number each time that the kernel is started.
+const bootFile = "/proc/sys/kernel/random/boot_id"
+
+func (d directory) Boot() uint64 { return d.boot }
+
+func boot() uint64 {
+	id, err := os.ReadFile(bootFile)
+	if err != nil || len(id) == 0 {
+		return 0
+	}
+	h := fnv.New64a()
+	h.Write(id)
+	return h.Sum64() | 1
 }
 
 func (d directory) do(what string, work func(*os.File) error) error {
@@ -222,8 +241,9 @@ type mapping struct {
 
 func (m mapping) Bytes() []byte { return m.bytes }
 
-func (m mapping) Sync(n int) error {
-	if err := unix.Msync(m.bytes[:n], unix.MS_SYNC); err != nil {
+func (m mapping) Sync(from, to int) error {
+	from -= from % os.Getpagesize()
+	if err := retry(func() error { return unix.Msync(m.bytes[from:to], unix.MS_SYNC) }); err != nil {
 		return fmt.Errorf("sync %s: %w", m.name, err)
 	}
 	return nil

@@ -184,7 +184,7 @@ func TestMappedBytesAreThoseOfTheFile(t *testing.T) {
 	if got := content(t, d, "f")[4990:]; got != "xxxxxxxyyy" || len(m.Bytes()) != 5000 {
 		t.Errorf("the file ends with %q, %d bytes are mapped", got, len(m.Bytes()))
 	}
-	if err := m.Sync(4096); err != nil {
+	if err := m.Sync(0, 4096); err != nil {
 		t.Errorf("Sync: %v", err)
 	}
 	if err := m.Close(); err != nil {

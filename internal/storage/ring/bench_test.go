@@ -74,7 +74,7 @@ func BenchmarkFirstFill(b *testing.B) {
 		records := 0
 		for i := 0; b.Loop(); i++ {
 			b.StopTimer()
-			spare, err := NewSpare(dir, 1, Link{Main, uint64(i)})
+			spare, err := NewSpare(dir, 1, Link{Main, uint64(i)}, true)
 			if err != nil {
 				b.Fatal(err)
 			}

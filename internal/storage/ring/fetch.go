@@ -55,8 +55,8 @@ func (r *Ring) missing() int {
 	have := min(r.fetched.ahead, len(waiting))
 	need := uint64(HeaderSize)
 	if have >= HeaderSize {
-		if length := word(waiting, 0); length&markBit == 0 {
-			need += min(length, uint64(len(waiting)-HeaderSize)) // or it is damaged
+		if size, marked := parseLength(word(waiting, 0)); !marked {
+			need = min(max(size, HeaderSize), uint64(len(waiting))) // or it is damaged
 		}
 	}
 	return max(0, int(need)-have)

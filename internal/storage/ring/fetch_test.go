@@ -13,7 +13,7 @@ func TestFetch(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		dir := disktest.NewDir()
-		spare, err := NewSpare(dir, 1, Link{Kind: Main, Number: 1})
+		spare, err := NewSpare(dir, 1, Link{Kind: Main, Number: 1}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

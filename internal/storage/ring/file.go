@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/copies"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
@@ -18,14 +19,14 @@ import (
 // memory:
 //
 //	0       what it is: magic, instance, kind, number, checksum
-//	64      whose it is: selector, two copies of { queue, next, capacity, name, checksum }
-//	704     where its records are: selector, two copies of { read, write, gap, held, suspect, checksum }
+//	64      where its records are: selector, two copies of { read, write, gap, held, suspect, checksum }
+//	512     whose it is, see package copies: { queue, next, capacity, name }
+//	1536    what is durable, likewise: { boot, loose, read, write, gap, held, suspect, next }
 //	4096    data …
 //
-// All integers are little-endian u64, checksums CRC32C. What changes together is kept twice,
-// with a selector that tells which copy is valid, 0 or all ones: an update fills in the other copy and then
-// flips the selector with one store, so that a process killed at any instant leaves either the
-// old values or the new ones.
+// All integers are little-endian u64, checksums CRC32C. What changes together is kept twice. Of the
+// positions, an update fills in the copy that does not count, and then flips a selector, 0 or all ones,
+// with one store, so that a process killed at any instant leaves either the old values or the new ones.
 //
 // The bytes of a record are stored first, the positions that include it second; and no byte is
 // reused before the positions that free it are stored. So whenever the process ends, the
@@ -33,22 +34,26 @@ import (
 //
 // The files of a queue are a chain: each tells the next one.
 const (
-	magic    = "DMQRING3"
+	magic    = "DMQRING4"
 	headSize = 4096
 
 	instanceAt, kindAt, numberAt, sumAt = 8, 16, 24, 32
 
-	ownerAt    = 64
-	ownerWords = 4 + maxName/8 + 1
+	placeAt    = 64
+	placeWords = 6
+
+	ownerAt    = 512
+	ownerWords = 4 + maxName/8
 	maxName    = 256
 
-	placeAt    = 704
-	placeWords = 6
+	durableAt    = ownerAt + copies.Size
+	durableWords = 8
 )
 
 var (
-	_ [placeAt - ownerAt - 8 - 2*8*ownerWords]struct{}
-	_ [headSize - placeAt - 8 - 2*8*placeWords]struct{}
+	_ [ownerAt - placeAt - 8 - 2*8*placeWords]struct{}
+	_ [copies.Most - ownerWords]struct{}
+	_ [headSize - durableAt - copies.Size]struct{}
 
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
@@ -97,6 +102,12 @@ type Head struct {
 	Next     Link
 	Capacity uint64
 	Positions
+	Durable Durable
+	// Rebooted says that the machine has been started again since the file was used: Positions and
+	// Next are the durable ones. If these are loose, they are what the disk happens to have.
+	Rebooted bool
+
+	owner uint64 // the sequence of that
 }
 
 // Positions are where the records of a ring lie: offsets in bytes, and the number of records
@@ -142,14 +153,15 @@ type Spare struct {
 	first int // bytes of data that have disk space
 }
 
-// NewSpare makes a file, for a ring of any capacity.
-func NewSpare(dir disk.Dir, instance uint64, l Link) (*Spare, error) {
+// NewSpare makes a file, for a ring of any capacity. If it is loose, nobody makes its positions durable.
+func NewSpare(dir disk.Dir, instance uint64, l Link, loose bool) (*Spare, error) {
 	name := l.FileName()
 	f, err := dir.Create(name)
 	if err != nil {
 		return nil, err
 	}
-	s := &Spare{dir: dir, head: Head{Instance: instance, Link: l}, file: f, first: chunkSize}
+	h := Head{Instance: instance, Link: l, Durable: Durable{sequence: 1, Boot: dir.Boot(), Loose: loose}, owner: 1}
+	s := &Spare{dir: dir, head: h, file: f, first: chunkSize}
 	b := make([]byte, headSize+s.first)
 	s.head.encode(b)
 	if _, err := f.WriteAt(b, 0); err != nil {
@@ -196,9 +208,13 @@ func Open(dir disk.Dir, h Head) (*Ring, error) {
 		return nil, err
 	}
 	r := newFileRing(dir, h)
+	r.durable.sealed = !h.Rebooted && h.Durable.Held > 0 // where those are that have to stay is not worth knowing: see Settle
 	err = r.restore(h.Positions, f, size)
 	if damage := (*DamageError)(nil); err != nil && !errors.As(err, &damage) {
 		return nil, err
+	}
+	if err == nil && h.Rebooted {
+		err = r.refill(f)
 	}
 	r.newReady(0)
 	return r, err
@@ -222,6 +238,8 @@ func (r *Ring) restore(at Positions, f disk.File, size int64) error {
 	}
 	r.read, r.next, r.gap, r.write = int(at.Read), int(at.Read), int(at.Gap), int(at.Write)
 	r.held, r.waiting, r.suspect = int(at.Held), int(at.Held), int(at.Suspect)
+	r.durable.pushed = at.Held
+	r.Note()
 	end := int64(headSize + max(at.Gap, at.Write))
 	if size >= end {
 		return nil
@@ -240,21 +258,19 @@ func (r *Ring) restore(at Positions, f disk.File, size int64) error {
 func (r *Ring) salvage(data []byte) {
 	pos, end, n := r.read, min(r.gap, len(data)), 0
 	for n < r.held && end-pos >= HeaderSize {
-		length := word(data, pos)
-		size, records := HeaderSize+length, uint64(1)
-		if s, marked, ok := parseMark(length); ok {
-			size, records = s, marked
-		}
-		if records == 0 || size < HeaderSize*records || size > uint64(end-pos) {
+		size, _ := parseLength(word(data, pos))
+		if size < HeaderSize || size > uint64(end-pos) {
 			break
 		}
-		pos, n = pos+int(size), n+int(records)
+		pos, n = pos+int(size), n+1
 	}
 	r.held, r.waiting, r.suspect = n, n, min(r.suspect, n)
 	r.write, r.gap = pos, pos
 	if n == 0 {
 		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
 	}
+	r.durable.pushed = uint64(n)
+	r.Note()
 }
 
 var errPositions = errors.New("its positions are impossible")
@@ -363,10 +379,8 @@ func (r *Ring) updateOwner(change func(*Head)) error {
 }
 
 func (r *Ring) storeOwner() {
-	h := &r.file.head
-	var words [ownerWords]uint64
-	h.ownerWords(&words)
-	update(r.file.mapping.Bytes()[ownerAt:], words[:])
+	r.file.head.owner++
+	r.file.head.storeOwner(r.file.mapping.Bytes())
 }
 
 // Publish stores where the records are now. What was pushed is safe from then on, and what was
@@ -375,37 +389,25 @@ func (r *Ring) Publish() {
 	if r.file == nil || r.file.mapping == nil {
 		return
 	}
-	r.changed = true
-	suspect := r.suspect
-	if r.behind > 0 || suspect > 0 {
-		suspect += r.held - r.waiting // what was handed out is older
+	r.positions().store(r.file.mapping.Bytes())
+}
+
+func (r *Ring) positions() Positions {
+	return Positions{uint64(r.read), uint64(r.write), uint64(r.gap), uint64(r.held), uint64(r.suspects())}
+}
+
+// suspects is how many records, the oldest, may have marked ones among them.
+func (r *Ring) suspects() int {
+	if r.behind > 0 || r.suspect > 0 {
+		return r.suspect + r.held - r.waiting // what was handed out is older
 	}
-	words := [placeWords]uint64{uint64(r.read), uint64(r.write), uint64(r.gap), uint64(r.held), uint64(suspect)}
+	return 0
+}
+
+func (at Positions) store(b []byte) {
+	words := [placeWords]uint64{at.Read, at.Write, at.Gap, at.Held, at.Suspect}
 	words[placeWords-1] = sum(words[:placeWords-1])
-	update(r.file.mapping.Bytes()[placeAt:], words[:])
-}
-
-// Changed reports whether anything was published since it was last called.
-func (r *Ring) Changed() bool {
-	changed := r.changed
-	r.changed = false
-	return changed
-}
-
-// Sync makes what is stored in the file durable. It may be called by any goroutine, also after
-// the ring was closed.
-func (r *Ring) Sync() error {
-	if r.file == nil {
-		return nil
-	}
-	f, err := r.file.dir.Open(r.file.name)
-	if disk.IsNotExist(err) {
-		return nil // nobody needs it any more
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	update(b[placeAt:], words[:])
 }
 
 // Close releases the memory; a file stays. No run handed out may be used any more.
@@ -466,7 +468,7 @@ func ReadHead(dir disk.Dir, name string) (h Head, err error) {
 	} else if n < headSize {
 		return Head{}, &DamageError{File: dir.Path(name), Reason: fmt.Sprintf("it has %d bytes, less than a head", n)}
 	}
-	if err := h.decode(b[:]); err != nil {
+	if err := h.decode(b[:], dir.Boot()); err != nil {
 		return h, &DamageError{File: dir.Path(name), Reason: err.Error()}
 	}
 	return h, nil
@@ -482,25 +484,24 @@ func (h *Head) encode(b []byte) {
 	putWord(b, kindAt, uint64(h.Kind))
 	putWord(b, numberAt, h.Number)
 	putWord(b, sumAt, uint64(crc32.Checksum(b[:sumAt], castagnoli)))
-	var owner [ownerWords]uint64
-	h.ownerWords(&owner)
-	update(b[ownerAt:], owner[:])
-	var place [placeWords]uint64
-	place[placeWords-1] = sum(place[:placeWords-1])
-	update(b[placeAt:], place[:])
+	h.storeOwner(b)
+	h.Durable.store(b)
+	h.Positions.store(b)
 }
 
-func (h *Head) ownerWords(w *[ownerWords]uint64) {
+func (h *Head) storeOwner(b []byte) {
+	w := make([]uint64, ownerWords)
 	var name [maxName]byte
 	w[0], w[1], w[2] = h.Queue, h.Next.word(), h.Capacity
 	w[3] = uint64(copy(name[:], h.Name))
 	for i := range maxName / 8 {
 		w[4+i] = word(name[:], 8*i)
 	}
-	w[ownerWords-1] = sum(w[:ownerWords-1])
+	copies.Store(b[ownerAt:], h.owner, w)
 }
 
-func (h *Head) decode(b []byte) error {
+// decode takes over what a head says that was read after the machine was started that time.
+func (h *Head) decode(b []byte, boot uint64) error {
 	if string(b[:len(magic)]) != magic {
 		return fmt.Errorf("it begins with %q, not with %s", b[:len(magic)], magic)
 	}
@@ -508,15 +509,24 @@ func (h *Head) decode(b []byte) error {
 		return errors.New("the checksum of its first bytes is wrong")
 	}
 	h.Instance, h.Kind, h.Number = word(b, instanceAt), Kind(word(b, kindAt)), word(b, numberAt)
-	owner, ok := selected(b[ownerAt:], ownerWords)
+	owner, sequence, ok := copies.Newest(b[ownerAt:], ownerWords)
 	if !ok || owner[3] > maxName || owner[2] > maxCapacity-headSize {
 		return errors.New("the checksum of its owner is wrong")
 	}
 	var name []byte
-	for _, w := range owner[4 : ownerWords-1] {
+	for _, w := range owner[4:] {
 		name = binary.LittleEndian.AppendUint64(name, w)
 	}
-	h.Queue, h.Next, h.Capacity, h.Name = owner[0], linkOf(owner[1]), owner[2], string(name[:owner[3]])
+	h.owner, h.Queue, h.Next, h.Capacity, h.Name = sequence, owner[0], linkOf(owner[1]), owner[2], string(name[:owner[3]])
+	if !h.Durable.decode(b) {
+		return errors.New("the checksum of its durable positions is wrong")
+	}
+	h.Rebooted = h.Durable.Boot != boot
+	if h.Rebooted && !h.Durable.Loose {
+		h.Positions, h.Next = h.Durable.Positions, h.Durable.Next
+		h.Suspect = h.Held // marks may be on the disk that are younger
+		return nil
+	}
 	place, ok := selected(b[placeAt:], placeWords)
 	if !ok {
 		return errors.New("the checksum of its positions is wrong")

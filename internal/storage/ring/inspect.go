@@ -113,13 +113,11 @@ func (i *inspection) walk(pos, end uint64) error {
 			return i.unreadable(err)
 		}
 		length := binary.LittleEndian.Uint64(b)
-		size, records, marked := parseMark(length)
+		size, marked := parseLength(length)
 		switch {
 		case i.salvage && length == 0:
 			return nil
-		case length <= end-pos-HeaderSize:
-			size, records, marked = HeaderSize+length, 1, false
-		case !marked || records == 0 || records > i.left || size < HeaderSize*records || size > end-pos:
+		case size < HeaderSize, size > end-pos:
 			return i.damage(pos, "what lies there is no record")
 		}
 		if i.size < pos+size {
@@ -129,7 +127,7 @@ func (i *inspection) walk(pos, end uint64) error {
 			if _, err := in.Discard(int(size)); err != nil {
 				return i.unreadable(err)
 			}
-			i.found.Delivered += records
+			i.found.Delivered++
 		} else {
 			if _, err := io.CopyN(i.to, in, int64(size)); err != nil {
 				return i.unreadable(err)
@@ -137,7 +135,7 @@ func (i *inspection) walk(pos, end uint64) error {
 			i.found.Records++
 			i.found.Bytes += length
 		}
-		pos, i.left = pos+size, i.left-records
+		pos, i.left = pos+size, i.left-1
 	}
 	return nil
 }

@@ -2,69 +2,69 @@ package ring
 
 import "encoding/binary"
 
-// A mark takes the place of the length of the first record in a run:
-//
-//	1 │ records, 17 bits │ size in bytes, 46 bits
-//
-// It is stored at once, so a process that is killed leaves the run marked or as it was.
+// A record that is delivered is marked by the highest byte of its length. As that is one byte, neither
+// a kill nor a power failure, whose sectors may part a length anywhere, leaves anything but the
+// length or the marked length. It has several bits, so that a flipped one does not make a mark.
 const (
-	markBit     = 1 << 63
-	sizeBits    = 46
-	mostMarked  = 1<<17 - 1
-	markedSizes = 1<<sizeBits - 1
+	markByte = HeaderSize - 1
+	markBits = 56
+	mark     = 0xa5
 )
 
-// Mark notes in a handed-out run that it is delivered. Nobody may read the run any more. It
-// stays in the ring until it is freed; if the ring is opened again before, TakeMarked
-// hands it out.
+// Mark notes in a handed-out run that its records are delivered. Nobody may read the run any more.
+// It stays in the ring until it is freed; if the ring is opened again before, TakeMarked hands it
+// out.
 func Mark(run []byte, records int) {
-	for records > mostMarked {
-		head, n := Cut(run, len(run), mostMarked)
-		putMark(head, n)
-		run, records = run[len(head):], records-n
+	for at := 0; records > 0; records-- {
+		length := binary.LittleEndian.Uint64(run[at:])
+		run[at+markByte] = mark
+		at += HeaderSize + int(length)
 	}
-	putMark(run, records)
 }
 
-func putMark(run []byte, records int) {
-	binary.LittleEndian.PutUint64(run, uint64(markBit)|uint64(records)<<sizeBits|uint64(len(run)))
-}
-
-// parseMark returns what a mark tells, if there is one in place of a length. It may be
-// damaged.
-func parseMark(length uint64) (size, records uint64, ok bool) {
-	return length & markedSizes, length >> sizeBits & mostMarked, length&markBit != 0
+// parseLength returns the size of a record by what stands in place of its length, and whether it
+// is marked.
+func parseLength(length uint64) (size uint64, marked bool) {
+	if length>>markBits == mark {
+		return HeaderSize + length&(1<<markBits-1), true
+	}
+	return HeaderSize + length, false
 }
 
 // Suspect is how many of the waiting records, the oldest, had been handed out when some behind
-// them were delivered, so that there are marked runs among them. Only a ring that was opened has
+// them were delivered, so that there are marked ones among them. Only a ring that was opened has
 // any.
 func (r *Ring) Suspect() int { return r.suspect }
 
-// TakeMarked hands out the next records, a run or part of one, if they are marked as
-// delivered. It returns none if they are not.
+// TakeMarked hands out the next records if they are marked as delivered. It returns none if they
+// are not.
 func (r *Ring) TakeMarked() (run []byte, records int) {
 	if r.waiting == 0 || r.data == nil {
 		return nil, 0
 	}
 	run = r.nextWaiting()
-	size, n, ok := r.nextMark(run)
-	if !ok {
-		return nil, 0
+	size := 0
+	for records < r.waiting {
+		one := marked(run[size:])
+		if one == 0 {
+			break
+		}
+		size, records = size+one, records+1
 	}
-	r.taken(size, n)
-	return run[:size], n
+	if records > 0 {
+		r.taken(size, records)
+	}
+	return run[:size], records
 }
 
-// nextMark returns what the mark at the start of a waiting run tells, if there is one. One
-// that is impossible is none, but no length either.
-func (r *Ring) nextMark(run []byte) (size, records int, ok bool) {
+// marked is the size of the record at the start of a run, if it is one that is marked.
+func marked(run []byte) int {
 	if len(run) < HeaderSize {
-		return 0, 0, false
+		return 0
 	}
-	s, n, ok := parseMark(binary.LittleEndian.Uint64(run))
-	if !ok || n == 0 || n > uint64(r.waiting) || s < HeaderSize*n || s > uint64(len(run)) {
-		return 0, 0, false
+	size, marked := parseLength(binary.LittleEndian.Uint64(run))
+	if !marked || size > uint64(len(run)) {
+		return 0
 	}
-	return int(s), int(n), true
+	return int(size)
 }

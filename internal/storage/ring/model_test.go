@@ -18,7 +18,7 @@ import (
 type record struct {
 	at      int
 	payload []byte
-	marked  int // records of the marked run that begins here; -1 within one
+	marked  bool
 }
 
 func (m record) size() int { return HeaderSize + len(m.payload) }
@@ -127,7 +127,7 @@ func newWorld(t testing.TB, kind Kind, capacity int, inFile bool) *world {
 // newFile makes a ring in a file.
 func newFile(t testing.TB, dir *disktest.Dir, l Link, capacity int) *Ring {
 	t.Helper()
-	spare, err := NewSpare(dir, 42, l)
+	spare, err := NewSpare(dir, 42, l, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,8 +281,12 @@ func (w *world) take(enough, most int) {
 	waiting := w.m.records[w.m.out:]
 	run, n, err := w.Take(enough, most)
 	if n == 0 && len(waiting) > 0 {
-		if run, n = w.TakeMarked(); n != waiting[0].marked {
-			w.Fatalf("%s: Take and TakeMarked gave %d records, %v; %d are marked", w.what, n, err, waiting[0].marked)
+		want := 0
+		for want < len(waiting) && waiting[want].marked && (want == 0 || waiting[want].at > waiting[want-1].at) {
+			want++
+		}
+		if run, n = w.TakeMarked(); n != want || n == 0 {
+			w.Fatalf("%s: Take and TakeMarked gave %d records, %v; %d are marked", w.what, n, err, want)
 		}
 		w.m.out += n
 		w.out = append(w.out, handed{run: run, records: n, delivered: true})
@@ -295,7 +299,7 @@ func (w *world) take(enough, most int) {
 	if want := encode(waiting[:n]); !bytes.Equal(run, want) {
 		w.Fatalf("%s: Take gave %d bytes that are not those of %d records", w.what, len(run), n)
 	}
-	if n > 0 && n < most && len(run) < enough && n < len(waiting) && waiting[n].at == waiting[n-1].at+waiting[n-1].size() && waiting[n].marked == 0 {
+	if n > 0 && n < most && len(run) < enough && n < len(waiting) && waiting[n].at == waiting[n-1].at+waiting[n-1].size() && !waiting[n].marked {
 		w.Fatalf("%s: Take stopped after %d records", w.what, n)
 	}
 	if n > 0 {
@@ -332,17 +336,13 @@ func (w *world) deliver(which int) {
 // mark notes in the model, and in what was published, that records are marked.
 func (w *world) mark(records []record, n int) {
 	for i := range records[:n] {
-		records[i].marked = -1
+		records[i].marked = true
 		for j := range w.published {
 			if p := &w.published[j]; len(p.payload) > 0 && len(records[i].payload) > 0 && &p.payload[0] == &records[i].payload[0] || p.at == records[i].at {
-				p.marked = -1
-				if i == 0 {
-					p.marked = n
-				}
+				p.marked = true
 			}
 		}
 	}
-	records[0].marked = n
 }
 
 // settle frees the runs at the front that are delivered.
@@ -411,7 +411,7 @@ func (w *world) killed(goOn bool) {
 	}
 	c.hook()
 	for i, r := range c.m.records {
-		if r.marked != 0 && i >= c.Suspect() {
+		if r.marked && i >= c.Suspect() {
 			w.Fatalf("%s: record %d is marked, only %d are suspect", w.what, i, c.Suspect())
 		}
 	}

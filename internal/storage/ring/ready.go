@@ -2,10 +2,13 @@ package ring
 
 import (
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // Storing in a mapped page that has no disk space ends the process if the disk is full, and
@@ -73,14 +76,39 @@ func (r *Ring) newReady(first int) {
 	if first >= r.capacity {
 		mark(0, r.capacity)
 	}
+	for _, s := range r.occupied() {
+		mark(s.first, s.behind)
+	}
+}
+
+// occupied is where records are.
+func (r *Ring) occupied() []span {
 	switch {
 	case r.held == 0:
+		return nil
 	case r.wrapped():
-		mark(0, r.write)
-		mark(r.read, r.gap)
+		return []span{{0, r.write}, {r.read, r.gap}}
 	default:
-		mark(r.read, r.write)
+		return []span{{r.read, r.write}}
 	}
+}
+
+// refill makes sure of the disk space of chunks that have records in part: a power failure may leave
+// nothing of the rest.
+func (r *Ring) refill(f disk.File) error {
+	for _, s := range r.occupied() {
+		for _, at := range []int{s.first, s.behind - 1} {
+			from := at / chunkSize * chunkSize
+			b := make([]byte, min(chunkSize, r.capacity-from))
+			if _, err := f.ReadAt(b, int64(headSize+from)); err != nil && err != io.EOF {
+				return err
+			}
+			if _, err := f.WriteAt(b, int64(headSize+from)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // prepare makes sure that size bytes at an offset can be stored.
@@ -138,10 +166,11 @@ func (r *Ring) Ready(size int) bool {
 func (r *Ring) Prepare(size int) *Work {
 	at, room := r.room(size)
 	w := r.workAt(at, min(size, room))
-	if size <= room || r.wrapped() || r.kind == Spill {
+	oldest, used := r.oldest()
+	if size <= room || used && r.write <= oldest || r.kind == Spill {
 		return w
 	}
-	if front := r.workAt(0, min(size, r.read)); w == nil {
+	if front := r.workAt(0, min(size, oldest)); w == nil {
 		w = front
 	} else if front != nil {
 		w.fill = append(w.fill, front.fill...)
@@ -216,18 +245,18 @@ type Work struct {
 	fill []span
 }
 
-type span struct{ first, behind int } // chunks
+type span struct{ first, behind int } // chunks, or bytes
 
 // FillAhead returns what is to be done so that the writer does not catch up, or nil if that is
 // nothing.
 func (r *Ring) FillAhead() *Work {
 	y := &r.ready
-	if r.file == nil || r.data == nil || r.write < chunkSize/2 && y.ahead == firstAhead {
+	if r.file == nil || r.data == nil || r.durable.sealed || r.write < chunkSize/2 && y.ahead == firstAhead {
 		return nil // a queue of some records needs no more than it has
 	}
 	end := r.capacity
-	if r.wrapped() {
-		end = r.read
+	if oldest, used := r.oldest(); used && r.write <= oldest {
+		end = oldest
 	}
 	half := r.write + min(y.ahead, end-r.write)/2
 	if at := r.write / chunkSize; at >= y.asked.first && half <= y.asked.behind*chunkSize {
@@ -299,20 +328,23 @@ func (r *Ring) Unused() int {
 // GiveBack returns the work of giving back what is not used, but for the next keep bytes in
 // front of the writer, or nil if there is nothing worth it.
 func (r *Ring) GiveBack(keep int) *Return {
-	if r.data == nil || !r.ready.mu.TryLock() { // somebody fills it
+	if r.data == nil || r.durable.sealed || !r.ready.mu.TryLock() { // somebody fills it
 		return nil
 	}
 	w := &Return{ring: r}
 	keepTo := (r.write + min(keep, r.capacity-r.write) + chunkSize - 1) / chunkSize
+	oldest, used := r.oldest()
 	switch {
-	case r.held == 0:
+	case !used:
 		w.add(keepTo, r.chunks())
-	case r.wrapped():
-		w.add(keepTo, r.read/chunkSize)
-		w.add((r.gap+chunkSize-1)/chunkSize, r.chunks())
+	case r.write <= oldest:
+		w.add(keepTo, oldest/chunkSize)
+		if r.wrapped() { // else nobody knows where the bytes end that have to stay
+			w.add((r.gap+chunkSize-1)/chunkSize, r.chunks())
+		}
 	default:
 		front := max(0, keep-(r.capacity-r.write)) // the writer goes on there
-		w.add((front+chunkSize-1)/chunkSize, r.read/chunkSize)
+		w.add((front+chunkSize-1)/chunkSize, oldest/chunkSize)
 		w.add(keepTo, r.chunks())
 	}
 	if len(w.spans) == 0 {

@@ -305,7 +305,12 @@ func TestWorkBesideTheOwner(t *testing.T) {
 						})
 					}
 				case 25:
-					work <- r.Sync
+					if r.InFile() {
+						if c, changed := r.Claim(false, Link{}); changed {
+							work <- func() error { return r.SyncData(c) }
+						}
+						r.Note()
+					}
 				case 40:
 					if w := r.FillAll(); w != nil {
 						work <- w.Do

@@ -39,7 +39,7 @@
 // handed-out run do not change until the run is freed and may be read without the
 // caller's lock.
 //
-// The package imports disk and nothing else of the node.
+// The package imports disk and copies, and nothing else of the node.
 package ring
 
 import (
@@ -84,7 +84,7 @@ type Ring struct {
 	fetched fetched
 	file    *file // nil = anonymous memory
 	ready   ready
-	changed bool // since it was last synced
+	durable durable
 }
 
 // maxCapacity is half of the address space of a process, or what an int holds.
@@ -159,30 +159,45 @@ func (r *Ring) Fits(size int) bool {
 
 // place says where need contiguous bytes go, by the admission rule of storage spec §1.4.
 func (r *Ring) place(need int) (at int, ok bool) {
+	oldest, used := r.oldest()
 	switch {
-	case r.held == 0:
+	case r.durable.sealed:
+		return 0, false
+	case !used:
 		return 0, need <= r.capacity
-	case r.wrapped():
-		return r.write, r.read-r.write >= need
+	case r.write <= oldest:
+		return r.write, oldest-r.write >= need
 	case r.capacity-r.write >= need:
 		return r.write, true
 	case r.kind == Spill:
 		return 0, false
 	default:
-		return 0, r.read >= need
+		return 0, oldest >= need
 	}
 }
 
 // room says how many contiguous bytes there are where the next record goes, if it fits there.
 func (r *Ring) room(need int) (at, room int) {
+	oldest, used := r.oldest()
 	switch {
-	case r.held == 0:
+	case r.durable.sealed:
+		return r.write, 0
+	case !used:
 		return 0, r.capacity
-	case r.wrapped():
-		return r.write, r.read - r.write
+	case r.write <= oldest:
+		return r.write, oldest - r.write
 	default:
 		return r.write, r.capacity - r.write
 	}
+}
+
+// oldest is where the bytes begin that must stay, up to the writer, if there are any: those of the
+// records held, and of those that the file would have after a power failure.
+func (r *Ring) oldest() (at int, used bool) {
+	if r.durable.kept {
+		return r.durable.from, true
+	}
+	return r.read, r.held > 0
 }
 
 func (r *Ring) wrapped() bool { return r.held > 0 && r.write <= r.read }
@@ -192,12 +207,16 @@ func (r *Ring) added(at, size, records int) {
 	if r.waiting == 0 {
 		r.next = at
 	}
+	if r.held == 0 {
+		r.read = at
+	}
 	r.write = at + size
 	if !wrapped && (at > 0 || r.held == 0) {
 		r.gap = r.write
 	}
 	r.held += records
 	r.waiting += records
+	r.durable.pushed += uint64(records)
 }
 
 // Take hands out the oldest waiting records as one contiguous run: at most maxRecords,
@@ -217,7 +236,7 @@ func (r *Ring) Take(enough, maxRecords int) (run []byte, records int, err error)
 	}
 	run, records = Cut(waiting, enough, min(maxRecords, r.waiting)) // a mark is no length
 	if records == 0 {
-		if _, _, ok := r.nextMark(r.nextWaiting()); ok {
+		if marked(r.nextWaiting()) > 0 {
 			return nil, 0, nil
 		}
 		return nil, 0, r.damage("what lies there is no record")
@@ -279,10 +298,18 @@ func (r *Ring) Free(size, records int) {
 	r.held -= records
 	switch {
 	case r.held == 0:
-		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
+		r.emptied()
 	case r.read >= r.gap: // wrapped, and the rearmost record is freed
 		r.read, r.gap = r.read-r.gap, r.write
 	}
+}
+
+// emptied makes an empty ring start again at 0, if nothing has to stay there.
+func (r *Ring) emptied() {
+	if !r.durable.kept {
+		r.write = 0
+	}
+	r.read, r.next, r.gap = r.write, r.write, r.write
 }
 
 // Abandon drops all waiting records, because what lies there is damaged, and returns how many.
@@ -290,9 +317,10 @@ func (r *Ring) Abandon() (records int) {
 	records = r.waiting
 	r.held -= records
 	r.waiting, r.suspect, r.fetched = 0, 0, fetched{}
+	defer r.abandoned(records)
 	switch {
 	case r.held == 0:
-		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
+		r.emptied()
 	case r.wrapped() && r.next == 0:
 		r.write = r.gap
 	case r.wrapped() && r.next <= r.write:

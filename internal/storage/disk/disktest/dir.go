@@ -6,6 +6,7 @@
 //	dir.Before = func(c disktest.Call) error { … }  // fail a call
 //	dir.After = func(c disktest.Call) { … dir.Clone() … }  // what a kill now would leave
 //	dir.Store = func(name string) { … dir.Clone() … }      // … before positions are stored
+//	dir.PowerCut(random)                                   // what a power failure now might leave
 //
 // It is stricter than an operating system:
 //
@@ -62,11 +63,13 @@ type Dir struct {
 	number uint64   // the last one given to an inode
 	calls  int
 	clock  time.Time
+	boot   uint64
+	stable *stable // what is on the disk for certain; nil if nobody wants to know
 }
 
 // NewDir returns an empty directory.
 func NewDir() *Dir {
-	return &Dir{files: make(map[string]*inode), clock: time.Unix(1_600_000_000, 0)}
+	return &Dir{files: make(map[string]*inode), clock: time.Unix(1_600_000_000, 0), boot: 1}
 }
 
 // Clone returns a directory with the same files, as they would be found after the process
@@ -74,11 +77,19 @@ func NewDir() *Dir {
 func (d *Dir) Clone() *Dir {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := &Dir{files: make(map[string]*inode), clock: d.clock, number: d.number}
-	for name, f := range d.files {
-		c.files[name] = f.clone()
-		c.inodes = append(c.inodes, c.files[name])
+	c := &Dir{files: make(map[string]*inode), clock: d.clock, number: d.number, boot: d.boot}
+	copies := make(map[*inode]*inode)
+	copied := func(f *inode) *inode {
+		if copies[f] == nil {
+			copies[f] = f.clone()
+			c.inodes = append(c.inodes, copies[f])
+		}
+		return copies[f]
 	}
+	for name, f := range d.files {
+		c.files[name] = copied(f)
+	}
+	c.stable = d.stable.clone(copied)
 	return c
 }
 
@@ -97,6 +108,9 @@ func (d *Dir) Put(name string, content []byte) {
 	f := d.newInode()
 	f.write(content, 0)
 	d.files[name] = f
+	d.stable.entry("", name, f)
+	f.synced(0, f.size)
+	d.stable.syncEntries(nil)
 }
 
 // Content returns a copy of what is in a file. ok is false if there is none.
@@ -153,7 +167,7 @@ func (d *Dir) tick() time.Time {
 
 func (d *Dir) newInode() *inode {
 	d.number++
-	f := &inode{number: d.number, modified: d.tick()}
+	f := &inode{number: d.number, modified: d.tick(), kept: d.stable != nil}
 	d.inodes = append(d.inodes, f)
 	return f
 }
@@ -173,6 +187,7 @@ func (d *Dir) open(op, name string, create, exclusive bool) (disk.File, error) {
 	case f == nil:
 		f = d.newInode()
 		d.files[name] = f
+		d.stable.entry("", name, f)
 	}
 	d.mu.Unlock()
 	if err != nil {
@@ -203,12 +218,16 @@ func (d *Dir) Rename(oldName, newName string) error {
 	return d.change("rename", oldName, func(f *inode) {
 		delete(d.files, oldName)
 		d.files[newName] = f
+		d.stable.entry(oldName, newName, f)
 	})
 }
 
 // Remove implements disk.Dir.
 func (d *Dir) Remove(name string) error {
-	return d.change("remove", name, func(*inode) { delete(d.files, name) })
+	return d.change("remove", name, func(*inode) {
+		delete(d.files, name)
+		d.stable.entry(name, "", nil)
+	})
 }
 
 func (d *Dir) change(op, name string, do func(*inode)) error {
@@ -261,6 +280,7 @@ func (d *Dir) Stat(name string) (fs.FileInfo, error) {
 func (d *Dir) Sync() error {
 	call, err := d.begin("sync dir", "", false)
 	if err == nil {
+		d.syncEntries()
 		d.end(call)
 	}
 	return err
@@ -270,6 +290,12 @@ func (d *Dir) Sync() error {
 func (d *Dir) SyncAll() error {
 	call, err := d.begin("sync all", "", false)
 	if err == nil {
+		d.syncEntries()
+		d.mu.Lock()
+		for _, f := range d.inodes {
+			f.synced(0, f.size)
+		}
+		d.mu.Unlock()
 		d.end(call)
 	}
 	return err
@@ -282,6 +308,9 @@ func (d *Dir) Free() (uint64, error) {
 	}
 	return d.Space(), nil
 }
+
+// Boot implements disk.Dir: it is another one after PowerCut.
+func (d *Dir) Boot() uint64 { return d.boot }
 
 // Path implements disk.Dir.
 func (d *Dir) Path(name string) string { return "data/" + name }

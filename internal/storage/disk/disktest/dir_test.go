@@ -59,7 +59,7 @@ func TestADirectoryLikeThatOfTheSystem(t *testing.T) {
 		note(err)
 		copy(m.Bytes()[9998:], "xx")
 		n, err = f.ReadAt(b, 9997)
-		note(n, string(b[:n]), err, m.Sync(4096))
+		note(n, string(b[:n]), err, m.Sync(0, 4096))
 		note(f.WriteAt([]byte("behind what was mapped"), 15_000))
 		note(string(m.Bytes()[15_000:15_030]))
 		note(f.Punch(4096, 4096), f.Punch(14_000, 1010))

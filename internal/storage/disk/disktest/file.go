@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,9 @@ type inode struct {
 	memory   []byte // mostBytes of address space, or nothing if the file was never written to
 	size     int64
 	filled   []bool // by page: it has disk space
+
+	kept   bool   // what is on the disk for certain is kept, too
+	stable []byte // that, from the start on; what is missing is zeros
 }
 
 func (f *inode) bytes() []byte { return f.memory[:f.size] }
@@ -131,7 +135,7 @@ func must(err error) {
 }
 
 func (f *inode) clone() *inode {
-	c := &inode{number: f.number, modified: f.modified}
+	c := &inode{number: f.number, modified: f.modified, kept: f.kept, stable: slices.Clone(f.stable)}
 	c.extend(f.size)
 	for page := range f.filled {
 		if f.filled[page] {
@@ -270,6 +274,7 @@ func (f *file) Map(size int64) (disk.Mapping, error) {
 func (f *file) Sync() error {
 	call, err := f.dir.begin("sync", f.name, false)
 	if err == nil {
+		f.sync(0, mostBytes)
 		f.dir.end(call)
 	}
 	return err
@@ -278,6 +283,13 @@ func (f *file) Sync() error {
 func (f *file) Close() error {
 	_, err := f.dir.begin("close", f.name, false)
 	return err
+}
+
+// sync makes some bytes durable, and the length of the file so that they can be read.
+func (f *file) sync(from, to int64) {
+	f.dir.mu.Lock()
+	defer f.dir.mu.Unlock()
+	f.synced(from, to)
 }
 
 type mapping struct {
@@ -292,9 +304,10 @@ func (m *mapping) Bytes() []byte {
 	return m.bytes
 }
 
-func (m *mapping) Sync(int) error {
+func (m *mapping) Sync(from, to int) error {
 	call, err := m.file.dir.begin("sync map", m.file.name, false)
 	if err == nil {
+		m.file.sync(int64(from), int64(to))
 		m.file.dir.end(call)
 	}
 	return err

@@ -1,0 +1,76 @@
+// Package copies keeps words, which change together, twice on a disk, so that neither a kill nor a
+// power failure at any instant leaves anything but the old ones or the new ones.
+//
+//	0      sequence 48 bits, its checksum 16 bits │ words … │ checksum CRC32C
+//	512    the other copy
+//
+// The copy with the larger sequence counts. Each lies in one sector, which a disk writes as a whole.
+// The sequence of a copy is stored last, so one that is half stored when the process is killed has the
+// smaller one; if the larger one is damaged, that is noticed.
+//
+// The package imports nothing of the node.
+package copies
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"sync/atomic"
+	"unsafe"
+)
+
+const (
+	sector = 512
+	// Size is the bytes that both copies take.
+	Size = 2 * sector
+	// Most is how many words there can be.
+	Most = sector/8 - 2
+
+	sequenceBits = 48
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Store stores words in the copy that does not count. Sequence is larger than that of what does, and
+// at least 1; what is stored with the same one as before replaces that.
+func Store(b []byte, sequence uint64, words []uint64) {
+	b = b[sequence%2*sector:][:sector]
+	first := sequence | uint64(uint16(crc32.Checksum(binary.LittleEndian.AppendUint64(nil, sequence), castagnoli)))<<sequenceBits
+	image := binary.LittleEndian.AppendUint64(make([]byte, 0, sector), first)
+	for _, w := range words {
+		image = binary.LittleEndian.AppendUint64(image, w)
+	}
+	image = binary.LittleEndian.AppendUint64(image, uint64(crc32.Checksum(image, castagnoli)))
+	copy(b[8:], image[8:])
+	atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), first)
+}
+
+// Newest returns so many words of the copy that counts, and its sequence. It reports false if that
+// is damaged.
+func Newest(b []byte, words int) (newest []uint64, sequence uint64, ok bool) {
+	var at []byte
+	for n := range 2 {
+		c := b[n*sector:][:8*(words+2)]
+		first := binary.LittleEndian.Uint64(c)
+		if first == 0 {
+			continue // never stored
+		}
+		s := first & (1<<sequenceBits - 1)
+		if uint16(first>>sequenceBits) != uint16(crc32.Checksum(binary.LittleEndian.AppendUint64(nil, s), castagnoli)) {
+			return nil, 0, false
+		}
+		if s > sequence {
+			sequence, at = s, c
+		}
+	}
+	if at == nil {
+		return nil, 0, false
+	}
+	end := len(at) - 8
+	if binary.LittleEndian.Uint64(at[end:]) != uint64(crc32.Checksum(at[:end], castagnoli)) {
+		return nil, 0, false
+	}
+	for i := 8; i < end; i += 8 {
+		newest = append(newest, binary.LittleEndian.Uint64(at[i:]))
+	}
+	return newest, sequence, true
+}

@@ -1,0 +1,192 @@
+package ring
+
+import (
+	"errors"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/copies"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
+)
+
+// After a power failure a file has what was synced, and of all else whatever the disk has got. So
+// there are positions in the head, beside those that survive the process, that are stored only when
+// what they tell of is on the disk: the durable ones. They count, instead of the others, if the
+// machine has been started again meanwhile.
+//
+// It takes three steps. Claim says what is to be durable; then its bytes are synced (SyncData); then
+// the positions are stored (StoreClaim), and the head is synced (SyncHead). Settle ends that. Claim and
+// Settle are for the owner of the ring; the steps between them are done by a goroutine that nobody
+// waits for, one for all rings.
+//
+// Bytes that durable positions tell of must not be stored to, whether their records are held or not,
+// before other durable positions are on the disk. So the room for the writer ends there.
+
+// Durable is what is durable of a ring, if the machine is started again.
+type Durable struct {
+	Boot  uint64 // when the machine was started; then the other positions count
+	Loose bool   // nobody keeps durable positions
+	Positions
+	Next     Link // the next file of the queue that has durable records
+	sequence uint64
+}
+
+// durable is what the owner of a ring knows of that.
+type durable struct {
+	pushed uint64 // records so far
+	noted  note
+	kept   bool // there are bytes that have to stay, from that offset on
+	from   int
+	sealed bool // nothing can be pushed before the next Settle
+	seals  int
+}
+
+// note is what had been pushed at an earlier time.
+type note struct {
+	pushed uint64
+	write  int
+}
+
+// Claim is what is to be durable.
+type Claim struct {
+	Durable
+	seals int
+}
+
+// Claim says what is to be durable: what is held of the records that had been pushed when Note was
+// last called, or all. Next is the next file of the queue that has durable records. Nothing has to be
+// done if changed is false.
+func (r *Ring) Claim(all bool, next Link) (c Claim, changed bool) {
+	d, stored := &r.durable, r.file.head.Durable
+	c = Claim{Durable{Boot: r.file.dir.Boot(), Next: next, sequence: stored.sequence}, d.seals}
+	write, held := d.noted.write, r.held-int(d.pushed-d.noted.pushed)
+	if all {
+		write, held = r.write, r.held
+	}
+	if held > 0 {
+		c.Positions = Positions{uint64(r.read), uint64(write), uint64(write), uint64(held), uint64(min(held, r.suspects()))}
+		if write <= r.read {
+			c.Gap = uint64(r.gap)
+		}
+	}
+	if c.Durable == stored && c.Suspect == 0 && !d.sealed {
+		return c, false
+	}
+	c.sequence++ // also if that was stored before, and could not be synced: the other copy is on the disk
+	if !d.kept && c.Held > 0 {
+		d.kept, d.from = true, r.read
+	}
+	return c, true
+}
+
+// Note notes that what is pushed by now is to be durable at the next Claim but one.
+func (r *Ring) Note() { r.durable.noted = note{r.durable.pushed, r.write} }
+
+// Settle notes that a claim is on the disk.
+func (r *Ring) Settle(c Claim) {
+	d := &r.durable
+	r.file.head.Durable = c.Durable
+	d.kept, d.from = c.Held > 0, int(c.Read)
+	if c.seals == d.seals {
+		d.sealed = false
+	}
+	if r.held == 0 && r.data != nil && !d.sealed {
+		r.emptied()
+		d.noted.write = r.write
+	}
+}
+
+// abandoned keeps bytes from being reused that the positions on the disk tell of, although records
+// behind those that are held are dropped.
+func (r *Ring) abandoned(records int) {
+	d := &r.durable
+	d.pushed -= uint64(records)
+	if d.noted.pushed >= d.pushed {
+		r.Note()
+	}
+	if d.kept {
+		d.sealed = true
+		d.seals++
+	}
+}
+
+// Kept reports whether the ring has no room only because of what is on the disk.
+func (r *Ring) Kept() bool { return r.durable.kept || r.durable.sealed }
+
+// HasDurable reports whether the file has durable records.
+func (r *Ring) HasDurable() bool { return r.file.head.Durable.Held > 0 }
+
+// SyncData makes the bytes of a claim durable.
+func (r *Ring) SyncData(c Claim) error {
+	if c.Held == 0 {
+		return nil
+	}
+	return r.withFile(int64(headSize+max(c.Gap, c.Write)), func(m disk.Mapping) error {
+		read, write := headSize+int(c.Read), headSize+int(c.Write)
+		if write > read {
+			return m.Sync(read, write)
+		}
+		return errors.Join(m.Sync(read, headSize+int(c.Gap)), m.Sync(headSize, write))
+	})
+}
+
+// StoreClaim stores the positions of a claim whose bytes are durable.
+func (r *Ring) StoreClaim(c Claim) error {
+	return r.withFile(headSize, func(m disk.Mapping) error {
+		b := m.Bytes()
+		if h := &r.file.head; h.Rebooted { // nobody else uses it yet: what counts from now on is what was durable
+			h.owner++
+			h.storeOwner(b)
+			r.positions().store(b)
+			h.Rebooted = false
+		}
+		c.store(b)
+		return nil
+	})
+}
+
+// Loosen stores that nobody keeps durable positions any more.
+func (r *Ring) Loosen() error {
+	d := Durable{Boot: r.file.dir.Boot(), Loose: true, sequence: r.file.head.Durable.sequence}
+	if d == r.file.head.Durable {
+		return nil
+	}
+	d.sequence++
+	if err := errors.Join(r.StoreClaim(Claim{Durable: d}), r.SyncHead()); err != nil {
+		return err
+	}
+	r.Settle(Claim{Durable: d, seals: r.durable.seals})
+	return nil
+}
+
+// SyncHead makes the head durable.
+func (r *Ring) SyncHead() error {
+	return r.withFile(headSize, func(m disk.Mapping) error { return m.Sync(0, headSize) })
+}
+
+// withFile maps the first bytes of the file, whether the ring has it mapped or not.
+func (r *Ring) withFile(size int64, do func(disk.Mapping) error) error {
+	f, err := r.file.dir.Open(r.file.name)
+	if err != nil {
+		return err
+	}
+	m, err := f.Map(size)
+	if err == nil {
+		err = errors.Join(do(m), m.Close())
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (d *Durable) store(b []byte) {
+	loose := uint64(0)
+	if d.Loose {
+		loose = 1
+	}
+	copies.Store(b[durableAt:], d.sequence, []uint64{d.Boot, loose, d.Read, d.Write, d.Gap, d.Held, d.Suspect, d.Next.word()})
+}
+
+func (d *Durable) decode(b []byte) (ok bool) {
+	w, sequence, ok := copies.Newest(b[durableAt:], durableWords)
+	if ok {
+		*d = Durable{w[0], w[1] != 0, Positions{w[2], w[3], w[4], w[5], w[6]}, linkOf(w[7]), sequence}
+	}
+	return ok
+}
