@@ -58,7 +58,7 @@ func (c *Consumer) Abandon(runs []*Run, reached int) {
 	c.detach()
 	s.channel.Commit()
 	for _, r := range hopeless {
-		r.moveAway()
+		s.channel.store.mover.do(r.moveAway) // it may have to wait for files
 	}
 }
 
@@ -71,14 +71,15 @@ func (s *Storage) hopeless(r *Run) bool {
 // moveAway moves the records of a run, which is still handed out, to the failed channel, and settles
 // it. They are stored there before they are dropped here: a kill may leave them in both.
 func (r *Run) moveAway() {
-	c := r.storage.channel
+	s := r.storage
+	c := s.channel
 	st := c.store
 	to := st.options.FailedChannel.Of(c.name)
 	size, n, err := c.all.pushFailed(to, r.bytes)
 	c.mu.Lock()
-	r.storage.counters.Failed.add(n, size-n*ring.HeaderSize)
-	if r.storage.giveBack(r, size); !r.storage.removed {
-		r.storage.counters.Delivered.subtract(n, size-n*ring.HeaderSize)
+	s.counters.Failed.add(n, size-n*ring.HeaderSize)
+	if s.giveBack(r, size); !s.removed { // from here on the run is somebody else's
+		s.counters.Delivered.subtract(n, size-n*ring.HeaderSize)
 	}
 	c.Commit()
 	level, message := zapcore.WarnLevel, "records that were delivered in vain too often are moved to the failed channel"
@@ -86,7 +87,7 @@ func (r *Run) moveAway() {
 		level, message = zapcore.ErrorLevel, "records that were delivered in vain too often stay in their queue: "+
 			"they could not be moved to the failed channel"
 	}
-	st.failed.Log(level, message, zap.String("storage", r.storage.name), zap.String("to", to), zap.Int("deliveries", st.options.MaxDeliveries),
+	st.failed.Log(level, message, zap.String("storage", s.name), zap.String("to", to), zap.Int("deliveries", st.options.MaxDeliveries),
 		zap.Int("records", n), zap.Error(err))
 }
 
