@@ -32,7 +32,7 @@ func TestNeoThousandsOfInterleavedRequests(t *testing.T) {
 		add(neoclient.PopPayload("empty"), []byte{popEmpty})
 		switch random.Intn(10) {
 		case 0:
-			add([]byte{byte(7 + random.Intn(200)), 0, 1, 2}, nil)
+			add([]byte{byte(140 + random.Intn(100)), 0, 1, 2}, nil)
 		case 1:
 			add(neoclient.PopPayload("a b"), []byte{popError})
 		case 2:

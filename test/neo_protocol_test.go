@@ -117,6 +117,9 @@ func TestNeoUnsupportedRequests(t *testing.T) {
 	t.Parallel()
 	c := connect(t, nodetest.Start(t))
 	versions := map[byte]byte{1: 3, 2: 1, 6: 4}
+	for code := byte(128); code <= 139; code++ { // ours: docs/protocol.md
+		versions[code] = 1
+	}
 	for code := range 256 {
 		for _, version := range []byte{0, 1, 2, 3, 4, 5, 255} {
 			want, known := byte(unsupportedRequest), false

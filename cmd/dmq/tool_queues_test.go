@@ -94,7 +94,7 @@ func TestToolInfoAndClients(t *testing.T) {
 	}
 	check(t, runTool(t, "", with("info nothing", both)...), exitError, "", `QueueInfo "nothing": not found`)
 	info := mustTool(t, "", with("info audit@hits", both)...)
-	if !strings.Contains(info, "consume audit@hits\n") || !strings.Contains(info, b.Neo()) || strings.Contains(info, a.Neo()) {
+	if !strings.Contains(info, "work audit@hits\n") || !strings.Contains(info, b.Neo()) || strings.Contains(info, a.Neo()) {
 		t.Errorf("got\n%s", info)
 	}
 	clients := cells(mustTool(t, "", with("clients audit@hits", both)...))

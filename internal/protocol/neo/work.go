@@ -90,13 +90,14 @@ type Settling struct {
 
 // IsSettlement reports whether a message on an id without request is about a batch of a Work that is
 // over; it is to be discarded.
-func IsSettlement(code Code) bool {
-	return code >= Code(Confirm) && code <= Code(Release)
+func IsSettlement(payload []byte) bool {
+	_, err := ParseSettling(payload)
+	return err == nil
 }
 
 // ParseSettling decodes a client's message about a batch. Error: [ErrMalformed].
 func ParseSettling(payload []byte) (Settling, error) {
-	if len(payload) == 0 || !IsSettlement(Code(payload[0])) {
+	if len(payload) == 0 || payload[0] < byte(Confirm) || payload[0] > byte(Release) {
 		return Settling{}, fmt.Errorf("%w: feedback of a Work begins with none of %x, %x, %x", ErrMalformed, Confirm, Return, Release)
 	}
 	s := Settling{Settlement: Settlement(payload[0])}

@@ -87,9 +87,15 @@ func TestWorkVectors(t *testing.T) {
 
 // A message about a batch is never the start of a request, because it may cross the end of its Work.
 func TestSettlementsAreNoRequests(t *testing.T) {
-	for code := range 256 {
-		if IsSettlement(Code(code)) && Supports(Code(code), 1) != RequestNotSupported {
-			t.Errorf("code %d is both", code)
+	for _, s := range []Settlement{Confirm, Return, Release} {
+		payload := AppendSettling(nil, 1, Settling{Settlement: s, Number: 1})[FramePrefixSize:]
+		if !IsSettlement(payload) || IsSettlement(payload[:len(payload)-1]) {
+			t.Errorf("% x is no message about a batch, or what is cut is", payload)
+		}
+		for version := range 256 {
+			if Supports(Code(s), uint8(version)) != RequestNotSupported {
+				t.Errorf("code %x is that of a request, too", s)
+			}
 		}
 	}
 }

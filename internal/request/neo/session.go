@@ -224,7 +224,7 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 		return true
 	}
 	if !s.begun {
-		if wire.IsSettlement(code) {
+		if wire.IsSettlement(payload) {
 			return true // of a batch that was there when it was sent
 		}
 		if len(s.active)+len(s.questions) >= s.node.options.MaxRequests {
