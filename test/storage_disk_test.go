@@ -171,7 +171,7 @@ func TestFullDiskRefusesPushes(t *testing.T) {
 	node.Restart() // on the full disk
 	wantFirst(t, node, "full", stored[:10]...)
 	wantPops(t, node, "full", stored[10:]...) // makes room
-	large := strings.Repeat("x", 3_000_000) // drained files are deleted after the next sync
+	large := strings.Repeat("x", 3_000_000)   // drained files are deleted after the next sync
 	pushAgain(t, node, "full", large)
 	wantPops(t, node, "full", large)
 	produceTo(t, node, "full", 0, 1000)
