@@ -91,13 +91,20 @@ type Settling struct {
 // IsSettlement reports whether a message on an id without request is about a batch of a Work that is
 // over; it is to be discarded.
 func IsSettlement(payload []byte) bool {
+	if !beginsSettling(payload) { // before an error is made for each request
+		return false
+	}
 	_, err := ParseSettling(payload)
 	return err == nil
 }
 
+func beginsSettling(payload []byte) bool {
+	return len(payload) > 0 && payload[0] >= byte(Confirm) && payload[0] <= byte(Release)
+}
+
 // ParseSettling decodes a client's message about a batch. Error: [ErrMalformed].
 func ParseSettling(payload []byte) (Settling, error) {
-	if len(payload) == 0 || payload[0] < byte(Confirm) || payload[0] > byte(Release) {
+	if !beginsSettling(payload) {
 		return Settling{}, fmt.Errorf("%w: feedback of a Work begins with none of %x, %x, %x", ErrMalformed, Confirm, Return, Release)
 	}
 	s := Settling{Settlement: Settlement(payload[0])}
