@@ -195,6 +195,8 @@ type Storage struct {
 	MinFree uint64 // bytes of the disk that are left to others
 	Stop    StopKind
 	Sync    time.Duration // sync_ms; 0 = leave it to the kernel
+	// Checksums are stored with records at rest.
+	Checksums bool
 }
 
 // Consume is section [Consume].

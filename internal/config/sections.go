@@ -38,7 +38,7 @@ func defaults() *Config {
 		Stats:       Stats{FileName: "log/stats.log", Interval: 30 * time.Second, AppName: "dmqnode"},
 		Version:     Version{DefaultVersionLog: true},
 		Consume:     Consume{Redeliver: true},
-		Storage:     Storage{MinFree: 16 << 20},
+		Storage:     Storage{MinFree: 16 << 20, Checksums: true},
 		Limits: Limits{
 			OutputBuffer:     1 << 20,
 			NeoFrame:         256 << 20,
@@ -115,6 +115,7 @@ func sections(c *Config) []section {
 			number("min_free", &c.Storage.MinFree, anyUlong),
 			choice("stop", &c.Storage.Stop, "way to stop", "dump", "keep"),
 			period("sync_ms", &c.Storage.Sync, time.Millisecond, anyUint),
+			boolean("checksums", &c.Storage.Checksums),
 		}},
 		{"Consume", true, []key{
 			boolean("redeliver", &c.Consume.Redeliver),

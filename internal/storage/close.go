@@ -74,6 +74,9 @@ func (c *stop) keep() (err error) {
 		if e := s.persist(); e != nil {
 			err = errors.Join(err, e)
 		}
+		if c.st.options.Checksums {
+			s.seal()
+		}
 	}
 	if c.st.catalogue.Content().Phase == catalogue.Dumping {
 		return err // the next start deletes the files of the original that have their names already
@@ -105,6 +108,22 @@ func (s *Storage) persist() error {
 		s.channel.store.remove(p.Ring)
 	}
 	return nil
+}
+
+// seal gives checksums to what has none yet.
+func (s *Storage) seal() {
+	for _, p := range s.parts {
+		if err := p.Attach(); err != nil {
+			s.channel.store.log.Error("a file stays without checksums", zap.String("storage", s.name), zap.Error(err))
+			continue
+		}
+		p.SealAll()
+		if p.Kind() == ring.Spill {
+			if unmap := p.Detach(); unmap != nil {
+				s.channel.store.later(unmap)
+			}
+		}
+	}
 }
 
 // insert makes a part, which is to take the place of one that has no file, one of the chain.
@@ -172,6 +191,11 @@ func (c *stop) dump() (keep bool, err error) {
 	// What has been loaded, and could not be deleted then, must not be found beside the dumps.
 	if err := dformat.Finish(st.dir, st.catalogue.Content().Sources); err != nil {
 		return true, err
+	}
+	for _, s := range c.storages {
+		if err := s.dropDamaged(); err != nil {
+			return true, err
+		}
 	}
 	contents := c.contents()
 	need := dformat.Need(contents)
@@ -276,7 +300,9 @@ func (c *stop) log(contents []dformat.Content) {
 func (c *stop) removeAll() (err error) {
 	for _, s := range c.storages {
 		for _, p := range s.parts {
-			if p.InFile() {
+			if p.damaged && p.InFile() {
+				err = errors.Join(err, p.SetAside(asideName(p.Head().FileName())))
+			} else if p.InFile() {
 				err = errors.Join(err, p.Remove())
 			} else {
 				err = errors.Join(err, p.Close())

@@ -20,7 +20,9 @@ import (
 //	0       what it is: magic, instance, kind, number, checksum
 //	64      whose it is: selector, two copies of { queue, next, capacity, name, checksum }
 //	704     where its records are: selector, two copies of { read, write, gap, held, suspect, checksum }
+//	2048    checksums of the first blocks of the data
 //	4096    data …
+//	…       checksums of the other blocks
 //
 // All integers are little-endian u64, checksums CRC32C. What changes together is kept twice,
 // with a selector that tells which copy is valid, 0 or all ones: an update fills in the other copy and then
@@ -31,7 +33,8 @@ import (
 // reused before the positions that free it are stored. So whenever the process ends, the
 // positions fit the bytes.
 //
-// The files of a queue are a chain: each tells the next one.
+// The files of a queue are a chain: each tells the next one. See sums.go for the checksums of the
+// data.
 const (
 	magic    = "DMQRING3"
 	headSize = 4096
@@ -48,7 +51,7 @@ const (
 
 var (
 	_ [placeAt - ownerAt - 8 - 2*8*ownerWords]struct{}
-	_ [headSize - placeAt - 8 - 2*8*placeWords]struct{}
+	_ [sumsAt - placeAt - 8 - 2*8*placeWords]struct{}
 
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
@@ -96,8 +99,12 @@ type Head struct {
 	Name     string // of the queue
 	Next     Link
 	Capacity uint64
+	Sums     bool // there are checksums; files of earlier versions have none
 	Positions
 }
+
+// withSums is beside the kind of a ring in its file.
+const withSums = 1 << 8
 
 // Positions are where the records of a ring lie: offsets in bytes, and the number of records
 // held. What was handed out and not freed counts as waiting. Suspect: see Ring.Suspect.
@@ -117,9 +124,9 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("%s is damaged: %s", e.File, e.Reason)
 }
 
-// damage is what is wrong where the next record is taken.
-func (r *Ring) damage(reason string) error {
-	e := &DamageError{File: "memory", Reason: reason, Offset: int64(headSize + r.next)}
+// damage is what is wrong at an offset in the data.
+func (r *Ring) damage(at int, reason string) error {
+	e := &DamageError{File: "memory", Reason: reason, Offset: int64(headSize + at)}
 	if r.file != nil {
 		e.File = r.file.dir.Path(r.file.name)
 	}
@@ -149,7 +156,7 @@ func NewSpare(dir disk.Dir, instance uint64, l Link) (*Spare, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spare{dir: dir, head: Head{Instance: instance, Link: l}, file: f, first: chunkSize}
+	s := &Spare{dir: dir, head: Head{Instance: instance, Link: l, Sums: true}, file: f, first: chunkSize}
 	b := make([]byte, headSize+s.first)
 	s.head.encode(b)
 	if _, err := f.WriteAt(b, 0); err != nil {
@@ -163,16 +170,18 @@ func (s *Spare) Use(queue uint64, name string, capacity uint64) (*Ring, error) {
 	if capacity > maxCapacity-headSize {
 		return nil, fmt.Errorf("ring of %d bytes: larger than the address space", capacity)
 	}
-	m, err := s.file.Map(int64(headSize + capacity))
+	h := s.head
+	h.Queue, h.Name, h.Capacity = queue, name, capacity
+	m, err := s.file.Map(int64(h.fileSize()))
 	if err != nil {
 		return nil, err
 	}
-	h := s.head
-	h.Queue, h.Name, h.Capacity = queue, name, capacity
 	r := newFileRing(s.dir, h)
 	r.attached(m)
 	r.newReady(s.first)
-	r.storeOwner()
+	if err := r.storeOwner(); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
 	s.file.Close() // nothing was written through it that could be lost
 	return r, nil
 }
@@ -222,6 +231,7 @@ func (r *Ring) restore(at Positions, f disk.File, size int64) error {
 	}
 	r.read, r.next, r.gap, r.write = int(at.Read), int(at.Read), int(at.Gap), int(at.Write)
 	r.held, r.waiting, r.suspect = int(at.Held), int(at.Held), int(at.Suspect)
+	r.sealed.lost = true
 	end := int64(headSize + max(at.Gap, at.Write))
 	if size >= end {
 		return nil
@@ -282,7 +292,7 @@ func (r *Ring) Attach() error {
 		return err
 	}
 	defer f.Close()
-	m, err := f.Map(int64(headSize + r.capacity))
+	m, err := f.Map(int64(r.file.head.fileSize()))
 	if err != nil {
 		return err
 	}
@@ -291,8 +301,8 @@ func (r *Ring) Attach() error {
 }
 
 func (r *Ring) attached(m disk.Mapping) {
-	r.file.mapping = m
-	r.data = m.Bytes()[headSize:]
+	r.file.mapping, r.mapped, r.examined = m, m.Bytes(), 0
+	r.data = r.mapped[headSize : headSize+r.capacity : headSize+r.capacity]
 }
 
 // Detach gives up the mapping of the file. It returns what is left to be done, by anybody, or
@@ -302,7 +312,7 @@ func (r *Ring) Detach() (unmap func() error) {
 		return nil
 	}
 	m := r.file.mapping
-	r.file.mapping, r.data = nil, nil
+	r.file.mapping, r.mapped, r.data = nil, nil, nil
 	r.ready.from, r.ready.to = 0, 0
 	return m.Close
 }
@@ -343,19 +353,25 @@ func (r *Ring) updateOwner(change func(*Head)) error {
 	if err := r.Attach(); err != nil {
 		return err
 	}
+	before := r.file.head
 	change(&r.file.head)
-	r.storeOwner()
-	if detached {
-		return r.Detach()()
+	err := r.storeOwner()
+	if err != nil {
+		r.file.head = before
 	}
-	return nil
+	if detached {
+		return errors.Join(err, r.Detach()())
+	}
+	return err
 }
 
-func (r *Ring) storeOwner() {
+func (r *Ring) storeOwner() (err error) {
+	defer r.caught(mayFault(), &err)
 	h := &r.file.head
 	var words [ownerWords]uint64
 	h.ownerWords(&words)
 	update(r.file.mapping.Bytes()[ownerAt:], words[:])
+	return nil
 }
 
 // Publish stores where the records are now. What was pushed is safe from then on, and what was
@@ -364,6 +380,7 @@ func (r *Ring) Publish() {
 	if r.file == nil || r.file.mapping == nil {
 		return
 	}
+	defer r.caught(mayFault(), &r.failed)
 	r.changed = true
 	suspect := r.suspect
 	if r.behind > 0 || suspect > 0 {
@@ -415,7 +432,7 @@ func (r *Ring) close(then func() error) error {
 	defer r.ready.mu.Unlock()
 	r.ready.gone = true
 	data := r.data
-	r.data = nil
+	r.data, r.mapped = nil, nil
 	if r.file == nil {
 		if data == nil {
 			return nil
@@ -468,7 +485,11 @@ func putWord(b []byte, at int, w uint64) { binary.LittleEndian.PutUint64(b[at:],
 func (h *Head) encode(b []byte) {
 	copy(b, magic)
 	putWord(b, instanceAt, h.Instance)
-	putWord(b, kindAt, uint64(h.Kind))
+	kind := uint64(h.Kind)
+	if h.Sums {
+		kind |= withSums
+	}
+	putWord(b, kindAt, kind)
 	putWord(b, numberAt, h.Number)
 	putWord(b, sumAt, uint64(crc32.Checksum(b[:sumAt], castagnoli)))
 	var owner [ownerWords]uint64
@@ -496,7 +517,8 @@ func (h *Head) decode(b []byte) error {
 	if word(b, sumAt) != uint64(crc32.Checksum(b[:sumAt], castagnoli)) {
 		return errors.New("the checksum of its first bytes is wrong")
 	}
-	h.Instance, h.Kind, h.Number = word(b, instanceAt), Kind(word(b, kindAt)), word(b, numberAt)
+	h.Instance, h.Kind, h.Number = word(b, instanceAt), Kind(word(b, kindAt)&^withSums), word(b, numberAt)
+	h.Sums = word(b, kindAt)&withSums != 0
 	owner, ok := selected(b[ownerAt:], ownerWords)
 	if !ok || owner[3] > maxName || owner[2] > maxCapacity-headSize {
 		return errors.New("the checksum of its owner is wrong")

@@ -255,7 +255,7 @@ func TestCutFile(t *testing.T) {
 		}
 		r.Take(1, 1)
 		second, _, _ := r.Take(1, 1)
-		Mark(second, 1)
+		r.Mark(second, 1)
 		r.Behind(len(second), 1)
 		r.Publish()
 		var all []string
@@ -315,7 +315,7 @@ func TestMarkOfManyRecords(t *testing.T) {
 	if n != records {
 		t.Fatalf("took %d records", n)
 	}
-	Mark(run, n)
+	r.Mark(run, n)
 	r.Behind(len(run), n)
 	r.Publish()
 	if r.Records() != 1 || r.Size() != HeaderSize+5 {

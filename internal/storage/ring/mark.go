@@ -17,16 +17,24 @@ const (
 // Mark notes in a handed-out run that it is delivered. Nobody may read the run any more. It
 // stays in the ring until it is freed; if the ring is opened again before, TakeMarked
 // hands it out.
-func Mark(run []byte, records int) {
+func (r *Ring) Mark(run []byte, records int) (err error) {
+	defer r.caught(mayFault(), &err)
 	for records > mostMarked {
 		head, n := Cut(run, len(run), mostMarked)
-		putMark(head, n)
+		r.putMark(head, n)
 		run, records = run[len(head):], records-n
 	}
-	putMark(run, records)
+	r.putMark(run, records)
+	return nil
 }
 
-func putMark(run []byte, records int) {
+func (r *Ring) putMark(run []byte, records int) {
+	if r.hasSums() {
+		at := cap(r.data) - cap(run)
+		for block := at / blockSize; block*blockSize < at+HeaderSize; block++ {
+			r.uncover(block, blockSize) // records begin where they did
+		}
+	}
 	binary.LittleEndian.PutUint64(run, uint64(markBit)|uint64(records)<<sizeBits|uint64(len(run)))
 }
 
@@ -47,8 +55,9 @@ func (r *Ring) TakeMarked() (run []byte, records int) {
 	if r.waiting == 0 || r.data == nil {
 		return nil, 0
 	}
+	defer r.caught(mayFault(), new(error))
 	run = r.nextWaiting()
-	size, n, ok := r.nextMark(run)
+	size, n, ok := r.nextMark(run, len(run))
 	if !ok {
 		return nil, 0
 	}
@@ -56,14 +65,14 @@ func (r *Ring) TakeMarked() (run []byte, records int) {
 	return run[:size], n
 }
 
-// nextMark returns what the mark at the start of a waiting run tells, if there is one. One
-// that is impossible is none, but no length either.
-func (r *Ring) nextMark(run []byte) (size, records int, ok bool) {
+// nextMark returns what the mark at the start of a waiting run tells, if there is one and what it
+// is about takes no more bytes than that. One that is impossible is none, but no length either.
+func (r *Ring) nextMark(run []byte, most int) (size, records int, ok bool) {
 	if len(run) < HeaderSize {
 		return 0, 0, false
 	}
 	s, n, ok := parseMark(binary.LittleEndian.Uint64(run))
-	if !ok || n == 0 || n > uint64(r.waiting) || s < HeaderSize*n || s > uint64(len(run)) {
+	if !ok || n == 0 || n > uint64(r.waiting) || s < HeaderSize*n || s > uint64(most) {
 		return 0, 0, false
 	}
 	return int(s), int(n), true

@@ -82,8 +82,13 @@ type Ring struct {
 	behind, behindSize int // records that are delivered, but behind others, and their bytes
 
 	file    *file // nil = anonymous memory
+	mapped  []byte
 	ready   ready
 	changed bool // since it was last synced
+
+	sealed   sealing
+	examined int   // the block, from 1 on, that was last found intact
+	failed   error // see Failed
 }
 
 // maxCapacity is half of the address space of a process, or what an int holds.
@@ -124,6 +129,7 @@ func (r *Ring) Push(payload []byte) (fitted bool, err error) {
 	if err := r.prepare(at, need); err != nil {
 		return false, err
 	}
+	defer r.caught(mayFault(), &err)
 	binary.LittleEndian.PutUint64(r.data[at:], uint64(len(payload)))
 	copy(r.data[at+HeaderSize:], payload)
 	r.added(at, need, 1)
@@ -144,6 +150,7 @@ func (r *Ring) PushRun(run []byte, records int) (size, pushed int, err error) {
 	if err := r.prepare(at, len(run)); err != nil {
 		return 0, 0, err
 	}
+	defer r.caught(mayFault(), &err)
 	copy(r.data[at:], run)
 	r.added(at, len(run), records)
 	return len(run), records, nil
@@ -197,6 +204,7 @@ func (r *Ring) added(at, size, records int) {
 	}
 	r.held += records
 	r.waiting += records
+	r.sealed.behind += size
 }
 
 // Take hands out the oldest waiting records as one contiguous run: at most maxRecords,
@@ -210,13 +218,30 @@ func (r *Ring) Take(enough, maxRecords int) (run []byte, records int, err error)
 	if r.data == nil {
 		return nil, 0, ErrDetached
 	}
+	defer r.caught(mayFault(), &err)
 	waiting := r.nextWaiting()
-	run, records = Cut(waiting, enough, min(maxRecords, r.waiting)) // a mark is no length
-	if records == 0 {
-		if _, _, ok := r.nextMark(waiting); ok {
-			return nil, 0, nil
+	good, reason := r.intact(r.next, r.next+min(HeaderSize, len(waiting)))
+	if _, _, ok := r.nextMark(waiting[:good-r.next], len(waiting)); ok {
+		return nil, 0, nil
+	}
+	if reason == "" {
+		good, reason = r.intact(r.next, r.next+min(len(waiting), max(enough, enough+HeaderSize)))
+	}
+	run, records = waiting, min(maxRecords, r.waiting)
+	if reason != "" {
+		run = waiting[:good-r.next]
+	}
+	run, records = Cut(run, enough, records)
+	if good < r.next+len(run) { // the last one reaches further
+		if good, reason = r.intact(good, r.next+len(run)); reason != "" {
+			run, records = Cut(run[:good-r.next], enough, records)
 		}
-		return nil, 0, r.damage("what lies there is no record")
+	}
+	if records == 0 {
+		if reason == "" {
+			reason = noRecord
+		}
+		return nil, 0, r.damage(good, reason)
 	}
 	r.taken(len(run), records)
 	return run, records, nil
@@ -249,7 +274,10 @@ type Cursor struct{ next, waiting, suspect int }
 func (r *Ring) Cursor() Cursor { return Cursor{r.next, r.waiting, r.suspect} }
 
 // Rewind lets those wait again that did then. Nothing may have been freed or pushed since.
-func (r *Ring) Rewind(to Cursor) { r.next, r.waiting, r.suspect = to.next, to.waiting, to.suspect }
+func (r *Ring) Rewind(to Cursor) {
+	r.next, r.waiting, r.suspect = to.next, to.waiting, to.suspect
+	r.examined = 0
+}
 
 // Free gives back the memory of the oldest handed-out records: size bytes, as returned
 // by one or several calls of Take in that order.
@@ -259,6 +287,7 @@ func (r *Ring) Free(size, records int) {
 	switch {
 	case r.held == 0:
 		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
+		r.sealed = sealing{}
 	case r.read >= r.gap: // wrapped, and the rearmost record is freed
 		r.read, r.gap = r.read-r.gap, r.write
 	}
@@ -269,6 +298,8 @@ func (r *Ring) Abandon() (records int) {
 	records = r.waiting
 	r.held -= records
 	r.waiting, r.suspect = 0, 0
+	r.sealed.lost = true
+	r.ready.from, r.ready.to = 0, 0
 	switch {
 	case r.held == 0:
 		r.read, r.next, r.write, r.gap = 0, 0, 0, 0
