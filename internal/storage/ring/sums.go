@@ -288,8 +288,23 @@ func (r *Ring) damageOf(block int) (reason string) {
 			return e.compare(data)
 		}
 	}
-	touch(data[:min(len(data), max(r.gap, r.write)-block*blockSize)])
+	end := max(r.gap, r.write)
+	touch(data[:min(len(data), end-block*blockSize)])
+	if to := (block + 1) * blockSize; to < end && !r.Readable(r.data[to:to+1]) && r.isCut(to) {
+		return unreadable // zeros have taken the place of its last bytes
+	}
 	return ""
+}
+
+// isCut reports whether the file ends before an offset in the data.
+func (r *Ring) isCut(at int) bool {
+	f, err := r.file.dir.Open(r.file.name)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	size, err := f.Size()
+	return err != nil || size < int64(headSize+at)
 }
 
 // compare tells what is wrong with the bytes of a block.
