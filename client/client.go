@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"fmt"
 	"sync/atomic"
 
@@ -56,12 +55,3 @@ const minMessage = 64 << 10
 // maxInput is the largest body of a frame accepted from a node: a batch has less than
 // MinBatch bytes and one record more (neo protocol spec §11.3).
 func maxInput(o *Options) uint64 { return uint64(o.MaxMessage) + 2*wire.MinBatch }
-
-// Consume implements [dmq.Client].
-func (c *Client) Consume(ctx context.Context, channel string, options ConsumeOptions) (Consumer, error) {
-	consumer, err := c.Cluster.Consume(ctx, channel, options)
-	if err != nil {
-		return nil, err
-	}
-	return consumer, nil
-}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,24 +25,18 @@ type producer struct {
 	*core.Ledger
 	client *Client
 	wake   chan struct{} // one token: something is parked, or the producer is to end
-	ended  chan struct{} // closed when the goroutine has ended
 	barren atomic.Int64  // when records began to fail everywhere, none being stored; 0 if they don't
 
-	mu       sync.Mutex
+	// Guarded by the lock of the ledger.
 	retrying bool      // what was parked is being tried
 	parked   []*record // to be tried again, oldest first
 }
 
 // Producer implements [dmq.Client].
 func (c *Client) Producer(options ProducerOptions) Producer {
-	p := &producer{
-		Ledger: core.NewLedger(c.Cluster, options, dmq.DefaultMaxPendingRecords),
-		client: c, wake: make(chan struct{}, 1), ended: make(chan struct{}),
-	}
-	if !c.Go(p.run) {
-		p.Ledger.Close(true)
-		close(p.ended)
-	}
+	p := &producer{client: c, wake: make(chan struct{}, 1)}
+	p.Ledger = core.NewLedger(c.Cluster, options, dmq.DefaultMaxPendingRecords, func() {}, p.poke)
+	p.Run(p.run)
 	return p
 }
 
@@ -53,14 +46,23 @@ func (p *producer) Push(ctx context.Context, value []byte, channels ...string) e
 		return core.Fail("Push", channels, err)
 	}
 	size := pushSize(value, channels) + recordOverhead
-	group, err := p.Take(ctx, size, func() {})
+	group, err := p.Take(ctx, size)
 	if err != nil {
 		return core.Fail("Push", channels, err)
 	}
+	behind := p.retrying || len(p.parked) > 0
+	p.Unlock()
 	r := newRecord(p)
 	r.group, r.size = group, size
 	r.frame, _ = wire.AppendPush(r.frame[:0], 0, channels, value) // the number of channels is checked
-	p.submit(r)
+	if p.barren.Load() != 0 {
+		r.began = time.Now()
+	}
+	if behind {
+		p.park(r)
+	} else {
+		p.advance(r)
+	}
 	return nil
 }
 
@@ -77,36 +79,8 @@ func (p *producer) settle(r *record, err error) {
 	r.release()
 }
 
-// Flush implements [dmq.Producer].
-func (p *producer) Flush(ctx context.Context) error { return p.Ledger.Flush(ctx, func() {}) }
-
-// Close implements [dmq.Producer].
-func (p *producer) Close(ctx context.Context) error {
-	p.Ledger.Close(false)
-	err := p.Flush(ctx)
-	p.Ledger.Close(true)
-	p.poke()
-	<-p.ended
-	return err
-}
-
 // retryPause is how long a record is left alone that has failed at every node.
 const retryPause = 100 * time.Millisecond
-
-// submit gives a new record to a connection, or lets it queue behind those that wait.
-func (p *producer) submit(r *record) {
-	if p.barren.Load() != 0 {
-		r.began = time.Now()
-	}
-	p.mu.Lock()
-	behind := p.retrying || len(p.parked) > 0
-	p.mu.Unlock()
-	if behind {
-		p.park(r)
-	} else {
-		p.advance(r)
-	}
-}
 
 // advance gives a record to the next connection. If none has room, or all have failed, it
 // is parked or given up.
@@ -182,9 +156,9 @@ func (p *producer) park(r *record) {
 		p.settle(r, r.abandoned())
 		return
 	}
-	p.mu.Lock()
+	p.Lock()
 	p.parked = append(p.parked, r)
-	p.mu.Unlock()
+	p.Unlock()
 	p.poke()
 }
 
@@ -199,7 +173,6 @@ func (p *producer) poke() {
 // run tries parked records again: when a connection was made or has room, and from time to
 // time those that have failed. It ends when the producer has ended, or the client.
 func (p *producer) run() {
-	defer close(p.ended)
 	look := time.NewTicker(core.LookInterval)
 	defer look.Stop()
 	for {
@@ -219,17 +192,17 @@ func (p *producer) run() {
 		case <-look.C:
 			p.Look()
 		case <-p.client.Done():
-			p.Ledger.Close(true)
+			p.End()
 		}
 	}
 }
 
 // retry tries parked records again, in their order, and tells whether any are left.
 func (p *producer) retry() bool {
-	p.mu.Lock()
+	p.Lock()
 	parked := p.parked
 	p.parked, p.retrying = nil, true
-	p.mu.Unlock()
+	p.Unlock()
 
 	kept := parked[:0]
 	now := time.Now()
@@ -251,8 +224,8 @@ func (p *producer) retry() bool {
 	}
 	clear(parked[len(kept):])
 
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Lock()
+	defer p.Unlock()
 	p.parked, p.retrying = append(kept, p.parked...), false
 	return len(p.parked) > 0
 }
@@ -277,10 +250,10 @@ func (p *producer) again(r *record) (gone, room bool) {
 
 // giveUp gives up what is parked. No more will be.
 func (p *producer) giveUp() {
-	p.mu.Lock()
+	p.Lock()
 	parked := p.parked
 	p.parked = nil
-	p.mu.Unlock()
+	p.Unlock()
 	for _, r := range parked {
 		p.settle(r, r.abandoned())
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/client/dmq"
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
@@ -13,7 +12,7 @@ import (
 // Push implements [dmq.Client].
 func (c *Client) Push(ctx context.Context, value []byte, channels ...string) (err error) {
 	r := request{client: c, name: "Push", channels: channels}
-	ctx, end := r.begin(ctx, len(value))
+	ctx, end := c.Begin(ctx, r.name, channels, len(value))
 	defer func() { end(err) }()
 	if err := c.checkPush(value, channels); err != nil {
 		return r.error(err)
@@ -25,7 +24,7 @@ func (c *Client) Push(ctx context.Context, value []byte, channels ...string) (er
 // Pop implements [dmq.Client].
 func (c *Client) Pop(ctx context.Context, channel string) (value []byte, err error) {
 	r := request{client: c, name: "Pop", channels: []string{channel}}
-	ctx, end := r.begin(ctx, 0)
+	ctx, end := c.Begin(ctx, r.name, r.channels, 0)
 	defer func() { end(err) }()
 	if err := core.CheckChannels(r.channels, 1); err != nil {
 		return nil, r.error(err)
@@ -39,14 +38,6 @@ type request struct {
 	name     string
 	channels []string
 	failed   core.Failures // nodes that were asked in vain, ErrEmpty included
-}
-
-// begin tells the hook, if there is one.
-func (r *request) begin(ctx context.Context, size int) (context.Context, func(error)) {
-	if r.client.Options.OnRequest == nil {
-		return ctx, func(error) {}
-	}
-	return r.client.Options.Begin(ctx, dmq.Request{Name: r.name, Channel: core.Join(r.channels), Bytes: size})
 }
 
 // do asks one node after the other. While all that are left have no room it waits.

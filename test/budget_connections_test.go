@@ -43,7 +43,7 @@ func served(t *testing.T, c net.Conn) bool {
 // One address has no more than its share of a port; others are served.
 func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 	t.Parallel()
-	node := nodetest.Start(t, nodetest.Set("Server.connection_limit", "100"))
+	node := startWithHTTP(t, nodetest.Set("Server.connection_limit", "100"))
 	for range 90 { // nine tenths of the limit, by default
 		dial(t, node).alive()
 	}
@@ -56,6 +56,11 @@ func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 		t.Error("a client at another address is not served")
 	}
 	node.WaitLog(`^Warn \[dmqnode\.main\] - connection closed at once, its address has as many as it may have protocol=legacy limit=90 client=127\.0\.0\.1`)
+	wantMetrics(t, node, "after refused connections", metrics{
+		"dmqnode_refused_connections_total{protocol=legacy,reason=address}": 50,
+		"dmqnode_refused_connections_total{protocol=legacy,reason=limit}":   0,
+		"dmqnode_refused_connections_total{protocol=neo,reason=address}":    0,
+	})
 	if lines := strings.Count(node.Log(), "connection closed at once"); lines > 3 {
 		t.Errorf("%d lines about connections, want a limited rate", lines)
 	}

@@ -153,7 +153,7 @@ func TestMetrics(t *testing.T) {
 		"dmqnode_connections{protocol=legacy}":                                 1,
 		"dmqnode_connections{protocol=neo}":                                    1,
 		"dmqnode_connection_limit{protocol=neo}":                               5000,
-		"dmqnode_refused_connections_total{protocol=neo}":                      0,
+		"dmqnode_refused_connections_total{protocol=neo,reason=limit}":         0,
 		"dmqnode_requests_handled_total{protocol=legacy,request=Push}":         30,
 		"dmqnode_request_duration_seconds_count{protocol=legacy,request=Push}": 30,
 		"dmqnode_requests_handled_total{protocol=legacy,request=Pop}":          1,

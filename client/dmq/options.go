@@ -109,11 +109,3 @@ func Hooks(hooks ...func(context.Context, Request) (context.Context, func(error)
 		}
 	}
 }
-
-// Begin tells OnRequest of a request and returns its context and what to call at its end.
-func (o *Options) Begin(ctx context.Context, request Request) (context.Context, func(error)) {
-	if o.OnRequest == nil {
-		return ctx, func(error) {}
-	}
-	return o.OnRequest(ctx, request)
-}

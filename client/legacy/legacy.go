@@ -93,9 +93,5 @@ func (c *Client) Consume(ctx context.Context, channel string, options ConsumeOpt
 	if options.Subscriber != "" {
 		return nil, core.Fail("Consume", []string{channel}, fmt.Errorf("%w of a subscriber: %.300q, the legacy protocol knows none", ErrBadName, options.Subscriber))
 	}
-	consumer, err := c.Cluster.Consume(ctx, channel, options)
-	if err != nil {
-		return nil, err
-	}
-	return consumer, nil
+	return c.Cluster.Consume(ctx, channel, options)
 }

@@ -138,10 +138,10 @@ func TestProducerPushAllocatesNothing(t *testing.T) {
 		if err := p.Push(t.Context(), record, channels...); err != nil {
 			t.Fatal(err)
 		}
-		p.mu.Lock()
+		p.Lock()
 		b := p.blocks[0]
 		p.blocks = p.blocks[:0]
-		p.mu.Unlock()
+		p.Unlock()
 		p.settle(b, nil)
 	})
 	if n != 0 {

@@ -52,7 +52,7 @@ type producer struct {
 
 	good atomic.Pointer[[]string] // channels that are checked
 
-	mu      sync.Mutex
+	// Guarded by the lock of the ledger.
 	changed *sync.Cond // there is a block, or reason to confirm
 	hasty   int        // counts the reasons to confirm
 	blocks  []*block   // oldest first
@@ -62,7 +62,6 @@ type producer struct {
 	streams map[*core.Node]context.CancelFunc // that run
 
 	routines sync.WaitGroup // of streams
-	ended    chan struct{}  // closed when all have ended
 }
 
 // home is a node that gets its share of the records.
@@ -86,20 +85,15 @@ type block struct {
 // Producer implements [dmq.Client].
 func (c *Client) Producer(options ProducerOptions) Producer {
 	p := c.newProducer(options)
-	if !c.Go(p.run) {
-		p.Ledger.Close(true)
-		close(p.ended)
-	}
+	p.Run(p.run)
 	return p
 }
 
 func (c *Client) newProducer(options ProducerOptions) *producer {
-	p := &producer{
-		Ledger: core.NewLedger(c.Cluster, options, math.MaxInt),
-		client: c, streams: make(map[*core.Node]context.CancelFunc), ended: make(chan struct{}),
-	}
-	p.changed = sync.NewCond(&p.mu)
+	p := &producer{client: c, streams: make(map[*core.Node]context.CancelFunc)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.Ledger = core.NewLedger(c.Cluster, options, math.MaxInt, p.hurry, p.cancel)
+	p.changed = sync.NewCond(&p.Mutex)
 	p.settleHomes()
 	return p
 }
@@ -114,12 +108,11 @@ func (p *producer) Push(ctx context.Context, value []byte, channels ...string) e
 		return core.Fail("Push", channels, err)
 	}
 	size := wire.LengthSize + len(value)
-	group, err := p.Take(ctx, size, p.hurry)
+	group, err := p.Take(ctx, size)
 	if err != nil {
 		return core.Fail("Push", channels, err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.Unlock()
 	b := p.open(group, channels, size)
 	b.data = append(appendLength(b.data, value), value...)
 	b.records++
@@ -138,7 +131,7 @@ func (p *producer) check(channels []string) error {
 	return nil
 }
 
-// open returns a block with room for a record. p.mu is held.
+// open returns a block with room for a record. The lock is held.
 func (p *producer) open(group *core.Group, channels []string, size int) *block {
 	if len(p.homes) == 0 {
 		p.homes = []home{{}} // that is any node
@@ -190,9 +183,9 @@ func (p *producer) settle(b *block, err error) {
 	p.Settle(b.group, b.records, len(b.data), err)
 	*b = block{channels: b.channels, data: b.data[:0]}
 	if cap(b.data) <= 2*blockSize {
-		p.mu.Lock()
+		p.Lock()
 		p.spare = append(p.spare, b)
-		p.mu.Unlock()
+		p.Unlock()
 	}
 }
 
@@ -210,29 +203,15 @@ func (p *producer) giveUp(b *block, reason error) {
 
 // hurry has what was sent confirmed, and what was not sent.
 func (p *producer) hurry() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Lock()
+	defer p.Unlock()
 	p.hasty++
 	p.changed.Broadcast()
-}
-
-// Flush implements [dmq.Producer].
-func (p *producer) Flush(ctx context.Context) error { return p.Ledger.Flush(ctx, p.hurry) }
-
-// Close implements [dmq.Producer].
-func (p *producer) Close(ctx context.Context) error {
-	p.Ledger.Close(false)
-	err := p.Flush(ctx)
-	p.Ledger.Close(true)
-	p.cancel()
-	<-p.ended
-	return err
 }
 
 // run sees to the streams and to what waits for too long, until the producer or the client has
 // ended.
 func (p *producer) run() {
-	defer close(p.ended)
 	look := time.NewTicker(core.LookInterval)
 	defer look.Stop()
 	for p.ctx.Err() == nil {
@@ -243,7 +222,7 @@ func (p *producer) run() {
 		case <-look.C:
 			p.Look()
 		case <-p.client.Done():
-			p.Ledger.Close(true)
+			p.End()
 			p.cancel()
 		case <-p.ctx.Done():
 		}
@@ -251,10 +230,10 @@ func (p *producer) run() {
 	}
 	p.hurry()
 	p.routines.Wait()
-	p.mu.Lock()
+	p.Lock()
 	blocks := p.blocks
 	p.blocks = nil
-	p.mu.Unlock()
+	p.Unlock()
 	for _, b := range blocks {
 		b.failed = nil
 		p.giveUp(b, ErrClosed)
@@ -264,8 +243,8 @@ func (p *producer) run() {
 // start starts streams to nodes that are new, and ends those to nodes that are gone.
 func (p *producer) start() {
 	all := p.client.All()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Lock()
+	defer p.Unlock()
 	for n, end := range p.streams {
 		if !slices.Contains(all, n) {
 			end()
@@ -284,7 +263,7 @@ func (p *producer) start() {
 	p.settleHomes()
 }
 
-// settleHomes finds the nodes that can take records. p.mu is held.
+// settleHomes finds the nodes that can take records. The lock is held.
 func (p *producer) settleHomes() {
 	usable := p.client.usable()
 	if slices.EqualFunc(p.homes, usable, func(h home, n *node) bool { return h.node == n }) {
@@ -296,7 +275,7 @@ func (p *producer) settleHomes() {
 	}
 }
 
-// taken notes that a block gets no more records. p.mu is held.
+// taken notes that a block gets no more records. The lock is held.
 func (p *producer) taken(b *block) {
 	for i := range p.homes {
 		if p.homes[i].newest == b {
@@ -313,7 +292,7 @@ func (p *producer) expire() {
 	}
 	now := time.Now()
 	var late []*block
-	p.mu.Lock()
+	p.Lock()
 	p.blocks = slices.DeleteFunc(p.blocks, func(b *block) bool {
 		if nobody && b.deadline.IsZero() {
 			b.deadline = now.Add(p.Options.Retry)
@@ -325,7 +304,7 @@ func (p *producer) expire() {
 		}
 		return expired
 	})
-	p.mu.Unlock()
+	p.Unlock()
 	for _, b := range late {
 		p.giveUp(b, p.Why())
 	}
@@ -353,8 +332,8 @@ func (p *producer) back(blocks []*block, n *node, err error, sent bool) {
 		p.Retried(b.records)
 		kept = append(kept, b)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Lock()
+	defer p.Unlock()
 	p.blocks = append(kept, p.blocks...)
 	p.changed.Broadcast()
 }

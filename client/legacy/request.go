@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/client/dmq"
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 )
@@ -16,7 +15,7 @@ import (
 // most. value has 1 to [MaxValue] bytes. Refusals that would be the same everywhere end it at
 // once. If the outcome of a PushMulti is uncertain, some of the channels may have it.
 func (c *Client) Push(ctx context.Context, value []byte, channels ...string) (err error) {
-	ctx, end := c.begin(ctx, "Push", channels, len(value))
+	ctx, end := c.Begin(ctx, "Push", channels, len(value))
 	defer func() { end(err) }()
 	if err := cmp.Or(core.CheckChannels(channels, wire.MaxNames), checkValue(value)); err != nil {
 		return core.Fail("Push", channels, err)
@@ -32,18 +31,10 @@ func (c *Client) Push(ctx context.Context, value []byte, channels ...string) (er
 	return nil
 }
 
-// begin tells the hook, if there is one.
-func (c *Client) begin(ctx context.Context, name string, channels []string, size int) (context.Context, func(error)) {
-	if c.Options.OnRequest == nil {
-		return ctx, func(error) {}
-	}
-	return c.Options.Begin(ctx, dmq.Request{Name: name, Channel: core.Join(channels), Bytes: size})
-}
-
 // Pop implements [dmq.Client]. The error is [ErrNoSuchChannelOrSubscribed] if all nodes said that
 // the channel can't be popped from.
 func (c *Client) Pop(ctx context.Context, channel string) (value []byte, err error) {
-	ctx, end := c.begin(ctx, "Pop", []string{channel}, 0)
+	ctx, end := c.Begin(ctx, "Pop", []string{channel}, 0)
 	defer func() { end(err) }()
 	req := newRequest(wire.Pop, channel)
 	if err := core.CheckChannels(req.channels, 1); err != nil {

@@ -57,8 +57,8 @@ func (s *stream) over() bool { return s.ctx.Err() != nil || s.producer.ctx.Err()
 // next waits for the next block. nil means that it is time to confirm, or to end.
 func (s *stream) next() *block {
 	p := s.producer
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Lock()
+	defer p.Unlock()
 	if s.cn != nil && s.seen == p.hasty && !slices.ContainsFunc(p.blocks, s.mayTake) {
 		timer := time.AfterFunc(confirmPause, p.changed.Broadcast)
 		p.changed.Wait()
@@ -139,9 +139,9 @@ func (s *stream) send(data []byte) error {
 // confirm ends the stream and waits until the node has stored what was sent.
 func (s *stream) confirm() error {
 	p := s.producer
-	p.mu.Lock()
+	p.Lock()
 	s.seen = p.hasty
-	p.mu.Unlock()
+	p.Unlock()
 	if err := s.send(wire.AppendCommand(slices.Clone(wire.EndMark), wire.GetNumConnections)); err != nil {
 		return err
 	}

@@ -3,15 +3,18 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/admin"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/config"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/control"
@@ -40,6 +43,9 @@ type node struct {
 	stats    *stats.Log
 	web      *web.Server // nil if it is off
 	control  []*control.Socket
+	clients  *admin.Clients
+	admin    atomic.Pointer[admin.Operations] // nil while the node starts
+	neo      *neo.Node
 }
 
 // server is one protocol on its port: a listener and a pool of connections per loop.
@@ -93,19 +99,21 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if n.web, err = n.listenForHTTP(cfg.HTTP); err != nil {
 		return n, err
 	}
-	if n.channels, err = loadChannels(cfg, logs); err != nil {
+	if n.channels, err = loadChannels(cfg, logs, n.budgets.channels); err != nil {
 		return n, err
 	}
+	n.clients = admin.NewClients(n.loops)
+	operations := admin.New(n.channels, n.clients, cfg.Admin.Clients)
 	var legacyStats stats.Legacy
 	var neoStats stats.Neo
-	limits := request.Limits{Channels: n.budgets.channels, Bytes: cfg.Limits.RequestBytes}
+	limits := request.Limits{Queues: n.budgets.channels, Bytes: cfg.Limits.RequestBytes}
 	legacyNode := legacy.NewNode(n.channels, legacy.Options{Limits: limits}, &legacyStats, legacy.Loggers{
 		Main:     n.log,
 		Handlers: logs.Logger("swarm.node.connection.ConnectionHandler"),
 	})
 	n.open(n.servers[0], legacyNode.NewSession, cfg.Limits.OutputBuffer)
-	neoNode := newNeoNode(cfg, logs, n.channels, limits, keys, &neoStats)
-	n.open(n.servers[1], neoNode.NewSession, cfg.Limits.OutputBuffer)
+	n.neo = newNeoNode(cfg, logs, operations, limits, keys, &neoStats)
+	n.open(n.servers[1], n.neo.NewSession, cfg.Limits.OutputBuffer)
 	n.sources = n.newSources(cfg, logs, &legacyStats, &neoStats)
 	n.stats = stats.Start(n.sources, statsFile, collectd, cfg.Stats.Interval)
 	if err := n.channels.Serve(); err != nil {
@@ -114,6 +122,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if err := n.serve(); err != nil {
 		return n, err
 	}
+	n.admin.Store(operations)
 	for _, socket := range n.control {
 		socket.Serve()
 	}
@@ -141,9 +150,13 @@ func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legac
 				return stats.Connections{}
 			}
 			return stats.Connections{
-				Open:    s.listener.Connections(),
-				Limit:   cfg.Server.ConnectionLimit,
-				Refused: s.listener.Refused(),
+				Open:  s.listener.Connections(),
+				Limit: cfg.Server.ConnectionLimit,
+
+				Refused:            s.listener.Refused(listener.Crowded),
+				RefusedAddress:     s.listener.Refused(listener.Greedy),
+				RefusedNetwork:     s.listener.Refused(listener.Stranger),
+				RefusedDescriptors: s.listener.Refused(listener.Descriptors),
 			}
 		}
 	}
@@ -153,6 +166,7 @@ func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legac
 		Channels:          n.channels,
 		LegacyConnections: connections(n.servers[0]),
 		NeoConnections:    connections(n.servers[1]),
+		Budgets:           n.readBudgets,
 		Traffic:           n.traffic,
 		Logged:            logs.Counts,
 		Logs:              logs.Logger,
@@ -181,6 +195,24 @@ func (n *node) read() stats.Reading {
 	return r
 }
 
+// readBudgets reads how much of the budgets is used.
+func (n *node) readBudgets() stats.Budgets {
+	use := n.memory.Use()
+	b := stats.Budgets{
+		Queues: n.channels.Queues(), QueueLimit: n.budgets.channels,
+		Input: use.Input, InputLimit: use.InputLimit,
+		Output: use.Output, OutputLimit: use.OutputLimit,
+		Waiting: use.Waiting,
+	}
+	for _, s := range n.servers {
+		for _, p := range s.pools {
+			e := p.Events()
+			b.PutOff, b.Reaped, b.Idled = b.PutOff+e.PutOff, b.Reaped+e.Reaped, b.Idled+e.Idled
+		}
+	}
+	return b
+}
+
 // traffic is the number of bytes that went through all connections.
 func (n *node) traffic() (received, sent uint64) {
 	for _, s := range n.servers {
@@ -192,10 +224,11 @@ func (n *node) traffic() (received, sent uint64) {
 	return received, sent
 }
 
-func newNeoNode(cfg *config.Config, logs *logging.Logs, channels *storage.Channels, limits request.Limits,
+func newNeoNode(cfg *config.Config, logs *logging.Logs, operations *admin.Operations, limits request.Limits,
 	keys *credentials.Store, stats *stats.Neo) *neo.Node {
 
-	return neo.NewNode(channels, neo.Options{
+	return neo.NewNode(operations.Channels, neo.Options{
+		Admin:            operations,
 		Keys:             keys,
 		HandshakeTimeout: cfg.Limits.HandshakeTimeout,
 		MaxFrame:         cfg.Limits.NeoFrame,
@@ -220,7 +253,9 @@ func (n *node) listenForControl(cfg *config.Config, logs *logging.Logs, keys *cr
 		}
 		n.control = append(n.control, socket)
 	}
-	socket, err := control.Listen(cfg.Server.UnixSocketPath, 0, control.NodeCommands(keys), log)
+	commands := control.NodeCommands(keys)
+	maps.Copy(commands, control.AdminCommands(n.admin.Load))
+	socket, err := control.Listen(cfg.Server.UnixSocketPath, 0, commands, log)
 	if err != nil {
 		return err
 	}
@@ -241,7 +276,7 @@ func loopCount(cfg *config.Config) int {
 	return max(1, runtime.GOMAXPROCS(0)-1) // which follows the CPU limit of a control group, too
 }
 
-func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, error) {
+func loadChannels(cfg *config.Config, logs *logging.Logs, channels int) (*storage.Channels, error) {
 	return storage.Load(storage.Options{
 		Dir:        cfg.Server.DataDir,
 		RingDir:    cfg.Storage.RingDir,
@@ -251,8 +286,14 @@ func loadChannels(cfg *config.Config, logs *logging.Logs) (*storage.Channels, er
 		MinFree:    cfg.Storage.MinFree,
 		Keep:       cfg.Storage.Stop == config.StopKeep,
 		RingSize:   cfg.ChannelSize.For,
+		QueueBytes: cfg.QueueBytes.For,
 		Sync:       cfg.Storage.Sync,
-		Logs:       logs.Logger,
+
+		MaxDeliveries: cfg.Consume.MaxDeliveries,
+		FailedChannel: cfg.Consume.FailedChannel,
+		MaxChannels:   channels,
+		MaxDelayed:    cfg.Limits.Delayed,
+		Logs:          logs.Logger,
 	})
 }
 
@@ -355,7 +396,7 @@ func (n *node) open(s *server, newSession func(*connpool.Conn) connpool.Session,
 	}
 	reaped := logging.NewLimited(n.log, closedPeriod)
 	for _, loop := range n.loops.Loops() {
-		s.pools = append(s.pools, connpool.NewPool(loop, connpool.Options{
+		pool := connpool.NewPool(loop, connpool.Options{
 			NewSession: newSession,
 			Closed:     s.listener.Closed,
 			Memory:     n.memory,
@@ -364,7 +405,9 @@ func (n *node) open(s *server, newSession func(*connpool.Conn) connpool.Session,
 					zap.String("protocol", s.name), zap.Int("connections", connections))
 			},
 			OutputBuffer: outputBuffer,
-		}))
+		})
+		s.pools = append(s.pools, pool)
+		n.clients.Add(s.name, loop.Index(), pool)
 	}
 }
 
@@ -413,11 +456,18 @@ func (n *node) stop() error {
 			}
 		}
 	})
+	if n.channels != nil {
+		n.channels.Stopping()
+	}
 	n.onAllPools((*connpool.Pool).Close)
 	for deadline := time.Now().Add(closeTimeout); n.connections() > 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	n.onAllPools((*connpool.Pool).Drop)
+	if n.neo != nil {
+		n.neo.WaitForAnswers()
+		n.clients.Close()
+	}
 	err := n.loops.Stop()
 	if n.channels != nil {
 		err = errors.Join(err, n.channels.Close())

@@ -2,7 +2,7 @@
 //
 // It knows every section and key of the node (operations spec §2), those of the
 // original and those added here. Keys added here live in sections of their own
-// ([EventLoop], [Storage], [Consume], [Limits], [Http], [Legacy], [Neo]), because the original node
+// ([EventLoop], [Storage], [Consume], [Limits], [QueueBytesById], [Http], [Legacy], [Neo]), because the original node
 // ignores unknown sections but refuses unknown keys in its own: the same file starts
 // both. Every default leaves an old file meaning what it meant.
 //
@@ -13,19 +13,22 @@
 // the node accepts, what an error says is allowed, and what etc/config.ini has to document come
 // from one place. The first problem ends the loading: there is no half-valid Config.
 //
-// The package reads files and nothing else; it imports no other package of the node.
+// The package reads files and nothing else; of the node it imports names.
 package config
 
 import (
 	"net/netip"
 	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 )
 
 // Config is the whole configuration after defaults, overrides and validation.
 // It is immutable once loaded.
 type Config struct {
 	Server      Server
-	ChannelSize ChannelSize
+	ChannelSize ByPrefix // ring sizes: [Server] channel_size_limit, [ChannelSizeById]
+	QueueBytes  ByPrefix // what a queue may have: [Limits] queue_bytes, [QueueBytesById]; 0 = any number
 	Performance Performance
 	Overflow    Overflow
 	Console     Console
@@ -40,6 +43,7 @@ type Config struct {
 	Consume   Consume
 	Limits    Limits
 	HTTP      HTTP
+	Admin     Admin
 	Legacy    Protocol
 	Neo       Protocol
 }
@@ -58,10 +62,10 @@ type Server struct {
 	UnixSocketPath   string // control socket, at most 107 bytes
 }
 
-// ChannelSize is section [ChannelSizeById] together with the default ring size.
-type ChannelSize struct {
-	Default  uint64            // [Server] channel_size_limit
-	Prefixes map[string]uint64 // bytes by channel name prefix; none is empty or the beginning of another
+// ByPrefix is a number of bytes that depends on the name of a channel.
+type ByPrefix struct {
+	Default  uint64
+	Prefixes map[string]uint64 // by the beginning of the name; none is empty or the beginning of another
 }
 
 // Performance is section [Performance].
@@ -201,7 +205,9 @@ type Storage struct {
 
 // Consume is section [Consume].
 type Consume struct {
-	Redeliver bool // unconfirmed neo batches of a lost connection go back to the queue
+	Redeliver     bool                // unconfirmed neo batches of a lost connection go back to the queue
+	MaxDeliveries int                 // that may fail before a record goes to the failed channel; 0 = any number
+	FailedChannel names.FailedChannel // where that is
 }
 
 // Limits is section [Limits].
@@ -210,11 +216,13 @@ type Limits struct {
 	NeoFrame         uint64        // largest neo frame body in bytes
 	NeoRequests      int           // active requests per neo connection
 	HandshakeTimeout time.Duration // handshake_timeout_ms: neo connections that stay unauthenticated are closed
-	Channels         int           // 0 = what the machine can take
+	Channels         int           // and subscribers; 0 = what the machine can take
+	QueueBytes       uint64        // see Config.QueueBytes
 	RequestBytes     uint64        // that one request may store in several channels
 	InputMemory      int           // bytes of unfinished input of all connections; 0 = a share of the memory
 	OutputMemory     int           // bytes of replies that wait for all connections; 0 = a share of the memory
 	Unconfirmed      int           // bytes of batches that a neo connection has not confirmed
+	Delayed          int           // batches of a queue that were returned with a delay; 0 = any number
 	RequestTimeout   time.Duration // request_timeout_ms: when others wait for memory
 	IdleTimeout      time.Duration // idle_timeout_ms: when the connection limit is reached
 	PeerConnections  int           // of one address, for each port; 0 = unlimited, -1 = nine tenths of connection_limit, unless that is small
@@ -225,6 +233,11 @@ type HTTP struct {
 	Address string   // loopback by default
 	Port    int      // -1 = off, 0 = any free port
 	Hosts   []string // names under which clients may ask for it, besides the usual ones; * = any
+}
+
+// Admin is section [Admin].
+type Admin struct {
+	Clients []string // names of neo clients that may change things
 }
 
 // Protocol is section [Legacy] or [Neo].

@@ -40,7 +40,7 @@ func TestExampleFileCommentsShowDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := commentedKey.ReplaceAllString(string(content), "$1")
-	got, _, err := Load(write(t, all), []string{"ChannelSizeById.orders_="}, false)
+	got, _, err := Load(write(t, all), []string{"ChannelSizeById.orders_=", "QueueBytesById.clicks_="}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,8 @@ func TestExampleFileIsComplete(t *testing.T) {
 	}
 	known := append(sections(defaults()),
 		section{name: rootSection, keys: loggerKeys(&Logger{})},
-		section{name: channelSizeSection, keys: []key{{name: "orders_"}}})
+		section{name: channelSizeSection, keys: []key{{name: "orders_"}}},
+		section{name: queueBytesSection, keys: []key{{name: "clicks_"}}})
 	for _, s := range known {
 		var want []string
 		for _, k := range s.keys {

@@ -74,7 +74,7 @@ func (l *loader) override(assignment string) error {
 		return err
 	}
 	at := place{o.Section, o.Key}
-	if _, present := l.file[o.Section][o.Key]; !present && o.Section != channelSizeSection {
+	if _, present := l.file[o.Section][o.Key]; !present && !freeKeys(o.Section) {
 		s, found := sectionNamed(o.Section)
 		switch {
 		case !found:
@@ -111,7 +111,7 @@ func sectionNames() (names []string) {
 	for _, s := range sections(&Config{}) {
 		names = append(names, s.name)
 	}
-	return append(names, channelSizeSection, loggerPrefix+"NAME")
+	return append(names, channelSizeSection, queueBytesSection, loggerPrefix+"NAME")
 }
 
 // interpret fills a Config from the entries and checks what concerns more than one key.
@@ -136,7 +136,11 @@ func (l *loader) interpret() (*Config, error) {
 	if c.Stats.DefaultType == "" {
 		c.Stats.DefaultType = c.Stats.AppName + "_stats"
 	}
-	if err := l.fillChannelSize(c); err != nil {
+	c.ChannelSize.Default, c.QueueBytes.Default = c.Server.ChannelSizeLimit, c.Limits.QueueBytes
+	if err := l.fillByPrefix(channelSizeSection, &c.ChannelSize, anyUlong.to(maxRing), "Channel size"); err != nil {
+		return nil, err
+	}
+	if err := l.fillByPrefix(queueBytesSection, &c.QueueBytes, anyUlong, "Queue bytes"); err != nil {
 		return nil, err
 	}
 	if err := l.checkPlaces(c); err != nil {
@@ -148,7 +152,7 @@ func (l *loader) interpret() (*Config, error) {
 // warnOfSections warns of sections that the node does not know.
 func (l *loader) warnOfSections() {
 	for _, name := range slices.Sorted(maps.Keys(l.file)) {
-		if _, found := sectionNamed(name); !found && name != channelSizeSection {
+		if _, found := sectionNamed(name); !found && !freeKeys(name) {
 			l.warn("%s: section [%s] is not one of the node, its keys are ignored%s", l.path, name, suggestion(name, sectionNames()))
 		}
 	}
@@ -208,20 +212,21 @@ func has(keys map[string]entry, name string) bool {
 	return found
 }
 
-func (l *loader) fillChannelSize(c *Config) error {
-	c.ChannelSize = ChannelSize{Default: c.Server.ChannelSizeLimit, Prefixes: map[string]uint64{}}
-	keys := l.file[channelSizeSection]
+// fillByPrefix reads a section with free keys.
+func (l *loader) fillByPrefix(section string, bytes *ByPrefix, allowed integer, what string) error {
+	bytes.Prefixes = map[string]uint64{}
+	keys := l.file[section]
 	for _, prefix := range slices.Sorted(maps.Keys(keys)) {
 		var size uint64
-		k := number(prefix, &size, anyUlong.to(maxRing))
-		at := place{channelSizeSection, prefix}
+		k := number(prefix, &size, allowed)
+		at := place{section, prefix}
 		if err := k.set(at, keys[prefix].value); err != nil {
 			return l.explain(err, at, keys[prefix], k.allowed)
 		}
-		c.ChannelSize.Prefixes[prefix] = size
+		bytes.Prefixes[prefix] = size
 	}
-	if err := c.ChannelSize.conflict(); err != nil {
-		return fmt.Errorf("%w (%s, section [%s]; allowed: prefixes of which none is the beginning of another)", err, l.path, channelSizeSection)
+	if err := bytes.conflict(); err != nil {
+		return fmt.Errorf("%s configuration: %w (%s, section [%s]; allowed: prefixes of which none is the beginning of another)", what, err, l.path, section)
 	}
 	return nil
 }

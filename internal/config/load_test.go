@@ -39,7 +39,8 @@ func wantMinimal() *Config {
 	c.Server.NeoPort = 10001
 	c.Server.ChannelSizeLimit = 2000000000
 	c.Server.UnixSocketPath = "dmqnode.socket"
-	c.ChannelSize = ChannelSize{Default: 2000000000, Prefixes: map[string]uint64{}}
+	c.ChannelSize = ByPrefix{Default: 2000000000, Prefixes: map[string]uint64{}}
+	c.QueueBytes = ByPrefix{Prefixes: map[string]uint64{}}
 	c.Stats.DefaultType = "dmqnode_stats"
 	return c
 }
@@ -55,15 +56,16 @@ func TestDefaults(t *testing.T) {
 			Address: "127.0.0.1", Port: 10000, NeoPort: 10001, CPU: -1, SizeLimit: 0, ChannelSizeLimit: 2000000000,
 			DataDir: "data", ConnectionLimit: 5000, Backlog: 2048, UnixSocketPath: "dmqnode.socket",
 		},
-		ChannelSize: ChannelSize{Default: 2000000000, Prefixes: map[string]uint64{}},
+		ChannelSize: ByPrefix{Default: 2000000000, Prefixes: map[string]uint64{}},
+		QueueBytes:  ByPrefix{Prefixes: map[string]uint64{}},
 		Performance: Performance{WriteFlush: 250 * time.Millisecond},
 		Overflow:    Overflow{WriteIndex: time.Minute},
 		Stats:       Stats{FileName: "log/stats.log", Interval: 30 * time.Second, AppName: "dmqnode", DefaultType: "dmqnode_stats"},
 		Version:     Version{DefaultVersionLog: true},
-		Consume:     Consume{Redeliver: true},
+		Consume:     Consume{Redeliver: true, FailedChannel: "{channel}-failed"},
 		Storage:     Storage{MinFree: 16 << 20, Checksums: true},
 		Limits: Limits{OutputBuffer: 1048576, NeoFrame: 268435456, NeoRequests: 5000, HandshakeTimeout: 30 * time.Second,
-			RequestBytes: 268435456, Unconfirmed: 67108864, RequestTimeout: 10 * time.Second, IdleTimeout: time.Minute, PeerConnections: -1},
+			RequestBytes: 268435456, Unconfirmed: 67108864, Delayed: 100000, RequestTimeout: 10 * time.Second, IdleTimeout: time.Minute, PeerConnections: -1},
 		HTTP:   HTTP{Address: "127.0.0.1", Port: -1},
 		Legacy: Protocol{Enabled: true, Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 		Neo:    Protocol{Enabled: true, Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
@@ -118,6 +120,8 @@ func TestEveryKey(t *testing.T) {
 		{"[Storage]\nsync_ms = 10", func(c *Config) { c.Storage.Sync = 10 * time.Millisecond }},
 		{"[Storage]\nchecksums = false", func(c *Config) { c.Storage.Checksums = false }},
 		{"[Consume]\nredeliver = false", func(c *Config) { c.Consume.Redeliver = false }},
+		{"[Consume]\nmax_deliveries = 5", func(c *Config) { c.Consume.MaxDeliveries = 5 }},
+		{"[Consume]\nfailed_channel = dead", func(c *Config) { c.Consume.FailedChannel = "dead" }},
 		{"[Limits]\noutput_buffer = 4096", func(c *Config) { c.Limits.OutputBuffer = 4096 }},
 		{"[Limits]\nneo_frame = 65536", func(c *Config) { c.Limits.NeoFrame = 65536 }},
 		{"[Limits]\nneo_requests = 1", func(c *Config) { c.Limits.NeoRequests = 1 }},
@@ -127,10 +131,12 @@ func TestEveryKey(t *testing.T) {
 		{"[Limits]\ninput_memory = 1", func(c *Config) { c.Limits.InputMemory = 1 }},
 		{"[Limits]\noutput_memory = 1", func(c *Config) { c.Limits.OutputMemory = 1 }},
 		{"[Limits]\nunconfirmed = 65536", func(c *Config) { c.Limits.Unconfirmed = 65536 }},
+		{"[Limits]\ndelayed = 0", func(c *Config) { c.Limits.Delayed = 0 }},
 		{"[Limits]\nrequest_timeout_ms = 1", func(c *Config) { c.Limits.RequestTimeout = time.Millisecond }},
 		{"[Limits]\nidle_timeout_ms = 1", func(c *Config) { c.Limits.IdleTimeout = time.Millisecond }},
 		{"[Limits]\npeer_connections = 0", func(c *Config) { c.Limits.PeerConnections = 0 }},
 		{"[Http]\nhosts = a.example, b", func(c *Config) { c.HTTP.Hosts = []string{"a.example", "b"} }},
+		{"[Admin]\nclients = ops, deploy", func(c *Config) { c.Admin.Clients = []string{"ops", "deploy"} }},
 		{"[Legacy]\nenabled = false", func(c *Config) { c.Legacy.Enabled = false }},
 		{"[Neo]\nallow = 10.1.2.3/8, 192.168.1.7", func(c *Config) {
 			c.Neo.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32")}
@@ -204,6 +210,8 @@ func TestRejected(t *testing.T) {
 		{"[ChannelSizeById]\nab = 1\nb = 1\na = 1", "Channel size configuration: Conflicting channel id prefixes 'a' and 'ab'", []string{"[ChannelSizeById]"}},
 		{"[ChannelSizeById]\nabc = 1\na = 1\nabb = 1", "Channel size configuration: Conflicting channel id prefixes 'a' and 'abb'", nil},
 		{"[ChannelSizeById]\na = x", wrongType("ChannelSizeById", "a", "ulong"), nil},
+		{"[QueueBytesById]\nab = 1\na = 1", "Queue bytes configuration: Conflicting channel id prefixes 'a' and 'ab'", []string{"[QueueBytesById]"}},
+		{"[QueueBytesById]\na = x", wrongType("QueueBytesById", "a", "ulong"), nil},
 		{"[ChannelSizeById]\na = -1", wrongType("ChannelSizeById", "a", "ulong"), nil},
 		{"[Performance]\nwrite_flush_ms = 0", "Configuration key Performance.write_flush_ms is smaller than allowed minimum of 1", nil},
 		{"[Performance]\nwrite_flush_ms = 4294967296", wrongType("Performance", "write_flush_ms", "uint"), nil},

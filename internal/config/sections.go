@@ -37,7 +37,7 @@ func defaults() *Config {
 		Overflow:    Overflow{WriteIndex: 60000 * time.Millisecond},
 		Stats:       Stats{FileName: "log/stats.log", Interval: 30 * time.Second, AppName: "dmqnode"},
 		Version:     Version{DefaultVersionLog: true},
-		Consume:     Consume{Redeliver: true},
+		Consume:     Consume{Redeliver: true, FailedChannel: "{channel}-failed"},
 		Storage:     Storage{MinFree: 16 << 20, Checksums: true},
 		Limits: Limits{
 			OutputBuffer:     1 << 20,
@@ -46,6 +46,7 @@ func defaults() *Config {
 			HandshakeTimeout: 30 * time.Second,
 			RequestBytes:     256 << 20,
 			Unconfirmed:      64 << 20,
+			Delayed:          100_000,
 			RequestTimeout:   10 * time.Second,
 			IdleTimeout:      60 * time.Second,
 			PeerConnections:  -1,
@@ -63,7 +64,7 @@ var everybody = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
 const maxRing = 1 << 46
 
 // sections are all sections with fixed names and keys, filling c, in the order in which they are
-// checked. Not among them: the free keys of [ChannelSizeById], and [LOG.NAME].
+// checked. Not among them: the free keys of [ChannelSizeById] and [QueueBytesById], and [LOG.NAME].
 func sections(c *Config) []section {
 	var unused Stats
 	return []section{
@@ -119,6 +120,8 @@ func sections(c *Config) []section {
 		}},
 		{"Consume", true, []key{
 			boolean("redeliver", &c.Consume.Redeliver),
+			number("max_deliveries", &c.Consume.MaxDeliveries, anyUint),
+			failedChannel("failed_channel", &c.Consume.FailedChannel),
 		}},
 		{"Limits", true, []key{
 			number("output_buffer", &c.Limits.OutputBuffer, anyUint.from(4096)),
@@ -126,10 +129,12 @@ func sections(c *Config) []section {
 			number("neo_requests", &c.Limits.NeoRequests, anyUint.from(1)),
 			period("handshake_timeout_ms", &c.Limits.HandshakeTimeout, time.Millisecond, anyUint.from(1)),
 			number("channels", &c.Limits.Channels, anyUint),
+			number("queue_bytes", &c.Limits.QueueBytes, anyUlong),
 			number("request_bytes", &c.Limits.RequestBytes, anyUlong.from(10<<20)),
 			number("input_memory", &c.Limits.InputMemory, anyUlong.to(maxRing)),
 			number("output_memory", &c.Limits.OutputMemory, anyUlong.to(maxRing)),
 			number("unconfirmed", &c.Limits.Unconfirmed, anyUlong.from(65536).to(maxRing)),
+			number("delayed", &c.Limits.Delayed, anyUint),
 			period("request_timeout_ms", &c.Limits.RequestTimeout, time.Millisecond, anyUint.from(1)),
 			period("idle_timeout_ms", &c.Limits.IdleTimeout, time.Millisecond, anyUint.from(1)),
 			number("peer_connections", &c.Limits.PeerConnections, anyInt.from(-1)),
@@ -138,6 +143,9 @@ func sections(c *Config) []section {
 			address("address", &c.HTTP.Address),
 			number("port", &c.HTTP.Port, anyInt.from(-1).to(math.MaxUint16)).mandatoryWith("address"),
 			words("hosts", &c.HTTP.Hosts),
+		}},
+		{"Admin", true, []key{
+			words("clients", &c.Admin.Clients),
 		}},
 		{"Legacy", true, protocolKeys(&c.Legacy)},
 		{"Neo", true, protocolKeys(&c.Neo)},

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 )
 
 // key is one key of a section: which values it takes and where they go. The variable it fills
@@ -181,6 +183,17 @@ func address(name string, to *string) key {
 			return fmt.Errorf("Node listener IP address invalid")
 		}
 		*to = value
+		return nil
+	}}
+}
+
+// failedChannel takes the name of failed channels.
+func failedChannel(name string, to *names.FailedChannel) key {
+	return key{name: name, allowed: "channel name, in which {channel} stands for another one", set: func(at place, value string) error {
+		*to = names.FailedChannel(value)
+		if err := to.Check(); err != nil {
+			return fmt.Errorf("Configuration key %s.%s: %w", at.section, at.key, err)
+		}
 		return nil
 	}}
 }

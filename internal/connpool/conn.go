@@ -34,8 +34,10 @@ type Session interface {
 type Conn struct {
 	pool    *Pool
 	session Session
-	fd      int             // -1 once the connection is gone
-	index   int             // in pool.open
+	fd      int    // -1 once the connection is gone
+	index   int    // in pool.open
+	id      uint64 // see Info
+	opened  time.Time
 	watched listener.Events // what the loop watches the socket for
 
 	in      []byte    // received and not used up, in a pooled buffer; nil = none
@@ -44,8 +46,10 @@ type Conn struct {
 	held    int       // bytes of input that the session keeps
 	charged int       // bytes for which Memory accounts
 	swallow uint64    // bytes to drop before the connection is closed
-	out     output
-	cut     bool // see DropOutput
+
+	received uint64 // bytes
+	out      output
+	cut      bool // see DropOutput
 
 	turn    int  // work left of it
 	waiting bool // for the next turn
@@ -267,7 +271,7 @@ func (c *Conn) read() {
 		c.keep(in, in)
 		c.ended = true
 	default:
-		c.pool.received.Add(uint64(n))
+		c.count(n)
 		c.active = c.Loop().Now()
 		c.Work(n / Unit)
 		in = in[:len(in)+n]
@@ -292,11 +296,17 @@ func (c *Conn) discard() {
 	case n == 0:
 		c.ended = true
 	default:
-		c.pool.received.Add(uint64(n))
+		c.count(n)
 		if c.swallow > 0 {
 			c.swallowed(uint64(n))
 		}
 	}
+}
+
+// count counts bytes that were received.
+func (c *Conn) count(n int) {
+	c.received += uint64(n)
+	c.pool.received.Add(uint64(n))
 }
 
 // swallowed counts bytes that were to be dropped, and closes the connection after the last.

@@ -20,8 +20,9 @@ type Memory struct {
 	inputLimit, outputLimit int64 // 0 = none
 	patience                time.Duration
 
-	input, output atomic.Int64 // bytes
-	stalled       atomic.Int64 // how many are in line
+	input, output atomic.Int64  // bytes
+	stalled       atomic.Int64  // how many are in line
+	ids           atomic.Uint64 // given to connections
 
 	mu       sync.Mutex
 	pools    []*Pool
@@ -33,6 +34,18 @@ type Memory struct {
 // their requests for as long as patience are disconnected.
 func NewMemory(input, output int64, patience time.Duration) *Memory {
 	return &Memory{inputLimit: input, outputLimit: output, patience: patience}
+}
+
+// MemoryUse is what there is of a Memory, and what is used.
+type MemoryUse struct {
+	Input, InputLimit   int64 // bytes; a limit of 0 is none
+	Output, OutputLimit int64
+	Waiting             int64 // connections that wait for memory for their input
+}
+
+// Use may be called from any goroutine.
+func (m *Memory) Use() MemoryUse {
+	return MemoryUse{m.input.Load(), m.inputLimit, m.output.Load(), m.outputLimit, m.stalled.Load()}
 }
 
 // Short tells that connections wait for memory for their input.
@@ -193,6 +206,7 @@ func (p *Pool) reap() {
 			reaped++
 		}
 	}
+	p.reaped.Add(uint64(reaped))
 	if reaped > 0 && p.options.Reaped != nil {
 		p.options.Reaped(reaped)
 	}
@@ -235,5 +249,6 @@ func (p *Pool) CloseIdle(patience time.Duration, most int) (closed int) {
 		c.Continue()
 		closed++
 	}
+	p.idled.Add(uint64(closed))
 	return closed
 }

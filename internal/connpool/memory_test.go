@@ -64,6 +64,9 @@ func TestUnfinishedRequestsAreReaped(t *testing.T) {
 		if n.reaped == 0 {
 			t.Error("nobody was told of connections that were ended")
 		}
+		if got := n.pool.Events().Reaped; got != uint64(n.reaped) {
+			t.Errorf("%d connections are counted as reaped, want %d", got, n.reaped)
+		}
 	})
 }
 

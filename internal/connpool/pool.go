@@ -66,7 +66,8 @@ type Pool struct {
 	reaper  *listener.Timer
 	shared  []byte // every read goes here unless a large request is being collected
 
-	received, sent atomic.Uint64
+	received, sent        atomic.Uint64
+	putOff, reaped, idled atomic.Uint64 // see Events
 }
 
 // sharedInput is the size of the buffer for reads.
@@ -90,7 +91,8 @@ func (p *Pool) Open(fd int) error {
 	c := p.newConn()
 	c.fd = fd
 	c.watched = unix.EPOLLIN
-	c.active = p.loop.Now()
+	c.id = p.memory.ids.Add(1)
+	c.active, c.opened = p.loop.Now(), p.loop.Now()
 	if err := p.loop.Register(fd, c.watched, c); err != nil {
 		c.close()
 		p.release(c)
@@ -147,3 +149,13 @@ func (p *Pool) Len() int { return len(p.open) }
 // Traffic is the number of bytes received and sent by all connections so far. It may be
 // called from any goroutine.
 func (p *Pool) Traffic() (received, sent uint64) { return p.received.Load(), p.sent.Load() }
+
+// Events count what has happened to connections so that others could be served.
+type Events struct {
+	PutOff uint64 // turns that were used up with requests left
+	Reaped uint64 // connections ended because others waited for the memory of their unfinished requests
+	Idled  uint64 // connections ended because they were idle: see CloseIdle
+}
+
+// Events may be called from any goroutine.
+func (p *Pool) Events() Events { return Events{p.putOff.Load(), p.reaped.Load(), p.idled.Load()} }

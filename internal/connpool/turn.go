@@ -41,6 +41,7 @@ func (c *Conn) alone() bool { return c.pool.loop.Sharing() == 1 }
 func (c *Conn) later() {
 	if !c.waiting {
 		c.waiting = true
+		c.pool.putOff.Add(1)
 		c.Loop().Defer(c)
 	}
 }

@@ -34,6 +34,9 @@ func TestOthersHaveTheirTurn(t *testing.T) {
 		if before > 2*maxTurn {
 			t.Errorf("%d of %d requests of another connection were served first, want about a turn of %d", before, many, maxTurn)
 		}
+		if n.pool.Events().PutOff == 0 {
+			t.Error("no turn is counted as used up")
+		}
 	})
 }
 

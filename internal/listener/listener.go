@@ -38,26 +38,37 @@ type Listener struct {
 	options Options
 	fd      int
 	addr    netip.AddrPort
-	limited map[refusal]*logging.Limited
+	limited [refusals]*logging.Limited
 	failing *logging.Limited // accept errors
 
 	group    *Group
 	accepted Accepted
 
 	open    atomic.Int64 // connections
-	refused atomic.Int64 // connections closed at once, for whatever reason
+	refused [refusals]atomic.Int64
 	peers   peers
 }
 
-// refusal is why a connection is closed at once, in the words of the log.
-type refusal string
+// Refusal is why a connection is closed at once.
+type Refusal int
 
+// Reasons to close a connection at once.
 const (
-	crowded     refusal = "connection closed at once, the connection limit is reached"
-	greedy      refusal = "connection closed at once, its address has as many as it may have"
-	stranger    refusal = "connection closed at once, its address is not allowed"
-	descriptors refusal = "connection closed at once, the file descriptors that are left are kept for other things"
+	Admitted    Refusal = iota // there is none
+	Crowded                    // there are as many as there may be
+	Greedy                     // its address has as many as it may have
+	Stranger                   // its address is not allowed
+	Descriptors                // the descriptors that are left are kept for other things
+	refusals
 )
+
+// refusalTexts are the words of the log.
+var refusalTexts = [refusals]string{
+	Crowded:     "connection closed at once, the connection limit is reached",
+	Greedy:      "connection closed at once, its address has as many as it may have",
+	Stranger:    "connection closed at once, its address is not allowed",
+	Descriptors: "connection closed at once, the file descriptors that are left are kept for other things",
+}
 
 const (
 	// acceptsPerRound bounds how long a flood of connections keeps a loop from its others.
@@ -89,11 +100,10 @@ func newListener(o Options, fd int, open func(*Listener) error, log *zap.Logger)
 	l := &Listener{
 		options: o,
 		fd:      fd,
-		limited: make(map[refusal]*logging.Limited),
 		failing: logging.NewLimited(log, logPeriod),
 	}
-	for _, r := range []refusal{crowded, greedy, stranger, descriptors} {
-		l.limited[r] = logging.NewLimited(log, logPeriod)
+	for why := range l.limited {
+		l.limited[why] = logging.NewLimited(log, logPeriod)
 	}
 	if err := open(l); err != nil {
 		unix.Close(fd)
@@ -156,8 +166,8 @@ func (l *Listener) Addr() netip.AddrPort { return l.addr }
 // Connections is the number of open connections.
 func (l *Listener) Connections() int64 { return l.open.Load() }
 
-// Refused is the number of connections closed at once so far, because of the limit as a rule.
-func (l *Listener) Refused() int64 { return l.refused.Load() }
+// Refused is the number of connections closed at once so far, for that reason.
+func (l *Listener) Refused(why Refusal) int64 { return l.refused[why].Load() }
 
 // Serve starts accepting on the first loop of the group, which must call it.
 func (l *Listener) Serve(g *Group, accepted Accepted) error {
@@ -203,11 +213,11 @@ func (l *Listener) Ready(Events) {
 }
 
 func (l *Listener) admit(fd int, peer netip.Addr) {
-	if why, limit := l.refusal(fd, peer); why != "" {
+	if why, limit := l.refusal(fd, peer); why != Admitted {
 		unix.Close(fd)
-		l.refused.Add(1)
-		l.limited[why].Log(zapcore.WarnLevel, string(why), zap.String("protocol", l.options.Name), limit, zap.Stringer("client", peer))
-		if why == crowded && l.options.Crowded != nil {
+		l.refused[why].Add(1)
+		l.limited[why].Log(zapcore.WarnLevel, refusalTexts[why], zap.String("protocol", l.options.Name), limit, zap.Stringer("client", peer))
+		if why == Crowded && l.options.Crowded != nil {
 			l.options.Crowded()
 		}
 		return
@@ -222,21 +232,21 @@ func (l *Listener) admit(fd int, peer netip.Addr) {
 	loop.Post(TaskFunc(func() { l.accepted(loop, fd) }))
 }
 
-// refusal is why this connection is not to be served, with the limit that it would exceed; "" if
-// it is to be served.
-func (l *Listener) refusal(fd int, peer netip.Addr) (why refusal, limit zap.Field) {
+// refusal is why this connection is not to be served, with the limit that it would exceed;
+// Admitted if it is to be served.
+func (l *Listener) refusal(fd int, peer netip.Addr) (why Refusal, limit zap.Field) {
 	o := &l.options
 	switch {
 	case len(o.Allow) > 0 && !slices.ContainsFunc(o.Allow, func(n netip.Prefix) bool { return n.Contains(peer) }):
-		return stranger, zap.Skip()
+		return Stranger, zap.Skip()
 	case o.Limit > 0 && l.open.Load() >= int64(o.Limit):
-		return crowded, zap.Uint32("limit", o.Limit)
+		return Crowded, zap.Uint32("limit", o.Limit)
 	case o.Descriptors > 0 && fd >= o.Descriptors:
-		return descriptors, zap.Int("limit", o.Descriptors)
+		return Descriptors, zap.Int("limit", o.Descriptors)
 	case !l.peers.enter(fd, peer, o.Peer):
-		return greedy, zap.Int("limit", o.Peer)
+		return Greedy, zap.Int("limit", o.Peer)
 	}
-	return "", zap.Skip()
+	return Admitted, zap.Skip()
 }
 
 // pause stops accepting for a moment: the cause, most often a lack of descriptors, will

@@ -205,8 +205,8 @@ func TestConnectionLimit(t *testing.T) {
 		}
 	}
 	s.onFirst(func() {}) // the client sees the end a moment before it is counted
-	if s.Connections() != 3 || s.Refused() != 5 {
-		t.Errorf("%d connections, %d refused, want 3, 5", s.Connections(), s.Refused())
+	if s.Connections() != 3 || s.Refused(Crowded) != 5 {
+		t.Errorf("%d connections, %d refused, want 3, 5", s.Connections(), s.Refused(Crowded))
 	}
 	s.closeOne(func(connection) bool { return true })
 	if got := greeting(t, s.connect()); got == "" {
@@ -216,8 +216,8 @@ func TestConnectionLimit(t *testing.T) {
 		t.Error("one connection too many is served")
 	}
 	s.onFirst(func() {})
-	if s.Connections() != 3 || s.Refused() != 6 {
-		t.Errorf("%d connections, %d refused, want 3, 6", s.Connections(), s.Refused())
+	if s.Connections() != 3 || s.Refused(Crowded) != 6 {
+		t.Errorf("%d connections, %d refused, want 3, 6", s.Connections(), s.Refused(Crowded))
 	}
 	entries := s.logs.All()
 	if len(entries) != 1 || entries[0].Level != zapcore.WarnLevel || !strings.Contains(entries[0].Message, "the connection limit is reached") {
@@ -237,8 +237,8 @@ func TestNoConnectionLimit(t *testing.T) {
 			t.Fatalf("connection %d: received %q, want to be served", i, got)
 		}
 	}
-	if s.Connections() != int64(len(waiting)) || s.Refused() != 0 {
-		t.Errorf("%d connections, %d refused, want %d, 0", s.Connections(), s.Refused(), len(waiting))
+	if s.Connections() != int64(len(waiting)) || s.Refused(Crowded) != 0 {
+		t.Errorf("%d connections, %d refused, want %d, 0", s.Connections(), s.Refused(Crowded), len(waiting))
 	}
 }
 

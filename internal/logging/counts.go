@@ -15,6 +15,9 @@ type Counts struct {
 	Warn  uint64
 	Error uint64
 	Fatal uint64
+
+	Suppressed uint64 // not logged, because there were many of their kind: see Limited
+	Dropped    uint64 // not written, because they came faster than that was possible; one for each destination
 }
 
 // Counts reads the counters; each is exact, together they are not one moment's.
@@ -24,6 +27,7 @@ func (l *Logs) Counts() Counts {
 
 type counters struct {
 	trace, info, warn, error, fatal atomic.Uint64
+	suppressed, dropped             atomic.Uint64
 }
 
 func (c *counters) read() Counts {
@@ -33,6 +37,9 @@ func (c *counters) read() Counts {
 		Warn:  c.warn.Load(),
 		Error: c.error.Load(),
 		Fatal: c.fatal.Load(),
+
+		Suppressed: c.suppressed.Load(),
+		Dropped:    c.dropped.Load(),
 	}
 }
 

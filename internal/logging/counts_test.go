@@ -23,7 +23,7 @@ func TestCountsAreMessagesThatReachedAnOutput(t *testing.T) {
 			log.Warn("")
 			log.Error("")
 			log.DPanic("")
-		}, Counts{1, 1, 1, 1, 1}},
+		}, Counts{Trace: 1, Info: 1, Warn: 1, Error: 1, Fatal: 1}},
 		{"one message, two outputs", func(l *Logs) { l.Logger("twice").Info("") }, Counts{Info: 1}},
 		{"collect_stats = false, and below", func(l *Logs) {
 			l.Logger("quiet").Info("")

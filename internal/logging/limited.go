@@ -40,6 +40,9 @@ func (l *Limited) Log(level zapcore.Level, message string, fields ...zap.Field) 
 	}
 	suppressed, due := l.take()
 	if !due {
+		if c, ok := l.log.Core().(*core); ok {
+			c.logs.counters.suppressed.Add(1)
+		}
 		return
 	}
 	if suppressed > 0 {

@@ -23,6 +23,9 @@ func TestLimitedLogsOnceAPeriodWithTheNumberLeftOut(t *testing.T) {
 		"limit reached second=10 suppressed=2\n"+
 		"limit reached second=20\n"+
 		"limit reached second=100 suppressed=3\n")
+	if got := l.Counts().Suppressed; got != 5 {
+		t.Errorf("%d messages are counted as suppressed, want 5", got)
+	}
 }
 
 func TestLimitedToSeveralLinesAPeriod(t *testing.T) {

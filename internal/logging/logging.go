@@ -89,9 +89,9 @@ func newLogs(cfg config.Log, version config.Version, console Console, clock zapc
 		syslog:  &destination{name: "syslog", writer: newSyslogWriter()},
 	}
 	for _, d := range []*destination{l.console, l.syslog} {
-		d.queue = startQueue(d.name, l.write)
+		d.queue = startQueue(d.name, &l.counters.dropped, l.write)
 	}
-	l.queue = startQueue("the log files", l.distribute)
+	l.queue = startQueue("the log files", &l.counters.dropped, l.distribute)
 	err := l.configure(cfg.Loggers)
 	if err == nil && version.DefaultVersionLog {
 		if l.version, err = l.open(versionFile); err != nil {

@@ -13,7 +13,8 @@ import (
 type queue struct {
 	name    string
 	write   func(queued)
-	dropped atomic.Uint64 // since that was last told
+	dropped atomic.Uint64  // since that was last told
+	leftOut *atomic.Uint64 // all that were dropped, also by others
 
 	mu      sync.Mutex
 	changed sync.Cond // there is a message, all have been written, or the queue is closed
@@ -39,8 +40,8 @@ const (
 )
 
 // startQueue starts the goroutine that calls write for each message.
-func startQueue(name string, write func(queued)) *queue {
-	q := &queue{name: name, write: write}
+func startQueue(name string, leftOut *atomic.Uint64, write func(queued)) *queue {
+	q := &queue{name: name, leftOut: leftOut, write: write}
 	q.changed.L = &q.mu
 	go q.run()
 	return q
@@ -63,6 +64,7 @@ func (q *queue) add(m queued, importance zapcore.Level) {
 	}
 	if q.bytes >= limit {
 		q.dropped.Add(1)
+		q.leftOut.Add(1)
 		return
 	}
 	q.waiting = append(q.waiting, m)

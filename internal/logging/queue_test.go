@@ -86,4 +86,7 @@ func TestFloodIsDroppedAndCounted(t *testing.T) {
 	if left == nil {
 		t.Error("the file does not tell that messages were left out")
 	}
+	if got := l.Counts().Dropped; got != uint64(410-info-warn-failed) {
+		t.Errorf("%d messages are counted as dropped, want %d", got, 410-info-warn-failed)
+	}
 }

@@ -54,7 +54,7 @@ func TestSyslogPriorityAndText(t *testing.T) {
 			t.Errorf("got %q, want %s", got, pattern)
 		}
 	}
-	if got, want := l.counted(), (Counts{1, 1, 1, 1, 1}); got != want {
+	if got, want := l.counted(), (Counts{Trace: 1, Info: 1, Warn: 1, Error: 1, Fatal: 1}); got != want {
 		t.Errorf("counts: got %+v, want %+v", got, want)
 	}
 }

@@ -4,17 +4,20 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
 )
 
 // Limits are what one request, and all of them together, may make of little input.
 type Limits struct {
-	Channels int    // that there may be; 0 = any number
-	Bytes    uint64 // that one request may store in several channels; 0 = any number
+	Queues int    // that there may be; 0 = any number
+	Bytes  uint64 // that one request may store in several channels; 0 = any number
 }
 
-// ErrChannels refuses to make a channel.
-var ErrChannels = errors.New("there are as many channels as [Limits] channels allows; existing ones work on")
+// ErrQueues refuses to make a channel, or a subscriber.
+var ErrQueues = errors.New("there are as many channels, and subscribers, as [Limits] channels allows; existing ones work on")
 
 // BytesError refuses to store a record in many channels.
 type BytesError struct {
@@ -26,14 +29,42 @@ func (e *BytesError) Error() string {
 	return fmt.Sprintf("%d bytes for each of %d channels: [Limits] request_bytes allows %d in all", e.Bytes, e.Names, e.Limit)
 }
 
+// Refusal is why a push failed.
+func Refusal(err error) stats.Refusal {
+	var full *storage.BoundError
+	var copies *BytesError
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		return stats.RefusedDisk
+	case errors.As(err, &full):
+		return stats.RefusedQueue
+	case errors.Is(err, ErrQueues):
+		return stats.RefusedChannels
+	case errors.As(err, &copies):
+		return stats.RefusedCopies
+	}
+	return stats.RefusedOther
+}
+
 // Make makes a channel that has not been found and returns it locked, if there may be one more.
 // Loops that make one in the same moment may exceed the limit by one each.
 func (l Limits) Make(all *storage.Channels, b *storage.Batch, name []byte) (*storage.Channel, error) {
-	if l.Channels > 0 && all.Len() >= l.Channels {
-		return nil, ErrChannels
+	if l.full(all) {
+		return nil, ErrQueues
 	}
 	return b.Open(name)
 }
+
+// Subscribe returns the queue of a subscriber of a channel, which is locked, and makes it if
+// necessary and allowed: see Make.
+func (l Limits) Subscribe(all *storage.Channels, c *storage.Channel, subscriber string) (*storage.Storage, error) {
+	if l.full(all) && c.Adds(subscriber) {
+		return nil, ErrQueues
+	}
+	return c.Subscribe(subscriber)
+}
+
+func (l Limits) full(all *storage.Channels) bool { return l.Queues > 0 && all.Queues() >= l.Queues }
 
 // CheckCopies returns an error if a record must not be stored under so many names. Names that
 // are repeated count, too: each of them gets a copy, as in the original.

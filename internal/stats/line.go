@@ -85,6 +85,7 @@ func (now *snapshot) line(before *snapshot, requests []named) *line {
 	appendMoved(l, "popped", now.Popped, before.Popped)
 	now.appendStorages(l)
 	now.appendLogged(l, before.logged)
+	now.appendRefused(l, before.Refused)
 	return l
 }
 
@@ -155,6 +156,15 @@ func (now *snapshot) appendLogged(l *line, before logging.Counts) {
 	l.uint("logged_warn", now.logged.Warn-before.Warn)
 	l.uint("logged_error", now.logged.Error-before.Error)
 	l.uint("logged_fatal", now.logged.Fatal-before.Fatal)
+}
+
+// appendRefused appends what the original does not have: a group of its own at the end, so that no
+// other changes.
+func (now *snapshot) appendRefused(l *line, before Refused) {
+	l.group("", "")
+	for why, n := range now.Refused {
+		l.uint("refused_pushes_"+Refusal(why).String(), n-before[why])
+	}
 }
 
 func (r named) append(l *line, most int64, now, before counted) {

@@ -20,6 +20,7 @@ func TestLine(t *testing.T) {
 			At:       start,
 			Process:  Process{User: time.Second, System: time.Second, Machine: 2000, Limit: 1000},
 			Received: 10, Sent: 20,
+			Refused:  Refused{RefusedDisk: 4},
 			Counters: storage.Counters{Pushed: storage.Moved{Records: 5, Bytes: 50}, Popped: storage.Moved{Records: 1, Bytes: 10}},
 		},
 		requests: []counted{push.read(), consume.read()},
@@ -40,6 +41,7 @@ func TestLine(t *testing.T) {
 				{Channel: "orders", Subscriber: "s", Subscribed: true, Capacity: 0},
 				{Channel: "plain", Capacity: 500, MemoryRecords: 1, MemoryBytes: 432},
 			},
+			Refused:  Refused{RefusedDisk: 7, RefusedOther: 1},
 			Counters: storage.Counters{Pushed: storage.Moved{Records: 35, Bytes: 3050}, Popped: storage.Moved{Records: 1, Bytes: 10}},
 		},
 		requests: []counted{push.read(), consume.read()},
@@ -64,7 +66,8 @@ func TestLine(t *testing.T) {
 		channel/s@orders/records_overflow:0 channel/s@orders/percent_memory:100
 		channel/plain/bytes_memory:432 channel/plain/bytes_overflow:0 channel/plain/records_memory:1
 		channel/plain/records_overflow:0 channel/plain/percent_memory:86
-		logged_debug:0 logged_trace:0 logged_verbose:0 logged_info:1 logged_warn:0 logged_error:2 logged_fatal:0`)
+		logged_debug:0 logged_trace:0 logged_verbose:0 logged_info:1 logged_warn:0 logged_error:2 logged_fatal:0
+		refused_pushes_disk:3 refused_pushes_queue:0 refused_pushes_channels:0 refused_pushes_copies:0 refused_pushes_other:1`)
 	if got := string(now.line(&before, requests).text); got != strings.Join(want, " ") {
 		t.Errorf("got\n%s\nwant\n%s", strings.ReplaceAll(got, " ", "\n"), strings.Join(want, "\n"))
 	}

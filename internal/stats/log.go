@@ -18,6 +18,7 @@ type Sources struct {
 	Channels          *storage.Channels
 	LegacyConnections func() Connections
 	NeoConnections    func() Connections
+	Budgets           func() Budgets
 	Traffic           func() (received, sent uint64) // bytes of both protocols
 	Logged            func() logging.Counts
 	Logs              func(logger string) *zap.Logger // for what is wrong

@@ -13,6 +13,8 @@ type Reading struct {
 	Process          Process
 	Received, Sent   uint64 // bytes of both protocols
 	Legacy, Neo      Connections
+	Budgets          Budgets
+	Refused          Refused // pushes of both protocols
 	Storages         []storage.Figures
 	storage.Counters // of all storages, also of those that have been removed
 }
@@ -22,7 +24,26 @@ type Connections struct {
 	Open  int64
 	Limit uint32 // 0 = none
 
-	Refused int64 // closed at once because of the limit, so far
+	// Closed at once so far: because of the limit, because their address had as many as it may
+	// have, was not allowed, or because of the descriptors that are kept for other things.
+	Refused, RefusedAddress, RefusedNetwork, RefusedDescriptors int64
+}
+
+// AllRefused is how many were closed at once so far.
+func (c Connections) AllRefused() int64 {
+	return c.Refused + c.RefusedAddress + c.RefusedNetwork + c.RefusedDescriptors
+}
+
+// Budgets is how much is left of what all clients have together.
+type Budgets struct {
+	Queues, QueueLimit  int // a limit of 0 is none
+	Input, InputLimit   int64
+	Output, OutputLimit int64
+	Waiting             int64 // connections that wait for memory for their input
+
+	PutOff uint64 // turns of connections that were used up with requests left, so far
+	Reaped uint64 // connections ended because others waited for the memory of their unfinished requests
+	Idled  uint64 // connections ended because they were idle and there were as many as there may be
 }
 
 // Read reads the figures. It may be called from any goroutine, and locks each channel for a
@@ -38,6 +59,8 @@ func (s *Sources) ReadInto(storages []storage.Figures) (Reading, error) {
 	r.Process, err = readProcess(sizes)
 	r.Received, r.Sent = s.Traffic()
 	r.Legacy, r.Neo = s.LegacyConnections(), s.NeoConnections()
+	r.Budgets = s.Budgets()
+	r.Refused = s.Legacy.Refused.read().plus(s.Neo.Refused.read())
 	r.Counters = s.Channels.Removed()
 	r.Storages = s.Channels.AppendFigures(storages[:0])
 	for i := range r.Storages {

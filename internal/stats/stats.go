@@ -123,7 +123,13 @@ func (r *Requests) takeMost() int64 {
 }
 
 // Legacy counts the requests of legacy connections.
-type Legacy struct{ Push, Pop, PushMulti, Produce, ProduceMulti, Consume Requests }
+type Legacy struct {
+	Push, Pop, PushMulti, Produce, ProduceMulti, Consume Requests
+	Refused                                              Refusals
+}
 
 // Neo counts the requests of neo connections.
-type Neo struct{ Push, Pop, Consume Requests }
+type Neo struct {
+	Push, Pop, Consume Requests
+	Refused            Refusals
+}

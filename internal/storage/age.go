@@ -69,6 +69,18 @@ func (m *marks) note(now time.Time, end, oldest int64) {
 	*m = append(*m, mark{now, end})
 }
 
+// abandoned takes back that the newest records of a part were pushed.
+func (p *part) abandoned(records int) {
+	p.pushed -= int64(records)
+	for n := len(p.marks); n > 0 && p.marks[n-1].end > p.pushed; n-- {
+		if n > 1 && p.marks[n-2].end >= p.pushed || n == 1 && p.Held() == 0 {
+			p.marks = p.marks[:n-1]
+		} else {
+			p.marks[n-1].end = p.pushed
+		}
+	}
+}
+
 // merge makes those two neighbours one that differ the least, compared with their age. The
 // older time remains, so that the age of a record which stays the oldest only grows.
 func (m *marks) merge(now time.Time) {

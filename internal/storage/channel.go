@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
@@ -17,8 +18,11 @@ var ErrSubscribed = errors.New("the channel has subscribers")
 // Methods marked "locked" are called between Lock and Commit.
 type Channel struct {
 	name   string
+	all    *Channels
 	shared *shared
 	store  *store
+	place  int    // in Channels.places, under its lock
+	bound  uint64 // of the bytes of each queue; 0 = none
 
 	mu         sync.Mutex
 	removed    bool
@@ -49,11 +53,14 @@ func (c *Channel) Commit() {
 	c.mu.Unlock()
 }
 
-// Push appends a record to every storage of the channel (locked). If the disk is full
-// none of them has it; after another failure of the disk some may.
+// Push appends a record to every storage of the channel (locked). If the disk is full, or a queue
+// has as much as it may have, none of them has it; after another failure of the disk some may.
 func (c *Channel) Push(payload []byte) error {
+	if err := c.admit(ring.HeaderSize + len(payload)); err != nil {
+		return err
+	}
 	if len(c.storages) > 1 {
-		if err := c.Reserve(ring.HeaderSize + len(payload)); err != nil {
+		if err := c.reserve(ring.HeaderSize + len(payload)); err != nil {
 			return err
 		}
 	}
@@ -67,10 +74,12 @@ func (c *Channel) Push(payload []byte) error {
 
 // PushRun appends records that are laid out as in a ring: 8 bytes little-endian length,
 // payload. None of them may be empty (locked). If the disk is full no storage has more of
-// them than another; after another failure of the disk some may.
+// them than another; after another failure of the disk some may. If a queue may have only the first
+// of the records, all storages have these.
 func (c *Channel) PushRun(run []byte, records int) error {
-	if len(c.storages) > 1 {
-		if err := c.Reserve(len(run)); err != nil {
+	run, records, beyond := c.admitRun(run, records)
+	if len(c.storages) > 1 && records > 0 {
+		if err := c.reserve(len(run)); err != nil {
 			return err
 		}
 	}
@@ -79,16 +88,23 @@ func (c *Channel) PushRun(run []byte, records int) error {
 			return fmt.Errorf("storage %s: %w", s.name, err)
 		}
 	}
-	return nil
+	return beyond
 }
 
 // Size is how many bytes of a ring a record takes.
 func Size(payload int) int { return ring.HeaderSize + payload }
 
-// Reserve makes sure that records, of that size in a ring, can be pushed as far as disk space is
-// concerned (locked): for those who push to several channels, and want to reach all or none. What
-// others push meanwhile may take the space.
+// Reserve makes sure that records, of that size in a ring, can be pushed as far as disk space and
+// bounds are concerned (locked): for those who push to several channels, and want to reach all or
+// none. What others push meanwhile may take the space.
 func (c *Channel) Reserve(size int) error {
+	if err := c.admit(size); err != nil {
+		return err
+	}
+	return c.reserve(size)
+}
+
+func (c *Channel) reserve(size int) error {
 	for _, s := range c.storages {
 		if err := s.reserve(size); err != nil {
 			return fmt.Errorf("channel %s: %w", c.name, err)
@@ -107,6 +123,27 @@ func (c *Channel) Pop(skipEmpty bool) (*Run, error) {
 	return c.storages[0].take(1, 1, skipEmpty)
 }
 
+// Adds reports whether Subscribe would add a queue to those that there are (locked).
+func (c *Channel) Adds(subscriber string) bool {
+	return c.subscribed && !slices.ContainsFunc(c.storages, func(s *Storage) bool { return s.subscriber == subscriber })
+}
+
+// Popped returns the storage that a subscriber can pop from, which may be the one of nobody
+// (locked): that of a channel without subscribers, or that of the subscriber without a name. Any
+// other subscriber is added if it is new. The error is ErrSubscribed if there is nothing to pop
+// from for nobody.
+func (c *Channel) Popped(subscriber string) (*Storage, error) {
+	if subscriber != "" {
+		return c.Subscribe(subscriber)
+	}
+	for _, s := range c.storages {
+		if s.subscriber == "" {
+			return s, nil
+		}
+	}
+	return nil, ErrSubscribed
+}
+
 // Subscribe returns the storage of that subscriber and adds the subscriber if it is
 // new (locked). The name must be valid (package names).
 func (c *Channel) Subscribe(subscriber string) (*Storage, error) {
@@ -116,6 +153,7 @@ func (c *Channel) Subscribe(subscriber string) (*Storage, error) {
 			return nil, fmt.Errorf("channel %q: subscriber %q: %w", c.name, subscriber, err)
 		}
 		c.subscribed = true
+		s.wakeAll() // those who pop
 		return s, nil
 	}
 	for _, s := range c.storages {

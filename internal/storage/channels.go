@@ -2,15 +2,16 @@ package storage
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
 
 // shared is what all channels have in common.
 type shared struct {
-	removed removedCounters // of channels that are gone
-	clock   atomic.Int64    // what Mark was told last, in nanoseconds
+	removed  removedCounters // of channels that are gone
+	clock    atomic.Int64    // what Mark was told last, in nanoseconds
+	queues   atomic.Int64    // that there are
+	stopping atomic.Bool     // see Stopping
 }
 
 // Channels is the set of all channels of the node. All methods are safe for
@@ -21,7 +22,7 @@ type Channels struct {
 
 	mu     sync.RWMutex
 	byName map[string]*Channel
-	all    []*Channel // in order of creation
+	places []*Channel // in order of creation; nil for one that is removed
 }
 
 // Find returns the channel of that name, or nil. The channel may be removed at any
@@ -51,6 +52,11 @@ func (cs *Channels) Open(name []byte) (*Channel, error) {
 	}
 }
 
+// newChannel returns one without storages.
+func (cs *Channels) newChannel(name string) *Channel {
+	return &Channel{name: name, all: cs, shared: &cs.shared, store: cs.store, bound: cs.store.options.boundOf(name)}
+}
+
 // create adds the channel unless there is one by now. The channel becomes visible
 // before its storage exists, but locked.
 func (cs *Channels) create(name string) (*Channel, error) {
@@ -59,10 +65,9 @@ func (cs *Channels) create(name string) (*Channel, error) {
 		cs.mu.Unlock()
 		return c, nil
 	}
-	c := &Channel{name: name, shared: &cs.shared, store: cs.store}
+	c := cs.newChannel(name)
 	c.mu.Lock()
-	cs.byName[name] = c
-	cs.all = append(cs.all, c)
+	cs.add(c)
 	cs.mu.Unlock()
 
 	s, err := newStorage(c, "", false)
@@ -85,8 +90,35 @@ func (cs *Channels) forget(c *Channel) {
 		return
 	}
 	delete(cs.byName, c.name)
-	i := slices.Index(cs.all, c)
-	cs.all = slices.Delete(cs.all, i, i+1)
+	cs.places[c.place] = nil
+	if len(cs.places) >= 2*len(cs.byName)+minPlaces {
+		left := cs.list()
+		cs.places = cs.places[:0:0]
+		for _, c := range left {
+			cs.add(c)
+		}
+	}
+}
+
+// minPlaces is how many places are not worth the work to free them.
+const minPlaces = 64
+
+// add puts a channel into the set. The lock is held.
+func (cs *Channels) add(c *Channel) {
+	cs.byName[c.name] = c
+	c.place = len(cs.places)
+	cs.places = append(cs.places, c)
+}
+
+// list returns the channels in order of creation. The lock is held.
+func (cs *Channels) list() []*Channel {
+	all := make([]*Channel, 0, len(cs.byName))
+	for _, c := range cs.places {
+		if c != nil {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // Remove drops the channel of that name with all its subscribers and records, if there
@@ -105,16 +137,12 @@ func (cs *Channels) Remove(name []byte) error {
 	return err
 }
 
-// Len is the number of channels.
-func (cs *Channels) Len() int {
-	cs.mu.RLock()
-	defer cs.mu.RUnlock()
-	return len(cs.all)
-}
+// Queues is how many queues there are: channels without subscribers, and subscribers.
+func (cs *Channels) Queues() int { return int(cs.shared.queues.Load()) }
 
 // All returns the channels in order of creation.
 func (cs *Channels) All() []*Channel {
 	cs.mu.RLock()
 	defer cs.mu.RUnlock()
-	return slices.Clone(cs.all)
+	return cs.list()
 }

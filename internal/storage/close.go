@@ -36,6 +36,7 @@ func (cs *Channels) Close() error {
 	err := errors.Join(st.ringFiles.close(), st.spillFiles.close())
 	for _, s := range stop.storages {
 		s.dropReserved()
+		s.stopDelays()
 	}
 	keep := st.options.Keep
 	if !keep {

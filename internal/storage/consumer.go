@@ -11,10 +11,11 @@ type Waker interface{ Wake() }
 //
 // The owner calls Attach, Next and Leave from one goroutine at a time.
 type Consumer struct {
-	storage *Storage
-	waker   Waker
-	index   int // in storage.consumers
-	state   consumerState
+	storage    *Storage
+	subscriber string // for whom it was attached
+	waker      Waker
+	index      int // in storage.consumers
+	state      consumerState
 
 	prev, next *Consumer // in storage.waiting
 }
@@ -30,9 +31,12 @@ const (
 // Attach makes the consumer one of the storage (locked); a zero Consumer can be
 // attached. The owner then calls Next.
 func (c *Consumer) Attach(s *Storage, w Waker) {
-	*c = Consumer{storage: s, waker: w, index: len(s.consumers)}
+	*c = Consumer{storage: s, subscriber: s.subscriber, waker: w, index: len(s.consumers)}
 	s.consumers = append(s.consumers, c)
 }
+
+// Queue is the name of the storage.
+func (c *Consumer) Queue() string { return c.storage.name }
 
 // Next settles runs as delivered, the ones taken before, and then appends to runs[:0]
 // the next records: runs until enough bytes are reached or no more are there. If it
@@ -50,10 +54,7 @@ func (c *Consumer) Next(runs []*Run, enough int, skipEmpty bool) (next []*Run, r
 	if s.removed {
 		return next, true, nil
 	}
-	share := everything
-	if idle := s.waiting.len + s.woken; idle > 0 {
-		share = (s.available() + idle) / (idle + 1)
-	}
+	share := s.share()
 	for size := 0; size < enough && share > 0; {
 		r, err := s.take(enough-size, share, skipEmpty)
 		if err != nil && len(next) == 0 {
@@ -74,6 +75,55 @@ func (c *Consumer) Next(runs []*Run, enough int, skipEmpty bool) (next []*Run, r
 		s.wake()
 	}
 	return next, false, nil
+}
+
+// Take hands out the next records as one run: until enough bytes or that many records are
+// reached. If it returns none, the consumer is woken when there are records again. Unlike Next it
+// settles nothing, so a consumer may have several runs, and it takes nothing that others have
+// been woken for: who has waited longest is served first.
+//
+// removed is as for Next. The error is ErrSubscribed if the queue has become that of another
+// subscriber than the one for whom it was taken from.
+func (c *Consumer) Take(enough, records int) (r *Run, removed bool, err error) {
+	s := c.storage
+	s.channel.mu.Lock()
+	defer s.channel.mu.Unlock()
+	called := c.state == woken
+	s.noLongerIdle(c)
+	if s.removed {
+		return nil, true, nil
+	}
+	if s.subscriber != c.subscriber {
+		s.wake()
+		return nil, false, ErrSubscribed
+	}
+	share := s.share()
+	if !called {
+		share = min(share, s.available()-s.woken)
+	}
+	if share > 0 {
+		r, err = s.take(enough, min(share, records), false)
+	}
+	switch {
+	case r != nil || err != nil:
+		s.wake()
+	case called: // somebody was faster, which costs no place in the line
+		c.state = waiting
+		s.waiting.addFirst(c)
+	default:
+		c.state = waiting
+		s.waiting.add(c)
+	}
+	return r, false, err
+}
+
+// share is how many records a consumer may take while others are idle.
+func (s *Storage) share() int {
+	idle := s.waiting.len + s.woken
+	if idle == 0 {
+		return everything
+	}
+	return (s.available() + idle) / (idle + 1)
 }
 
 // Pause settles runs as delivered and makes the consumer busy until it calls Next: what
@@ -135,7 +185,7 @@ func (s *Storage) noLongerIdle(c *Consumer) {
 
 // wake wakes as many waiting consumers as there are records for, longest waiting first.
 func (s *Storage) wake() {
-	if s.waiting.len == 0 {
+	if s.waiting.len == 0 || s.paused {
 		return
 	}
 	for n := s.available() - s.woken; n > 0 && s.waiting.len > 0; n-- {
@@ -161,6 +211,17 @@ func (l *waitingList) add(c *Consumer) {
 		l.first = c
 	}
 	l.last = c
+	l.len++
+}
+
+func (l *waitingList) addFirst(c *Consumer) {
+	c.next = l.first
+	if l.first != nil {
+		l.first.prev = c
+	} else {
+		l.last = c
+	}
+	l.first = c
 	l.len++
 }
 

@@ -35,9 +35,11 @@ func (s *Storage) lose(p *part, damage error) {
 	p.damaged = true
 	bytes, n := p.Skip()
 	if n == 0 {
+		size := p.Size()
 		n = p.Abandon()
 		s.unread -= n
-		p.pushed -= int64(n)
+		s.bytes -= size - p.Size()
+		p.abandoned(n)
 		s.noteLoss(p, n, damage)
 		p.Publish()
 		if p.Held() == 0 {
@@ -70,9 +72,10 @@ func (s *Storage) failed(p *part, damage error) {
 
 // dropDamaged loses now what would be lost when it is handed out.
 func (s *Storage) dropDamaged() error {
-	before := s.counters
+	counters, paused := s.counters, s.paused
+	s.paused = false
 	err := s.lookThrough(func() bool { return true })
-	s.counters = before
+	s.counters, s.paused = counters, paused
 	for _, p := range s.parts {
 		s.tellLoss(p)
 	}

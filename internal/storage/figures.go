@@ -20,6 +20,8 @@ func (m *Moved) subtract(records, bytes int) {
 	m.Bytes -= uint64(bytes)
 }
 
+func (m Moved) minus(o Moved) Moved { return Moved{m.Records - o.Records, m.Bytes - o.Bytes} }
+
 func (m Moved) plus(o Moved) Moved { return Moved{m.Records + o.Records, m.Bytes + o.Bytes} }
 
 func (m Moved) atLeast(o Moved) Moved {
@@ -34,13 +36,16 @@ type Counters struct {
 	Delivered   Moved // handed out, and settled as delivered
 	Redelivered Moved // came back, because a client did not take them, to be handed out again
 	Overflowed  Moved // of the pushed ones, those that went to the overflow
+	Failed      Moved // were delivered in vain too often, and moved to the failed channel
+	Cleared     Moved // dropped by an operator
 }
 
 // Plus returns the sums.
 func (c Counters) Plus(o Counters) Counters {
 	return Counters{
 		c.Pushed.plus(o.Pushed), c.Popped.plus(o.Popped), c.Delivered.plus(o.Delivered),
-		c.Redelivered.plus(o.Redelivered), c.Overflowed.plus(o.Overflowed),
+		c.Redelivered.plus(o.Redelivered), c.Overflowed.plus(o.Overflowed), c.Failed.plus(o.Failed),
+		c.Cleared.plus(o.Cleared),
 	}
 }
 
@@ -48,7 +53,8 @@ func (c Counters) Plus(o Counters) Counters {
 func (c Counters) AtLeast(o Counters) Counters {
 	return Counters{
 		c.Pushed.atLeast(o.Pushed), c.Popped.atLeast(o.Popped), c.Delivered.atLeast(o.Delivered),
-		c.Redelivered.atLeast(o.Redelivered), c.Overflowed.atLeast(o.Overflowed),
+		c.Redelivered.atLeast(o.Redelivered), c.Overflowed.atLeast(o.Overflowed), c.Failed.atLeast(o.Failed),
+		c.Cleared.atLeast(o.Cleared),
 	}
 }
 
@@ -70,8 +76,11 @@ type Figures struct {
 	Unsettled      Moved
 	UnsettledSince time.Time
 
-	Consumers int // that are attached
-	Waiting   int // those of them that wait for a record
+	Delayed Moved // those that were given back and are not due
+
+	Paused    bool // it hands out nothing
+	Consumers int  // that are attached
+	Waiting   int  // those of them that wait for a record
 
 	// Oldest is when the oldest record was first seen: see Channels.Mark. Zero if there is
 	// none that has been seen.
@@ -104,6 +113,8 @@ func (s *Storage) figures() Figures {
 		Capacity:       s.channel.store.options.RingSize(s.channel.name),
 		Unsettled:      s.unsettled,
 		UnsettledSince: s.unsettledSince(),
+		Delayed:        s.notDue,
+		Paused:         s.paused,
 		Consumers:      len(s.consumers),
 		Waiting:        s.waiting.len,
 		Oldest:         s.oldest(),
@@ -126,10 +137,7 @@ func (s *Storage) figures() Figures {
 func (s *Storage) unsettledSince() time.Time {
 	for r := s.first; r != nil; r = r.next {
 		if r.state == out {
-			if r.since == 0 {
-				break
-			}
-			return time.Unix(0, r.since)
+			return r.Since()
 		}
 	}
 	return time.Time{}

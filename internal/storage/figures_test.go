@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // mark lets some time pass and marks, every few steps.
@@ -41,9 +43,16 @@ func (w *world) checkFigures(q *queue) {
 	if f.Unsettled != out || f.UnsettledSince.IsZero() == (out.Records > 0) {
 		w.fatalf("%s: unsettled %+v since %v, want %+v", q.name, f.Unsettled, f.UnsettledSince, out)
 	}
-	all := waiting.plus(out)
+	later := q.count(recordDelayed)
+	if f.Delayed != later {
+		w.fatalf("%s: delayed %+v, want %+v", q.name, f.Delayed, later)
+	}
+	all := waiting.plus(out).plus(later)
 	if got := (Moved{f.MemoryRecords + f.OverflowRecords, f.MemoryBytes - 8*f.MemoryRecords + f.OverflowBytes}); got != all {
 		w.fatalf("%s: figures of %+v, want %+v", q.name, got, all)
+	}
+	if got, want := uint64(q.real.bytes), all.Bytes+ring.HeaderSize*all.Records; got != want {
+		w.fatalf("%s: %d bytes count for its bound, want %d", q.name, got, want)
 	}
 	var want time.Time
 	if len(q.records) > 0 {

@@ -116,7 +116,7 @@ func (w *world) checkRuns(q *queue) {
 		return
 	}
 	var last *Run
-	var outs, inReturned int
+	var outs, inReturned, waiting int
 	in := make(map[*part]int)
 	for r := s.first; r != nil; last, r = r, r.next {
 		if r.prev != last {
@@ -127,6 +127,11 @@ func (w *world) checkRuns(q *queue) {
 			outs++
 		case returned:
 			inReturned += r.records
+		case delayed:
+			waiting++
+			if !slices.Contains(s.delayed, r) {
+				w.fatalf("%s: a delayed run is never released", q.name)
+			}
 		}
 		in[r.part] += r.records
 		if r.state == delivered && (r.prev == nil || r.prev.part != r.part) {
@@ -135,6 +140,9 @@ func (w *world) checkRuns(q *queue) {
 	}
 	if s.last != last {
 		w.fatalf("%s: the list of runs has another end", q.name)
+	}
+	if waiting != len(s.delayed) {
+		w.fatalf("%s: %d runs are delayed, %d to be released", q.name, waiting, len(s.delayed))
 	}
 	if outs != s.out || inReturned != s.returned {
 		w.fatalf("%s: %d runs out, %d records returned, want %d, %d", q.name, s.out, s.returned, outs, inReturned)

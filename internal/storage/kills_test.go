@@ -359,7 +359,14 @@ func (n *trial) randomStep(rng *rand.Rand) {
 			n.giveBack(rng.IntN(len(n.popped)), 0)
 		}
 	case 18:
-		n.tick()
+		switch rng.IntN(6) {
+		case 0:
+			n.clear(channel, subscriber)
+		case 1:
+			n.unsubscribe(channel, subscriber)
+		default:
+			n.tick()
+		}
 	case 19:
 		n.randomTurn(rng, channel)
 	case 20, 21, 22:

@@ -65,20 +65,26 @@ var operations = []struct {
 	weight int
 	do     func(*world)
 }{
-	{"push", 44, (*world).opPush},
-	{"push run", 26, (*world).opPushRun},
-	{"batch", 14, (*world).opBatch},
-	{"pop", 26, (*world).opPop},
+	{"push", 34, (*world).opPush},
+	{"push run", 18, (*world).opPushRun},
+	{"batch", 12, (*world).opBatch},
+	{"pop", 18, (*world).opPop},
 	{"deliver", 18, (*world).opDeliver},
-	{"give back", 16, (*world).opGiveBack},
+	{"give back", 12, (*world).opGiveBack},
 	{"subscribe", 8, (*world).opSubscribe},
-	{"attach", 14, (*world).opAttach},
-	{"next", 26, (*world).opNext},
-	{"next of a woken one", 30, (*world).opNextWoken},
+	{"attach", 12, (*world).opAttach},
+	{"next", 20, (*world).opNext},
+	{"next of a woken one", 24, (*world).opNextWoken},
+	{"take", 19, (*world).opTake},
+	{"fail", 16, (*world).opFail},
+	{"release", 6, (*world).opRelease},
 	{"pause", 8, (*world).opPause},
-	{"leave", 14, (*world).opLeave},
+	{"leave", 12, (*world).opLeave},
 	{"give unused space back", 7, (*world).opTrim},
 	{"remove", 5, (*world).opRemove},
+	{"peek", 3, (*world).opPeek},
+	{"clear", 2, (*world).opClear},
+	{"remove a subscriber", 2, (*world).opUnsubscribe},
 }
 
 func runScript(t *testing.T, s script) {

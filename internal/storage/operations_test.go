@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"math"
 	"slices"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
@@ -150,6 +151,39 @@ func (w *world) opNextWoken() {
 	}
 }
 
+func (w *world) opTake() {
+	if r := w.reader(); r != nil {
+		w.take(r, w.enough(), 1+w.script.below(3))
+	}
+}
+
+func (w *world) opFail() {
+	if h := w.takePopped(); h != nil {
+		w.notef("a run of %s", h.queue.name)
+		w.fail(h, w.script.below(2) == 0)
+	}
+}
+
+// opRelease lets everything be due.
+func (w *world) opRelease() {
+	for _, q := range w.queues {
+		w.release(q)
+	}
+}
+
+func (w *world) release(q *queue) {
+	if q.removed || !q.real.channel.Lock() {
+		return
+	}
+	q.real.releaseDue(math.MaxInt64)
+	for _, r := range q.records {
+		if r.state == recordDelayed {
+			r.state = recordWaits
+		}
+	}
+	q.real.channel.Commit()
+}
+
 func (w *world) opPause() {
 	if r := w.reader(); r != nil {
 		w.notef("%v of %s with %d runs", r, r.queue.name, len(r.outs))
@@ -202,18 +236,101 @@ func (w *world) remove(name string) {
 		return
 	}
 	for _, q := range m.queues {
-		q.removed, q.records = true, nil
-		for _, r := range q.readers {
-			if !slices.Contains(w.wakes, r) {
-				w.fatalf("%v (state %d) is not woken by the removal of its channel", r, r.model)
-			}
-			if r.model == waiting {
-				r.model = busy
-			}
-		}
-		q.idle = nil
+		w.removed(q)
 	}
 	w.wakes = w.wakes[:0]
+}
+
+func (w *world) removed(q *queue) {
+	q.removed, q.records = true, nil
+	for _, r := range q.readers {
+		if !slices.Contains(w.wakes, r) {
+			w.fatalf("%v (state %d) is not woken by the removal of its queue", r, r.model)
+		}
+		if r.model == waiting {
+			r.model = busy
+		}
+	}
+	q.idle = nil
+}
+
+// aQueue picks a queue of a channel that exists, or returns nil.
+func (w *world) aQueue() (*channelModel, *queue) {
+	m := w.models[w.channelName()]
+	if m == nil {
+		return nil, nil
+	}
+	return m, m.queues[w.script.below(len(m.queues))]
+}
+
+// opUnsubscribe removes a subscriber, and the channel with the last one.
+func (w *world) opUnsubscribe() {
+	m, q := w.aQueue()
+	if m == nil {
+		return
+	}
+	w.notef("%s", q.name)
+	err := w.channels.RemoveSubscriber(q.name)
+	if !m.subscribed {
+		if err != ErrNoQueue {
+			w.fatalf("RemoveSubscriber of a channel without any: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		w.fatalf("RemoveSubscriber: %v", err)
+	}
+	i := slices.Index(m.queues, q)
+	m.queues, m.subscribers = slices.Delete(m.queues, i, i+1), slices.Delete(m.subscribers, i, i+1)
+	if len(m.queues) == 0 {
+		delete(w.models, q.real.channel.name)
+	}
+	w.removed(q)
+	w.wakes = w.wakes[:0]
+}
+
+func (w *world) opClear() {
+	_, q := w.aQueue()
+	if q == nil {
+		return
+	}
+	w.notef("%s", q.name)
+	want := q.count(recordWaits).plus(q.count(recordDelayed))
+	q.records = slices.DeleteFunc(q.records, func(r *record) bool { return r.state != recordOut })
+	q.counters.Cleared = q.counters.Cleared.plus(want)
+	if got, err := w.channels.Clear(q.name); got != want || err != nil {
+		w.fatalf("Clear(%s): got %v, %v, want %v", q.name, got, err, want)
+	}
+}
+
+func (w *world) opPeek() {
+	_, q := w.aQueue()
+	if q == nil {
+		return
+	}
+	skip, records, bytes := w.script.below(4), w.script.below(6), 8+w.script.below(200)
+	w.notef("%s: %d after %d, %d bytes", q.name, records, skip, bytes)
+	got, err := w.channels.Peek(q.name, skip, records, bytes)
+	if err != nil {
+		w.fatalf("Peek(%s): %v", q.name, err)
+	}
+	for i, r := range q.records[min(skip, len(q.records)):] {
+		if i == records || bytes <= 0 {
+			break
+		}
+		if len(got) == 0 {
+			w.fatalf("Peek(%s): only %d records", q.name, i)
+		}
+		want := r.payload[:min(len(r.payload), bytes)]
+		if p := got[0]; string(p.Bytes) != string(want) || p.Size != len(r.payload) || p.Unconfirmed != (r.state == recordOut) {
+			w.fatalf("Peek(%s): record %d is %d of %d bytes, unconfirmed %v; want %d of %d, %v",
+				q.name, i, len(p.Bytes), p.Size, p.Unconfirmed, len(want), len(r.payload), r.state == recordOut)
+		}
+		got, bytes = got[1:], bytes-8-len(want)
+	}
+	if len(got) > 0 {
+		w.fatalf("Peek(%s): %d records too many", q.name, len(got))
+	}
 }
 
 // settleAll settles whatever is handed out, and lets all readers leave.
@@ -223,6 +340,9 @@ func (w *world) settleAll() {
 		w.opGiveBack()
 		w.check()
 	}
+	w.begin("settle: release")
+	w.opRelease()
+	w.check()
 	for len(w.readers) > 0 {
 		w.begin("settle: leave")
 		w.opLeave()

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/catalogue"
@@ -96,7 +97,12 @@ type planner struct {
 	heads      map[ring.Link]ring.Head
 	damaged    map[ring.Link]error
 	blank      map[ring.Link]bool // empty files
+	old        map[ring.Link]bool // those of the damaged that nobody is about to make
 }
+
+// makingTakes is how long a file may have no head yet, because another node, which has its rings
+// in the same directory, is about to make it. One that has none any later is left from a kill.
+const makingTakes = time.Hour
 
 // MakePlan reads a data directory, and that of the ring files. An error says why a node could not
 // start, and what to do about it; so does Refused, but then the plan tells what else is there.
@@ -107,13 +113,11 @@ func MakePlan(dir, rings disk.Dir) (*Plan, error) {
 		heads:    make(map[ring.Link]ring.Head),
 		damaged:  make(map[ring.Link]error),
 		blank:    make(map[ring.Link]bool),
+		old:      make(map[ring.Link]bool),
 	}
 	p.storages, p.channels = make(map[string]bool), make(map[string]bool)
 	for _, step := range []func() error{p.readCatalogue, p.readHeads, p.sort, p.chains, p.readOriginal} {
 		if err := step(); err != nil {
-			if p.Original != nil {
-				p.Original.Close()
-			}
 			return nil, err
 		}
 	}
@@ -193,6 +197,7 @@ func (p *planner) readHead(dir disk.Dir, e fs.DirEntry, l ring.Link) error {
 			return err
 		}
 		p.damaged[l], p.blank[l] = damage, info.Size() == 0
+		p.old[l] = time.Since(info.ModTime()) > makingTakes
 	default:
 		return err
 	}
@@ -224,7 +229,7 @@ func (p *planner) sort() error {
 	}
 	for l, damage := range p.damaged {
 		switch {
-		case p.rings != p.dir && l.Kind == ring.Main && !p.wanted(l):
+		case p.rings != p.dir && l.Kind == ring.Main && !p.wanted(l) && !(p.blank[l] && p.old[l]):
 		case p.blank[l]:
 			p.Unneeded = append(p.Unneeded, File{p.dirOf(l), l.FileName()})
 		default:

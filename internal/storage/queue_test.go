@@ -26,6 +26,7 @@ type queue struct {
 type record struct {
 	payload []byte
 	state   recordState
+	tries   int
 	seen    time.Time // by Mark
 }
 
@@ -34,6 +35,7 @@ type recordState uint8
 const (
 	recordWaits recordState = iota
 	recordOut
+	recordDelayed
 	recordDelivered
 )
 

@@ -2,12 +2,14 @@ package storage
 
 import (
 	"math"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // Run is some consecutive records that a Storage has handed out. Whoever took it
-// settles it once: by Deliver, GiveBack, or Consumer.Next or Leave.
+// settles it once: by Deliver, GiveBack, Fail, or Consumer.Next or Leave. All its records
+// have been delivered in vain equally often.
 type Run struct {
 	storage    *Storage
 	prev, next *Run
@@ -17,6 +19,8 @@ type Run struct {
 	size    int    // of them in bytes
 	records int
 	since   int64 // when they were handed out, by the clock of Channels
+	due     int64 // when they are to be handed out again; if delayed
+	tries   int   // deliveries of them that have failed: see Fail
 	state   runState
 	marked  bool // they are known in the part to be delivered
 }
@@ -27,6 +31,7 @@ const (
 	out       runState = iota // a reader has it
 	delivered                 // settled, waits until all older runs are
 	returned                  // given back, to be handed out again
+	delayed                   // given back, to be handed out again when it is due
 )
 
 // Bytes returns the records: each an 8-byte little-endian length and its payload. They
@@ -41,6 +46,17 @@ func (r *Run) Payload() []byte {
 
 // Records is the number of records in the run.
 func (r *Run) Records() int { return r.records }
+
+// Since is when the run was handed out, as of the last Channels.Mark; zero if nobody calls that.
+func (r *Run) Since() time.Time {
+	if r.since == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, r.since)
+}
+
+// Tries is how often the records have been delivered in vain: see Fail.
+func (r *Run) Tries() int { return r.tries }
 
 // Deliver settles the run: its records have reached the reader and are dropped.
 func (r *Run) Deliver() {
@@ -78,6 +94,9 @@ func (s *Storage) take(enough, maxRecords int, skipEmpty bool) (*Run, error) {
 }
 
 func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
+	if s.paused {
+		return nil, nil
+	}
 	for s.returned > 0 {
 		if r := s.takeReturned(enough, maxRecords); r != nil {
 			return r, nil
@@ -243,6 +262,7 @@ func (s *Storage) settle(r *Run) {
 // run for long costs the memory of no more runs than there are readers.
 func (s *Storage) setDelivered(r *Run) {
 	s.counters.Delivered.add(r.records, r.size-r.records*ring.HeaderSize)
+	s.bytes -= r.size
 	first := r.prev == nil || r.prev.part != r.part
 	if !first {
 		if !r.marked && r.part.InFile() {

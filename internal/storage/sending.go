@@ -51,11 +51,15 @@ func settleFirst(runs []sendingRun, sent uint64) (n int) {
 }
 
 // Broken settles all runs after the output has ended behind sent bytes: what was not
-// sent goes back to its storage.
+// sent goes back to its storage. Of what was sent in part the delivery has failed.
 func (s *Sending) Broken(sent uint64) {
 	s.Sent(sent)
 	for _, r := range s.runs {
-		r.run.GiveBack(0)
+		if r.end-uint64(r.run.size) < sent {
+			r.run.Fail(0)
+		} else {
+			r.run.GiveBack(0)
+		}
 	}
 	s.runs = s.runs[:0]
 }

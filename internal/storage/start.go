@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/catalogue"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dformat"
@@ -61,9 +62,10 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 		return nil, errors.Join(err, lock.Close())
 	}
 	if err := plan.Refused(); err != nil {
-		return nil, errors.Join(err, plan.Original.Close(), lock.Close())
+		return nil, errors.Join(err, lock.Close())
 	}
 	st := &store{options: options, log: options.Logs("dmqnode.storage"), events: options.Logs("diskoverflow"), lock: lock}
+	st.failed = logging.NewLimited(st.log, failedPeriod)
 	st.dir = disk.WithFloor(dir, 0) // until Serve: what is copied frees as much again then
 	st.rings = st.dir
 	if rings != dir {
@@ -117,7 +119,7 @@ func (l *start) apply() (err error) {
 		s.begin()
 	}
 	l.report()
-	return nil
+	return l.cs.loadPaused()
 }
 
 // checkSpace makes sure that there is room for copies of what comes from the original.
@@ -183,6 +185,7 @@ func (l *start) open(c Chain) error {
 		}
 		s.parts = append(s.parts, &part{Ring: r, number: c.Number, damaged: damage != nil})
 		s.unread += r.Waiting()
+		s.bytes += r.Size()
 	}
 	return nil
 }
@@ -193,9 +196,9 @@ func (l *start) storage(name string) *Storage {
 	cs := l.cs
 	c := cs.byName[channel]
 	if c == nil {
-		c = &Channel{name: channel, shared: &cs.shared, store: l.st, subscribed: subscribed}
-		cs.byName[channel] = c
-		cs.all = append(cs.all, c)
+		c = cs.newChannel(channel)
+		c.subscribed = subscribed
+		cs.add(c)
 	}
 	for _, s := range c.storages {
 		if s.name == name {
@@ -204,6 +207,7 @@ func (l *start) storage(name string) *Storage {
 	}
 	s := &Storage{channel: c, subscriber: subscriber, name: name}
 	c.storages = append(c.storages, s)
+	cs.shared.queues.Add(1)
 	return s
 }
 
@@ -341,6 +345,7 @@ func (b *builder) push(run dformat.Run, inDump bool) error {
 				return err
 			}
 			b.storage.unread += n
+			b.storage.bytes += size
 			run.Bytes, run.Records = run.Bytes[size:], run.Records-n
 			if n > 0 {
 				continue
@@ -406,9 +411,6 @@ func (cs *Channels) Serve() error {
 		return err
 	}
 	st.started = nil
-	if err := l.Original.Close(); err != nil {
-		st.log.Error("a file that was loaded could not be closed", zap.Error(err))
-	}
 	st.dir.SetLeast(st.options.MinFree)
 	st.rings.SetLeast(st.options.MinFree)
 	if !st.options.inline {
@@ -500,7 +502,7 @@ func (l *start) undo() (err error) {
 			}
 		}
 	}
-	err = errors.Join(err, st.ringFiles.close(), st.spillFiles.close(), l.Original.Close())
+	err = errors.Join(err, st.ringFiles.close(), st.spillFiles.close())
 	if st.catalogue != nil {
 		err = errors.Join(err, st.catalogue.Close())
 		// It goes last: without it, a file that is left would be held to have lost its catalogue.

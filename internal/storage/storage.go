@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"time"
+
 	"go.uber.org/zap"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
@@ -17,6 +19,7 @@ type Storage struct {
 
 	parts  []*part // in order; none as long as it costs nothing
 	unread int     // records in them that are not handed out
+	bytes  int     // of the records in them that are not delivered, 8 bytes each for the length included
 	dirty  bool    // pushed to since the last commit
 
 	reserved *part // made for records that are certain to come: see reserve
@@ -26,11 +29,14 @@ type Storage struct {
 
 	// Runs that are handed out or given back, oldest record first.
 	first, last *Run
-	free        *Run    // settled ones, for reuse
-	out         int     // runs whose bytes a reader may be using
-	unsettled   Moved   // records in these
-	returned    int     // records in runs that were given back
-	touched     []*part // from which something was freed since the last publishing
+	free        *Run        // settled ones, for reuse
+	out         int         // runs whose bytes a reader may be using
+	unsettled   Moved       // records in these
+	returned    int         // records in runs that were given back
+	delayed     delays      // runs that were given back and are not due
+	notDue      Moved       // records in these
+	alarm       *time.Timer // for when the first of these is
+	touched     []*part     // from which something was freed since the last publishing
 
 	// mayHoldEmpty is false only if there is certainly no record of length 0.
 	mayHoldEmpty bool
@@ -41,6 +47,7 @@ type Storage struct {
 	waiting   waitingList // those of them that wait for a record
 	woken     int         // those that were woken and have not yet come for records
 	removed   bool
+	paused    bool // nothing is handed out
 }
 
 // newStorage adds an empty queue.
@@ -53,6 +60,7 @@ func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error
 	c.store.careForCatalogue()
 	c.store.events.Info("new queue", zap.Uint64("id", number), zap.String("name", s.name))
 	s.numbers = []uint64{number}
+	c.shared.queues.Add(1)
 	return s, nil
 }
 
@@ -112,6 +120,7 @@ func (s *Storage) pushRun(run []byte, records int) error {
 func (s *Storage) pushed(p *part, size, records int) {
 	s.dirty = true
 	s.unread += records
+	s.bytes += size
 	s.counters.Pushed.add(records, size-records*ring.HeaderSize)
 	if p.Kind() == ring.Spill {
 		s.counters.Overflowed.add(records, size-records*ring.HeaderSize)
@@ -155,6 +164,7 @@ func (s *Storage) rename(subscriber string) error {
 	s.channel.store.careForCatalogue()
 	s.channel.store.events.Info("queue renamed for its first subscriber",
 		zap.Uint64("id", s.numbers[len(s.numbers)-1]), zap.String("from", s.name), zap.String("to", name))
+	s.pauseMoved(name)
 	s.subscriber, s.name = subscriber, name
 	for i, p := range s.parts {
 		if p.InFile() && (i == 0 || p.Attached()) {
@@ -168,12 +178,21 @@ func (s *Storage) rename(subscriber string) error {
 // any more. Its memory stays as long as readers use it.
 func (s *Storage) remove() {
 	s.removed = true
+	s.pauseMoved("")
 	s.channel.shared.removed.add(s.counters)
+	s.channel.shared.queues.Add(-1)
+	s.wakeAll()
+	s.delayed = nil
+	s.closeIfUnused()
+}
+
+// wakeAll lets all consumers come, because there is something else to learn than that there are
+// records.
+func (s *Storage) wakeAll() {
 	for _, c := range s.consumers {
 		s.waiting.drop(c)
 		c.waker.Wake()
 	}
-	s.closeIfUnused()
 }
 
 func (s *Storage) closeIfUnused() {

@@ -154,8 +154,9 @@ func (n *trial) start() {
 	}
 	n.channels, n.clean = cs, false
 	for _, s := range storagesOf(cs) {
-		items := n.queue(s.name).items
+		items, size := n.queue(s.name).items, 0
 		for _, p := range s.parts {
+			size += p.Size()
 			if p.Records() > len(items) {
 				n.fatalf("%s: the node tells of more records than there are", s.name)
 			}
@@ -163,6 +164,9 @@ func (n *trial) start() {
 				i.lossy = !p.InFile()
 			}
 			items = items[p.Records():]
+		}
+		if s.bytes != size {
+			n.fatalf("%s: %d bytes count for its bound after a start, want %d", s.name, s.bytes, size)
 		}
 	}
 	if n.failed(cs.Serve()) {
@@ -327,6 +331,68 @@ func (n *trial) subscribe(channel, subscriber string) {
 	}
 	q.renamed = "" // one that failed has changed nothing
 	n.point("subscribed")
+}
+
+// find returns the queue of a channel without subscribers, or else of that subscriber, or nil.
+func (n *trial) find(channel, subscriber string) *stored {
+	for _, name := range []string{channel, subscriber + "@" + channel} {
+		for _, q := range n.queues {
+			if q.name == name && q.exists == yes {
+				return q
+			}
+		}
+	}
+	return nil
+}
+
+// clear drops what waits in a queue.
+func (n *trial) clear(channel, subscriber string) {
+	n.t.Helper()
+	q := n.find(channel, subscriber)
+	if q == nil || n.channels == nil {
+		return
+	}
+	n.note("clear %s", q.name)
+	var dropped []*item
+	for _, i := range q.items {
+		if !i.out && i.gone != yes {
+			dropped = append(dropped, i)
+			i.gone = maybe
+		}
+	}
+	if _, err := n.channels.Clear(q.name); n.failed(err) {
+		return
+	}
+	for _, i := range dropped {
+		i.gone = yes
+	}
+	n.point("cleared")
+}
+
+// unsubscribe removes a subscriber.
+func (n *trial) unsubscribe(channel, subscriber string) {
+	n.t.Helper()
+	q := n.find(channel, subscriber)
+	if q == nil || n.channels == nil || q.name == channel {
+		return
+	}
+	if len(n.of(channel)) == 1 {
+		n.remove(channel)
+		return
+	}
+	n.note("unsubscribe %s", q.name)
+	q.exists = maybe
+	if n.failed(n.channels.RemoveSubscriber(q.name)) {
+		q.exists = yes
+		return
+	}
+	n.queues = slices.DeleteFunc(n.queues, func(other *stored) bool { return other == q })
+	n.point("unsubscribed")
+	for _, r := range slices.Clone(n.readers) {
+		if r.queue == q {
+			n.leave(r, 0)
+		}
+	}
 }
 
 // remove removes a channel.
@@ -575,7 +641,6 @@ func (n *trial) checkDumps(dir *disktest.Dir, check func(found map[string][]stri
 	if err != nil {
 		n.fatalf("%s: what is left can't be read: %v", where, err)
 	}
-	defer d.Close()
 	found := make(map[string][]string)
 	for _, q := range d.Queues {
 		found[q.Storage] = nil

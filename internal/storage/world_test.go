@@ -32,7 +32,9 @@ type world struct {
 	wakes   []*reader // since the last check
 	serial  int       // of the last record
 
-	attached int // readers so far
+	attached   int // readers so far
+	deliveries int // that may fail; 0 = any number
+	late       int // runs that may be delayed; 0 = any number
 }
 
 type channelModel struct {
@@ -68,6 +70,9 @@ var (
 	subscriberNames = []string{"", "s", "t"}
 )
 
+// failedChannel is the one that records of the others go to.
+const failedChannel = "c"
+
 func newWorld(t *testing.T, s script) *world {
 	n := newTrial(t)
 	w := &world{t: t, script: s, dir: n.dir, sizes: map[string]int{}, models: map[string]*channelModel{}}
@@ -79,6 +84,8 @@ func newWorld(t *testing.T, s script) *world {
 	}
 	n.options.RingInFile = w.script.below(2) == 0
 	n.options.RingSize = func(channel string) uint64 { return uint64(w.sizes[channel]) }
+	w.deliveries, w.late = w.script.below(4), w.script.below(4)
+	n.options.MaxDeliveries, n.options.FailedChannel, n.options.MaxDelayed = w.deliveries, failedChannel, w.late
 	var err error
 	if w.channels, err = n.load(n.dir); err == nil {
 		err = w.channels.Serve()
@@ -246,6 +253,11 @@ func (w *world) handedOut(q *queue, run *Run, records []*record) *handout {
 	}
 	h := &handout{run: run, queue: q, records: records[:run.Records()]}
 	w.checkBytes(h)
+	for _, r := range h.records {
+		if r.tries != run.Tries() {
+			w.fatalf("%s handed out a record as tried %d times, want %d", q.name, run.Tries(), r.tries)
+		}
+	}
 	q.runs++
 	return h
 }
@@ -337,4 +349,91 @@ func (w *world) next(r *reader, enough int, skipEmpty bool) {
 		r.model = waiting
 		q.idle = append(q.idle, r)
 	}
+}
+
+// take lets a reader take one run, which it settles by itself.
+func (w *world) take(r *reader, enough, records int) {
+	q := r.queue
+	w.notef("%v of %s: enough %d records %d", r, q.name, enough, records)
+	called := r.model == woken
+	r.noLongerIdle()
+	limit := math.MaxInt
+	if others := len(q.idle) + q.woken; others > 0 {
+		limit = (q.available() + others) / (others + 1)
+	}
+	if !called {
+		limit = min(limit, q.available()-q.woken)
+	}
+	limit = min(limit, q.available(), records)
+	run, removed, err := r.Take(enough, records)
+	if removed != q.removed || err != nil {
+		w.fatalf("Take: removed %v, error %v, want %v", removed, err, q.removed)
+	}
+	switch {
+	case removed:
+	case run != nil:
+		if run.Records() > limit {
+			w.fatalf("%s: took %d records, want %d at most", q.name, run.Records(), limit)
+		}
+		w.popped = append(w.popped, w.handedOut(q, run, q.handOut(enough, run.Records(), false)))
+	case limit > 0:
+		w.fatalf("%s: took nothing, want up to %d records", q.name, limit)
+	case called:
+		r.model = waiting
+		q.idle = slices.Insert(q.idle, 0, r)
+	default:
+		r.model = waiting
+		q.idle = append(q.idle, r)
+	}
+}
+
+// fail lets the delivery of a run fail.
+func (w *world) fail(h *handout, late bool) {
+	q := h.queue
+	w.checkBytes(h)
+	tries := h.run.Tries() + 1
+	h.queue.runs--
+	state := recordWaits
+	for _, r := range h.records {
+		r.tries = tries
+	}
+	channel := h.run.storage.channel.name
+	switch {
+	case q.removed:
+		h.run.Fail(0)
+		return
+	case w.deliveries > 0 && tries >= w.deliveries && channel != failedChannel:
+		w.notef("moved to %s", failedChannel)
+		records := h.records
+		_, m := w.open(failedChannel)
+		before := usagesOf(m)
+		w.batch.End()
+		h.run.Fail(0)
+		for i, other := range m.queues {
+			for _, r := range records {
+				other.push(0, r.payload)
+			}
+			other.counters.Overflowed = other.real.counters.Overflowed // checkPlace looks at these
+			if got := usageOf(other.real).records() - before[i].records(); got != len(records) {
+				w.fatalf("%s got %d of %d records that are moved", other.name, got, len(records))
+			}
+		}
+		for _, r := range records {
+			r.state = recordDelivered
+			q.counters.Failed.add(1, len(r.payload))
+		}
+		q.trim()
+		return
+	case late && (w.late == 0 || len(q.real.delayed) < w.late):
+		state = recordDelayed
+	}
+	for _, r := range h.records {
+		r.state = state
+		q.counters.Redelivered.add(1, len(r.payload))
+	}
+	delay := time.Duration(0)
+	if late {
+		delay = time.Hour
+	}
+	h.run.Fail(delay)
 }

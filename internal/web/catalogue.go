@@ -49,8 +49,43 @@ var (
 			func(r *stats.Reading) float64 { return float64(r.Delivered.Bytes) }),
 		node.counter("redelivered_records_total", "Records that came back from a client that did not take them, for another delivery.",
 			func(r *stats.Reading) float64 { return float64(r.Redelivered.Records) }),
+		node.counter("failed_records_total", "Records that were delivered in vain too often, and moved to the failed channel.",
+			func(r *stats.Reading) float64 { return float64(r.Failed.Records) }),
 		node.counter("overflowed_records_total", "Records put into queues that went to the overflow on the disk.",
 			func(r *stats.Reading) float64 { return float64(r.Overflowed.Records) }),
+		node.counter("cleared_records_total", "Records dropped by an operator.",
+			func(r *stats.Reading) float64 { return float64(r.Cleared.Records) }),
+		node.counter("cleared_bytes_total", "Size of the records dropped by an operator.",
+			func(r *stats.Reading) float64 { return float64(r.Cleared.Bytes) }),
+		node.gauge("queues", "Queues that exist: channels without subscribers, and subscribers.",
+			func(r *stats.Reading) float64 { return float64(r.Budgets.Queues) }),
+		node.gauge("queues_limit", "Queues that there may be.",
+			func(r *stats.Reading) float64 { return float64(r.Budgets.QueueLimit) }),
+		node.gauge("input_memory_bytes", "Memory that unfinished requests of all connections take.",
+			func(r *stats.Reading) float64 { return float64(r.Budgets.Input) }),
+		node.gauge("input_memory_limit_bytes", "Memory that they may take: [Limits] input_memory.",
+			func(r *stats.Reading) float64 { return float64(r.Budgets.InputLimit) }),
+		node.gauge("output_memory_bytes", "Memory that replies take which wait for their clients.",
+			func(r *stats.Reading) float64 { return float64(r.Budgets.Output) }),
+		node.gauge("output_memory_limit_bytes", "Memory that they may take: [Limits] output_memory.",
+			func(r *stats.Reading) float64 { return float64(r.Budgets.OutputLimit) }),
+		node.gauge("connections_waiting_for_memory", "Connections whose large request waits for memory.",
+			func(r *stats.Reading) float64 { return float64(r.Budgets.Waiting) }),
+		node.counter("requests_put_off_total", "Times that a connection had more to do than its turn allowed, so that others came first.",
+			func(r *stats.Reading) float64 { return float64(r.Budgets.PutOff) }),
+		node.metric("ended_connections_total", "Connections ended by the node for the sake of others.", prometheus.Labels{"reason": "memory"}, prometheus.CounterValue,
+			func(r *stats.Reading) float64 { return float64(r.Budgets.Reaped) }),
+		node.metric("ended_connections_total", "Connections ended by the node for the sake of others.", prometheus.Labels{"reason": "idle"}, prometheus.CounterValue,
+			func(r *stats.Reading) float64 { return float64(r.Budgets.Idled) }),
+	}
+)
+
+var (
+	refusal = maker[uint64]{[]string{"reason"}}
+
+	refusalMetrics = []metric[uint64]{
+		refusal.counter("refused_pushes_total", "Requests to push records that were refused.",
+			func(n *uint64) float64 { return float64(*n) }),
 	}
 )
 
@@ -65,17 +100,27 @@ func countChannels(storages []storage.Figures) (n int) {
 }
 
 var (
-	connections = maker[stats.Connections]{[]string{"protocol"}}
+	connections = connectionMaker{maker[stats.Connections]{[]string{"protocol"}}}
 
 	connectionMetrics = []metric[stats.Connections]{
 		connections.gauge("connections", "Open connections of clients.",
 			func(c *stats.Connections) float64 { return float64(c.Open) }),
 		connections.gauge("connection_limit", "Connections that may be open; 0 = no limit.",
 			func(c *stats.Connections) float64 { return float64(c.Limit) }),
-		connections.counter("refused_connections_total", "Connections closed at once because of the limit.",
-			func(c *stats.Connections) float64 { return float64(c.Refused) }),
+		connections.refused("limit", func(c *stats.Connections) int64 { return c.Refused }),
+		connections.refused("address", func(c *stats.Connections) int64 { return c.RefusedAddress }),
+		connections.refused("network", func(c *stats.Connections) int64 { return c.RefusedNetwork }),
+		connections.refused("descriptors", func(c *stats.Connections) int64 { return c.RefusedDescriptors }),
 	}
 )
+
+// connectionMaker makes metrics of a listener.
+type connectionMaker struct{ maker[stats.Connections] }
+
+func (m connectionMaker) refused(reason string, value func(*stats.Connections) int64) metric[stats.Connections] {
+	return m.metric("refused_connections_total", "Connections closed at once.", prometheus.Labels{"reason": reason}, prometheus.CounterValue,
+		func(c *stats.Connections) float64 { return float64(value(c)) })
+}
 
 // storageReading is the figures of a queue at a moment.
 type storageReading struct {
@@ -115,8 +160,16 @@ var queueMetrics = []queueMetric{
 		func(s *storageReading) float64 { return float64(s.Delivered.Bytes) }},
 	{"queue_redelivered_records_total", "Records that came back from a client that did not take them, for another delivery.", "", true,
 		func(s *storageReading) float64 { return float64(s.Redelivered.Records) }},
+	{"queue_failed_records_total", "Records that were delivered in vain too often, and moved to the failed channel.", "", true,
+		func(s *storageReading) float64 { return float64(s.Failed.Records) }},
+	{"queue_delayed_records", "Records of the queue that consumers have returned to be delivered later.", "", false,
+		func(s *storageReading) float64 { return float64(s.Delayed.Records) }},
 	{"queue_overflowed_records_total", "Records put into the queue that went to the overflow on the disk.", "", true,
 		func(s *storageReading) float64 { return float64(s.Overflowed.Records) }},
+	{"queue_cleared_records_total", "Records dropped by an operator.", "", true,
+		func(s *storageReading) float64 { return float64(s.Cleared.Records) }},
+	{"queue_paused", "1 if the queue is paused and hands out nothing, else 0.", "", false,
+		func(s *storageReading) float64 { return float64(btoi(s.Paused)) }},
 	{"queue_oldest_record_age_seconds", "Age of the oldest record, at the earliest since the start of the node; 0 if there is none.", "", false,
 		(*storageReading).age},
 	{"queue_unconfirmed_records", "Records of the queue that clients have got, or are getting, and have not confirmed.", "", false,
@@ -147,6 +200,16 @@ var logMetrics = func() (all []metric[logging.Counts]) {
 	for _, level := range logLevels {
 		all = append(all, maker[logging.Counts]{}.metric("log_messages_total", "Messages logged.",
 			prometheus.Labels{"level": level.name}, prometheus.CounterValue, level.count))
+	}
+	for _, left := range []struct {
+		reason string
+		count  func(*logging.Counts) float64
+	}{
+		{"frequent", func(c *logging.Counts) float64 { return float64(c.Suppressed) }},
+		{"slow", func(c *logging.Counts) float64 { return float64(c.Dropped) }},
+	} {
+		all = append(all, maker[logging.Counts]{}.metric("log_messages_left_out_total", "Messages that were not logged.",
+			prometheus.Labels{"reason": left.reason}, prometheus.CounterValue, left.count))
 	}
 	return all
 }()

@@ -46,6 +46,7 @@ func (c *collector) read() {
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- buildInfo
 	describe(descs, nodeMetrics)
+	describe(descs, refusalMetrics)
 	describe(descs, connectionMetrics)
 	describe(descs, logMetrics)
 	describe(descs, requestMetrics)
@@ -57,6 +58,9 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	r := &c.reading
 	metrics <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, c.build.Version, c.build.Go)
 	send(metrics, nodeMetrics, r)
+	for why, n := range r.Refused {
+		send(metrics, refusalMetrics, &n, stats.Refusal(why).String())
+	}
 	send(metrics, connectionMetrics, &r.Legacy, "legacy")
 	send(metrics, connectionMetrics, &r.Neo, "neo")
 	logged := c.sources.Logged()

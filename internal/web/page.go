@@ -194,10 +194,25 @@ func (s *sampler) tiles() []tile {
 		{"Redelivered", figures.Count(now.Redelivered.Records), "of " + figures.Count(now.Popped.Records) + " handed out"},
 		{"Connections", figures.Count(uint64(now.Legacy.Open + now.Neo.Open)),
 			figures.Count(uint64(now.Legacy.Open)) + " legacy, " + figures.Count(uint64(now.Neo.Open)) + " neo"},
-		{"Refused", figures.Count(uint64(now.Legacy.Refused + now.Neo.Refused)), limitNote(now.Legacy.Limit)},
+		{"Refused", figures.Count(uint64(now.Legacy.AllRefused() + now.Neo.AllRefused())), limitNote(now.Legacy.Limit)},
+		{"Refused pushes", figures.Count(now.Refused.Sum()), refusedNote(now.Refused)},
 		memory,
 		{"CPU", figures.Percent(s.cpu / 100), "of one core"},
 	}
+}
+
+// refusedNote tells the reason for which most pushes were refused.
+func refusedNote(refused stats.Refused) string {
+	most := 0
+	for why, n := range refused {
+		if n > refused[most] {
+			most = why
+		}
+	}
+	if refused[most] == 0 {
+		return "none so far"
+	}
+	return figures.Count(refused[most]) + " for: " + stats.Refusal(most).String()
 }
 
 func limitNote(limit uint32) string {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 )
 
 // sampled returns a page of sources, after some samples.
@@ -79,12 +81,14 @@ func TestPageShowsTheFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer run.Deliver()
+	p.sources.Legacy.Refused.Count(stats.RefusedQueue)
 	s.sample()
 	text := render(t, p.view())
 	for _, want := range []string{
 		"<title>dmqnode", "v1.2.3", "up 1 h 0 min",
 		"<dt>Records</dt><dd><b>5</b>", "<dt>In the overflow</dt><dd><b>1</b><small>40 B on the disk",
 		"<dt>Connections</dt><dd><b>7</b><small>3 legacy, 4 neo", "<dt>Refused</dt><dd><b>2</b><small>limit 5,000 a port",
+		"<dt>Refused pushes</dt><dd><b>1</b><small>1 for: queue",
 		`<th scope="row">orders</th>`, `<th scope="row">clicks <span class="subscriber">reports</span></th>`,
 		"<b>76 %</b>", `class="overflow">1</td>`, `data-label="unconfirmed">1 <small>for `, "</b>/s pushed",
 	} {

@@ -3,7 +3,7 @@
 //	/         a page for people: the node at a glance
 //	/metrics  the same figures, and more, for Prometheus (docs/metrics.md)
 //	/healthz  200 if the event loops answer
-//	/readyz   200 if, besides, clients are served and what they store is safe
+//	/readyz   200 if, besides, clients are served, and what they store is taken and safe
 //
 // It is off unless [Http] port is set, asks for no password and changes nothing, so it
 // belongs on loopback or behind a proxy. It answers only to names of its own (host.go).
@@ -20,6 +20,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ type Server struct {
 // pages are those that have figures.
 type pages struct {
 	status, metrics http.Handler
-	lost            func() error // says that what clients store is not safe
+	unready         func() error // says why clients should not store records here
 }
 
 // Listen binds and answers: /healthz as ever, everything else with 503 until Serve is
@@ -123,7 +124,7 @@ func (s *Server) Serve(sources *stats.Sources) {
 	s.pages.Store(&pages{
 		status:  &statusPage{sampler: s.sampler, sources: sources, build: s.options.Build, started: s.started},
 		metrics: newMetrics(sources, s.options.Build, s.http.ErrorLog),
-		lost:    sources.Channels.Lost,
+		unready: func() error { return cmp.Or(sources.Channels.Lost(), sources.Channels.Full()) },
 	})
 }
 
@@ -150,7 +151,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { s.answerHealth(w, r, "alive") })
 	mux.HandleFunc("GET /readyz", s.whenServing(func(p *pages, w http.ResponseWriter, r *http.Request) {
-		if err := p.lost(); err != nil {
+		if err := p.unready(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

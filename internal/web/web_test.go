@@ -35,6 +35,7 @@ func newSources(t testing.TB, ringSize uint64) *stats.Sources {
 		Channels:          storagetest.Start(t, storagetest.Options(t, ringSize)),
 		LegacyConnections: func() stats.Connections { return stats.Connections{Open: 3, Limit: 5000, Refused: 2} },
 		NeoConnections:    func() stats.Connections { return stats.Connections{Open: 4} },
+		Budgets:           func() stats.Budgets { return stats.Budgets{Queues: 1, QueueLimit: 1000, Waiting: 2} },
 		Traffic:           func() (received, sent uint64) { return 1000, 2000 },
 		Logged:            func() logging.Counts { return logging.Counts{Warn: 5} },
 	}

@@ -184,6 +184,14 @@ func (c *Cluster) WaitConnected(ctx context.Context, n int) error {
 	}
 }
 
+// Begin tells the hook of a request, if there is one.
+func (c *Cluster) Begin(ctx context.Context, name string, channels []string, size int) (context.Context, func(error)) {
+	if c.Options.OnRequest == nil {
+		return ctx, func(error) {}
+	}
+	return c.Options.OnRequest(ctx, dmq.Request{Name: name, Channel: Join(channels), Bytes: size})
+}
+
 // unconnected returns why nodes are not connected.
 func unconnected(states []dmq.NodeState) (f Failures) {
 	for _, s := range states {

@@ -42,8 +42,8 @@ type item struct {
 	err   error
 }
 
-// Consume starts a consumer, for [dmq.Client].
-func (c *Cluster) Consume(ctx context.Context, channel string, options dmq.ConsumeOptions) (*Consumer, error) {
+// Consume implements [dmq.Client].
+func (c *Cluster) Consume(ctx context.Context, channel string, options dmq.ConsumeOptions) (dmq.Consumer, error) {
 	consumer := &Consumer{cluster: c, channel: channel, options: options, handlers: ctx}
 	consumer.cond = sync.NewCond(&consumer.mu)
 	if err := checkConsume(channel, options.Subscriber); err != nil {
@@ -133,7 +133,7 @@ func (c *Consumer) Records() iter.Seq2[dmq.Record, error] {
 func (c *Consumer) Each(handle func(context.Context, dmq.Record) error) error {
 	for record, err := range c.Records() {
 		if err == nil {
-			ctx, end := c.cluster.Options.Begin(c.handlers, dmq.Request{Name: "Handle", Channel: c.channel, Bytes: len(record.Value)})
+			ctx, end := c.cluster.Begin(c.handlers, "Handle", []string{c.channel}, len(record.Value))
 			err = handle(ctx, record)
 			end(err)
 		}

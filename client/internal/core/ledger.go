@@ -11,13 +11,17 @@ import (
 )
 
 // Ledger is the accounts of a producer: which records it has taken, and what became of them.
+// Its lock is that of the producer, too: taking a record is one critical section for both.
 type Ledger struct {
 	Options dmq.ProducerOptions
 
 	cluster *Cluster
 	room    Signal
+	hurry   func()        // called, without the lock, when somebody begins to wait
+	stop    func()        // ends the goroutine of the producer
+	ended   chan struct{} // closed when it has ended
 
-	mu      sync.Mutex
+	sync.Mutex
 	closed  bool // no more records are taken
 	over    bool // no more records are tried again
 	blocked bool // somebody waits for room
@@ -36,8 +40,9 @@ type Group struct {
 	done    chan struct{} // closed when none is pending and no more will come
 }
 
-// NewLedger returns the accounts of a producer with these options.
-func NewLedger(c *Cluster, options dmq.ProducerOptions, maxRecords int) *Ledger {
+// NewLedger returns the accounts of a producer with these options. hurry is called when somebody
+// begins to wait, stop for the goroutine of Run to end.
+func NewLedger(c *Cluster, options dmq.ProducerOptions, maxRecords int, hurry, stop func()) *Ledger {
 	if options.MaxPendingRecords <= 0 {
 		options.MaxPendingRecords = maxRecords
 	}
@@ -45,36 +50,45 @@ func NewLedger(c *Cluster, options dmq.ProducerOptions, maxRecords int) *Ledger 
 		options.MaxPendingBytes = dmq.DefaultMaxPendingBytes
 	}
 	Default(&options.Retry, dmq.DefaultRetry)
-	return &Ledger{Options: options, cluster: c}
+	return &Ledger{Options: options, cluster: c, hurry: hurry, stop: stop, ended: make(chan struct{})}
+}
+
+// Run starts the goroutine of the producer. A client that is closed has none.
+func (l *Ledger) Run(run func()) {
+	if !l.cluster.Go(func() { defer close(l.ended); run() }) {
+		l.End()
+		close(l.ended)
+	}
 }
 
 // Take waits for room for a record and counts it. A record that is larger than all the room
-// there is gets in when no other is pending. hurry is called before it waits.
-func (l *Ledger) Take(ctx context.Context, size int, hurry func()) (*Group, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// there is gets in when no other is pending. With a group it returns with the lock held, for the
+// caller to do its part and unlock.
+func (l *Ledger) Take(ctx context.Context, size int) (*Group, error) {
 	for {
+		l.Lock()
 		switch {
 		case l.closed:
+			l.Unlock()
 			return nil, dmq.ErrClosed
 		case ctx.Err() != nil:
+			l.Unlock()
 			return nil, context.Cause(ctx)
 		case l.state.Pending == 0 || l.state.Pending < l.Options.MaxPendingRecords && l.state.PendingBytes+size <= l.Options.MaxPendingBytes:
 			return l.admit(size), nil
 		}
 		l.blocked = true
 		room := l.room.Wait()
-		l.mu.Unlock()
-		hurry()
+		l.Unlock()
+		l.hurry()
 		select {
 		case <-room:
 		case <-ctx.Done():
 		}
-		l.mu.Lock()
 	}
 }
 
-// admit counts a new record. l.mu is held.
+// admit counts a new record. The lock is held.
 func (l *Ledger) admit(size int) *Group {
 	if l.group == nil {
 		l.group = &Group{done: make(chan struct{})}
@@ -88,7 +102,7 @@ func (l *Ledger) admit(size int) *Group {
 
 // Settle ends records of one group: err is nil if they are stored.
 func (l *Ledger) Settle(g *Group, records, size int, err error) {
-	l.mu.Lock()
+	l.Lock()
 	l.state.Pending -= records
 	l.state.PendingBytes -= size
 	if err == nil {
@@ -109,7 +123,7 @@ func (l *Ledger) Settle(g *Group, records, size int, err error) {
 	if notify {
 		l.blocked = false
 	}
-	l.mu.Unlock()
+	l.Unlock()
 	if notify {
 		l.room.Notify()
 	}
@@ -132,8 +146,8 @@ func (l *Ledger) Reports(err error) bool {
 
 // Refused is told why a record was not stored, which will be tried again.
 func (l *Ledger) Refused(reason error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	l.refusal = reason
 }
 
@@ -145,7 +159,7 @@ var errNoAnswer = errors.New("no node has answered yet")
 // Look finds out whether records wait: whether there are any, and nothing became of them since
 // the last look.
 func (l *Ledger) Look() {
-	l.mu.Lock()
+	l.Lock()
 	var reason error
 	if settled := l.state.Stored + l.state.Failed; settled != l.settled || l.state.Pending == 0 {
 		l.settled, l.refusal = settled, nil
@@ -161,7 +175,7 @@ func (l *Ledger) Look() {
 	case ended:
 		l.state.WaitingSince = time.Time{}
 	}
-	l.mu.Unlock()
+	l.Unlock()
 	switch {
 	case began:
 		l.cluster.Options.Logger.Warn("records wait to be stored", "error", reason)
@@ -175,8 +189,8 @@ func (l *Ledger) Look() {
 
 // Why returns why records are not stored.
 func (l *Ledger) Why() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	return cmp.Or(l.refusal, l.state.Waiting, l.cluster.waitReason())
 }
 
@@ -191,12 +205,12 @@ func (c *Cluster) waitReason() error {
 
 // Retried counts that a record was tried again.
 func (l *Ledger) Retried(records int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	l.state.Retried += uint64(records)
 }
 
-// finish ends a group. l.mu is held.
+// finish ends a group. The lock is held.
 func (l *Ledger) finish(g *Group) {
 	close(g.done)
 	for i := range l.groups {
@@ -207,12 +221,12 @@ func (l *Ledger) finish(g *Group) {
 	}
 }
 
-// Flush implements [dmq.Producer]. hurry is called when it begins to wait.
-func (l *Ledger) Flush(ctx context.Context, hurry func()) (err error) {
-	ctx, end := l.cluster.Options.Begin(ctx, dmq.Request{Name: "Flush"})
+// Flush implements [dmq.Producer].
+func (l *Ledger) Flush(ctx context.Context) (err error) {
+	ctx, end := l.cluster.Begin(ctx, "Flush", nil, 0)
 	defer func() { end(err) }()
 	groups := l.seal()
-	hurry()
+	l.hurry()
 	for _, g := range groups {
 		select {
 		case <-g.done:
@@ -220,8 +234,8 @@ func (l *Ledger) Flush(ctx context.Context, hurry func()) (err error) {
 			return Fail("Flush", nil, context.Cause(ctx))
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	if l.failed == 0 {
 		return nil
 	}
@@ -232,8 +246,8 @@ func (l *Ledger) Flush(ctx context.Context, hurry func()) (err error) {
 
 // seal ends the current group and returns all that have pending records.
 func (l *Ledger) seal() []*Group {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	groups := append([]*Group(nil), l.groups...)
 	if g := l.group; g != nil {
 		l.group = nil
@@ -244,24 +258,36 @@ func (l *Ledger) seal() []*Group {
 	return groups
 }
 
-// Close makes Take fail; with over no more records are to be tried again.
-func (l *Ledger) Close(over bool) {
-	l.mu.Lock()
+// Close implements [dmq.Producer].
+func (l *Ledger) Close(ctx context.Context) error {
+	l.end(false)
+	err := l.Flush(ctx)
+	l.End()
+	l.stop()
+	<-l.ended
+	return err
+}
+
+// End makes Take fail, and no more records are to be tried again.
+func (l *Ledger) End() { l.end(true) }
+
+func (l *Ledger) end(over bool) {
+	l.Lock()
 	l.closed, l.over = true, l.over || over
-	l.mu.Unlock()
+	l.Unlock()
 	l.room.Notify()
 }
 
 // Over tells whether no more records are to be tried again.
 func (l *Ledger) Over() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	return l.over
 }
 
 // State implements [dmq.Producer].
 func (l *Ledger) State() dmq.ProducerState {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	return l.state
 }

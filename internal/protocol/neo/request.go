@@ -43,7 +43,10 @@ func Supports(code Code, version uint8) Support {
 	case CodeConsume:
 		supported = ConsumeVersion
 	default:
-		return RequestNotSupported
+		if !IsQuestion(code) {
+			return RequestNotSupported
+		}
+		supported = QuestionVersion
 	}
 	if version != supported {
 		return VersionNotSupported

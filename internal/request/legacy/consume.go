@@ -33,7 +33,7 @@ func (s *Session) startConsume(r *wire.Request) {
 		s.fail(r.Command, err)
 		return
 	}
-	queue, err := c.Subscribe("")
+	queue, err := s.node.options.Limits.Subscribe(s.node.channels, c, "")
 	if err != nil {
 		s.fail(r.Command, err)
 		return

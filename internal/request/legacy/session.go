@@ -216,6 +216,10 @@ func (s *Session) fail(c wire.Command, err error) {
 }
 
 func (s *Session) failed(c wire.Command, err error) {
+	switch c {
+	case wire.Push, wire.PushMulti, wire.Produce, wire.ProduceMulti:
+		s.node.stats.Refused.Count(request.Refusal(err))
+	}
 	s.node.failures.Log(zapcore.ErrorLevel, "request failed",
 		zap.String("client", s.conn.Peer()), zap.Stringer("request", c), zap.Error(err))
 }

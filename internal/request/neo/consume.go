@@ -62,7 +62,7 @@ func (s *Session) subscribe(id uint64, r wire.Consume) (*consume, bool) {
 	channel, err := s.open(r.Channel)
 	var queue *storage.Storage
 	if err == nil {
-		queue, err = channel.Subscribe(string(r.Subscriber))
+		queue, err = s.node.options.Limits.Subscribe(s.node.channels, channel, string(r.Subscriber))
 	}
 	if err != nil {
 		s.failed(wire.CodeConsume, err)

@@ -35,7 +35,7 @@ func (s *Session) take(name []byte) (*storage.Run, wire.PopStatus) {
 		return nil, wire.PopError
 	}
 	c, err := s.open(name)
-	if errors.Is(err, request.ErrChannels) {
+	if errors.Is(err, request.ErrQueues) {
 		return nil, wire.PopEmpty // so it would be if it was made
 	}
 	if err != nil {

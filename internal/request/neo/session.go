@@ -14,16 +14,18 @@
 // A Session belongs to the loop of its connection. The last channel used stays locked
 // while the frames of one read are handled, and is unlocked before any reply is sent.
 //
-// The package imports connpool, listener, logging, stats, storage, names and protocol/neo.
+// The package imports admin, connpool, listener, logging, stats, storage, names and protocol/neo.
 package neo
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/admin"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/connpool"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/listener"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
@@ -41,6 +43,7 @@ type Options struct {
 	MaxRequests      int           // active on one connection
 	MaxUnconfirmed   int           // bytes of batches that a client has not confirmed
 	Limits           request.Limits
+	Admin            *admin.Operations
 	Redeliver        bool // what a client has not confirmed goes back to the storage
 }
 
@@ -55,6 +58,9 @@ type Node struct {
 	channels *storage.Channels
 	options  Options
 	stats    *stats.Neo
+
+	answering sync.WaitGroup // goroutines that answer questions
+	answerers chan struct{}  // as many as there may be
 
 	// What clients can provoke, by kind.
 	rejections, failures, malformed, breaches, ends *logging.Limited
@@ -75,6 +81,8 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Neo, log 
 		channels: channels,
 		options:  options,
 		stats:    stats,
+
+		answerers: make(chan struct{}, mostAnswering),
 
 		rejections: logging.NewLimitedTo(faultLines, log.Rejections, faultPeriod),
 		failures:   logging.NewLimited(log.Requests, failurePeriod),
@@ -104,17 +112,18 @@ type Session struct {
 	handshake wire.Handshake
 	timeout   *listener.Timer // of the handshake
 
-	batch    storage.Batch       // ended before Receive returns
-	copying  copying             // a Push that goes on with the next turn
-	consumes map[uint64]*consume // active, by request id
-	held     int                 // bytes of their batches
-	line     []*consume          // those that wait for room in the output
-	sending  storage.Sending
-	crossed  storage.Sending // batches that have crossed a Stop, until they have arrived
-	arrival  *listener.Timer // of the next look whether they have
-	flushing bool            // a Continue of the connection is posted
-	count    count
-	logged   bool // which requests the end of the connection cuts short
+	batch     storage.Batch       // ended before Receive returns
+	copying   copying             // a Push that goes on with the next turn
+	questions questions           // not answered yet
+	consumes  map[uint64]*consume // active, by request id
+	held      int                 // bytes of their batches
+	line      []*consume          // those that wait for room in the output
+	sending   storage.Sending
+	crossed   storage.Sending // batches that have crossed a Stop, until they have arrived
+	arrival   *listener.Timer // of the next look whether they have
+	flushing  bool            // a Continue of the connection is posted
+	count     count
+	logged    bool // which requests the end of the connection cuts short
 }
 
 // Opened implements connpool.Session.
@@ -148,6 +157,9 @@ func (s *Session) Receive(in []byte) (used int) {
 		s.conn.Work(1)
 		if c := s.consumes[id]; c != nil {
 			s.receiveFeedback(c, payload)
+		} else if len(s.questions) > 0 && s.asked(id) {
+			s.breach()
+			return used
 		} else if !s.start(id, payload) {
 			return used
 		}
@@ -187,7 +199,7 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 	if s.copying.begun {
 		return s.pushOn(id, fields)
 	}
-	if len(s.consumes) >= s.node.options.MaxRequests {
+	if len(s.consumes)+len(s.questions) >= s.node.options.MaxRequests {
 		s.breach()
 		return true
 	}
@@ -206,6 +218,8 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 		err = s.pop(id, fields)
 	case wire.CodeConsume:
 		err = s.startConsume(id, fields)
+	default:
+		s.startQuestion(id, code, fields)
 	}
 	if err != nil {
 		s.node.malformed.Log(zapcore.ErrorLevel, "malformed request, connection closed",
@@ -263,6 +277,9 @@ func (s *Session) cutShort(log *logging.Limited, level zapcore.Level, reason str
 
 // failed logs that a request could not be carried out.
 func (s *Session) failed(code wire.Code, err error) {
+	if code == wire.CodePush {
+		s.node.stats.Refused.Count(request.Refusal(err))
+	}
 	s.node.failures.Log(zapcore.ErrorLevel, "request failed",
 		zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
 }
@@ -345,6 +362,7 @@ func (s *Session) Closed() {
 	s.conn.Loop().StopTimer(s.arrival)
 	s.crossed.Broken(s.conn.Acknowledged())
 	s.cutShort(s.node.ends, zap.InfoLevel, "connection ended")
+	s.forgetQuestions()
 	for _, c := range s.consumes {
 		c.abandon()
 	}

@@ -97,16 +97,12 @@ func (c *checker) check() {
 		c.unplanned(err)
 		return
 	}
-	defer plan.Original.Close()
 	c.checkSpace(plan)
 	for _, chain := range plan.Queues {
 		s := c.add(chain.Name)
 		for _, h := range chain.Files {
 			c.checkRing(s, h)
 		}
-	}
-	if err := plan.Original.Verify(); err != nil {
-		c.unreadable(err)
 	}
 	for _, q := range plan.Original.Queues {
 		s := c.add(q.Storage)

@@ -71,25 +71,12 @@ func (c *checker) ignored(i dformat.Ignored) {
 	}
 }
 
-// aside reads a file that was set aside.
-func (c *checker) aside(name string) *dformat.Directory {
-	d, err := dformat.ReadFile(c.dir, name)
-	if err == nil {
-		if err = d.Verify(); err == nil {
-			return d
-		}
-		d.Close()
-	}
-	c.unreadable(err)
-	return nil
-}
-
 func (c *checker) asideDump(name string) {
-	d := c.aside(name)
-	if d == nil {
+	d, err := dformat.ReadFile(c.dir, name)
+	if err != nil {
+		c.unreadable(err)
 		return
 	}
-	defer d.Close()
 	count := countOf(d.Queues[0].Dump)
 	if len(d.Findings) == 0 {
 		c.note(name, "set aside by an earlier start, which has not loaded it; it has %s", count)
@@ -101,11 +88,11 @@ func (c *checker) asideDump(name string) {
 }
 
 func (c *checker) asideOverflow(name string) {
-	d := c.aside(name)
-	if d == nil {
+	d, err := dformat.ReadFile(c.dir, name)
+	if err != nil {
+		c.unreadable(err)
 		return
 	}
-	defer d.Close()
 	var all []string
 	for _, q := range d.Queues {
 		all = append(all, fmt.Sprint(q))

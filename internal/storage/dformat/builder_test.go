@@ -156,7 +156,6 @@ func mustRead(t *testing.T, dir *testDir) (*Directory, map[string][]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.Close() })
 	return d, contentsOf(t, d)
 }
 
@@ -246,9 +245,6 @@ func restart(t *testing.T, dir *disktest.Dir, contents map[string][]string) {
 	stop(t, dir, left)
 	again, got := mustRead(t, &testDir{Dir: dir})
 	checkContents(t, got, contents)
-	if again.overflow.survey != nil {
-		t.Error("the data file has been read from start to end")
-	}
 	if len(again.Findings) > 0 {
 		t.Errorf("after a clean stop: %v", again.Findings)
 	}

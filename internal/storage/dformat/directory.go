@@ -1,13 +1,8 @@
 package dformat
 
-import (
-	"iter"
+import "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
-)
-
-// Directory is what a data directory holds in the D node's formats. It belongs to one
-// goroutine. Reading the runs of its queues may add to Findings and change Sources.
+// Directory is what a data directory holds in the D node's formats.
 type Directory struct {
 	// Queues is all that is to be loaded: those with overflow records by overflow id, then the
 	// others by name. A queue without records is an empty subscription.
@@ -35,31 +30,6 @@ type Queue struct {
 
 	ID    uint32 // in the overflow, 0 = no records there
 	First int64  // offset of the oldest of these in the data file
-}
-
-// Part is consecutive records of a queue in one file.
-type Part struct {
-	Records uint64
-	Bytes   uint64 // with 8 for each record, as in a ring
-
-	read iter.Seq2[Run, error]
-}
-
-// Run is consecutive records as they lie in a ring: the length, 8 bytes, then the payload.
-type Run struct {
-	Bytes   []byte
-	Records int
-}
-
-// Runs reads the records, oldest first. A run stays valid until the next one and has at most
-// [RunSize] bytes, unless its only record is larger. An error, which comes once and last, says
-// that a file cannot be read. Damage is no error: what is lost by it is a Finding, reading goes
-// on behind it if possible, and afterwards Records and Bytes are those that were read.
-func (p *Part) Runs() iter.Seq2[Run, error] {
-	if p.read == nil {
-		return func(func(Run, error) bool) {}
-	}
-	return p.read
 }
 
 // Severity tells how a finding or an ignored file is to be logged.
@@ -90,26 +60,4 @@ type Ignored struct {
 	Severity Severity
 	Reason   string // why: a clause without the name
 	Remedy   string // of an Error: what to do, a clause, too
-}
-
-// Verify reads all records and drops them, so that Findings tells all there is to know.
-func (d *Directory) Verify() error {
-	for _, q := range d.Queues {
-		for _, p := range []*Part{&q.Dump, &q.Overflow} {
-			for _, err := range p.Runs() {
-				if err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// Close closes the files. Runs can't be read any more.
-func (d *Directory) Close() error {
-	if d.overflow == nil {
-		return nil
-	}
-	return d.overflow.close()
 }

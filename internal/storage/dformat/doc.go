@@ -19,18 +19,18 @@
 //
 // # A start
 //
-// [Read] looks at a directory and changes nothing: what it returns is the D half of the plan of a
-// start, and what 'dmq check' prints once [Directory.Verify] has read everything. The caller reads
-// the [Part.Runs] of each queue into its own form. When that is safe, [Finish] deletes the sources.
+// [Read] looks at every record of a directory and changes nothing: what it returns is the D half of
+// the plan of a start, and what 'dmq check' prints. The caller reads the [Part.Runs] of each queue
+// into its own form. When that is safe, [Finish] deletes the sources.
 //
 // What two files prove together is loaded, what they don't prove is not guessed: then records that
 // may be lost that way are kept in a file that is set aside, under a name that no node loads, and
 // a [Finding] says so. [Extract] makes a dump of them. Damage costs the records that it hits, and
 // never a start; a file that the system can't read does, because nobody knows what is in it.
 //
-// The data file is read from start to end beforehand, unless the index accounts for all of it, as
-// it does after a clean stop of this node. Damage that is met only when the records are read
-// becomes a Finding then, and the file a source to be set aside.
+// So files are gone through twice, the first time in order, and all that is wrong with them is
+// known before the first record is copied. What does not look the same the second time has been
+// changed by somebody, and ends the start.
 //
 // # A stop
 //
@@ -40,8 +40,8 @@
 //
 // # Cost
 //
-// Memory is bounded by the largest record, the number of storages and the size of the index,
-// whatever the size of the other files. Everything here waits for the disk; nothing may be used by
+// Memory is bounded by the largest record, the number of storages, the size of the index and the
+// number of places that are damaged, whatever the size of the other files. Everything here waits for the disk; nothing may be used by
 // two goroutines at once, nor two calls in one directory.
 //
 // The package imports disk, names and the layout of package ring.

@@ -119,25 +119,6 @@ func TestDumpsAreReadAsFarAsTheyProve(t *testing.T) {
 	}
 }
 
-// Damage that the header does not give away is found when the records are read.
-func TestVerifyFindsDamageInsideADump(t *testing.T) {
-	dir := dumpDir("@c.rq", bytesOf(t, "02000000 1300000000000000 0100000000000000 61 0300000000000000 6263"))
-	d, err := Read(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	if q := d.Queues[0]; q.Dump.Records != 2 || q.Dump.Bytes != 19 || len(d.Findings) != 0 {
-		t.Errorf("before: %d records, %d bytes, %v", q.Dump.Records, q.Dump.Bytes, d.Findings)
-	}
-	if err := d.Verify(); err != nil {
-		t.Fatal(err)
-	}
-	if q := d.Queues[0]; q.Dump.Records != 1 || q.Dump.Bytes != 9 || len(d.Findings) != 1 || d.Sources[0].Aside != "@c.rq-aside" {
-		t.Errorf("after: %d records, %d bytes, %v, %v", q.Dump.Records, q.Dump.Bytes, d.Findings, d.Sources)
-	}
-}
-
 func TestADumpCutAnywhereYieldsTheRecordsBeforeTheCut(t *testing.T) {
 	whole, _ := fixture(t, "interleaved").Content("logs.rq")
 	records := []string{"log-1", "", "log-3", "log-5", "log-6-abc"}

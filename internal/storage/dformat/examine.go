@@ -12,18 +12,14 @@ import (
 
 // overflow is what a data file and its index tell together.
 //
-// If the index is younger than the data file, and its entries account for every byte of that,
-// both are as a clean stop has left them: nothing else can be there, and what is there proves
-// itself when it is read. Otherwise the data file is read from start to end and decides; the
-// index names the chains and says how far they were consumed. An index that is older than the
-// file is corrected as far as the file proves it. If there are records of which neither file
-// can tell whether they are still to be delivered, or to whom, there are doubts.
+// The data file decides; the index names the chains and says how far they were consumed. An index
+// that tells something else is corrected as far as the file proves it. If there are records of
+// which neither file can tell whether they are still to be delivered, or to whom, there are
+// doubts.
 type overflow struct {
 	names  fileNames
-	data   disk.File // nil if there is nothing in the data file
-	size   int64
 	index  []entry
-	survey *survey // nil if the data file was not read
+	survey *survey // nil if there is nothing in the data file
 
 	live     []chainOf // storages and their records
 	nameless []*chain  // that no storage of the index has
@@ -41,70 +37,57 @@ type chainOf struct {
 	storage string // "" = unknown
 	id      uint32
 	segment
-	broken bool // some are missing in between
+	jumps map[int64]int64
 }
 
 // examine reads both files.
-func examine(dir disk.Dir, names fileNames) (o *overflow, err error) {
-	o = &overflow{names: names}
-	var bad error
-	if o.index, bad, err = readIndex(dir, names.index); err != nil {
+func examine(dir disk.Dir, names fileNames) (*overflow, error) {
+	o := &overflow{names: names}
+	index, bad, err := readIndex(dir, names.index)
+	if err != nil {
 		return nil, err
 	}
+	o.index = index
 	if bad != nil {
 		o.stale = append(o.stale, fmt.Sprintf("%s: %v", names.index, bad))
 	}
-	o.data, err = disk.OpenToRead(dir, names.data)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		o.data = nil
-	case err != nil:
+	data, size, err := openData(dir, names.data)
+	if err != nil {
 		return nil, err
 	}
-	if err := o.compareFiles(dir, bad == nil); err != nil {
-		o.close()
-		return nil, err
-	}
-	return o, nil
-}
-
-func (o *overflow) close() error {
-	if o.data == nil {
-		return nil
-	}
-	return o.data.Close()
-}
-
-// compareFiles decides which records are live. snapshot says that the index lists all storages
-// that had records at one moment.
-func (o *overflow) compareFiles(dir disk.Dir, snapshot bool) (err error) {
-	if o.data != nil {
-		if o.size, err = o.data.Size(); err != nil {
-			return err
-		}
-	}
-	if o.size == 0 {
+	if size == 0 {
 		if len(o.index) > 0 || len(o.stale) > 0 {
-			o.doubts = append(o.doubts, fmt.Sprintf("%s is empty, but %s is not", o.names.data, o.names.index))
+			o.doubts = append(o.doubts, fmt.Sprintf("%s is empty, but %s is not", names.data, names.index))
 		}
-		return nil
+		return o, nil
 	}
-	if ok, err := hasMagic(o.data); err != nil {
-		return err
+	defer data.Close()
+	if ok, err := hasMagic(data); err != nil {
+		return nil, err
 	} else if !ok {
-		o.doubts = append(o.doubts, fmt.Sprintf("%s doesn't begin with %s", o.names.data, magic))
-		return nil
+		o.doubts = append(o.doubts, fmt.Sprintf("%s doesn't begin with %s", names.data, magic))
+		return o, nil
 	}
 	if err := o.checkAge(dir); err != nil {
-		return err
+		return nil, err
 	}
-	if len(o.stale) == 0 {
-		if complete, err := o.trust(); complete || err != nil {
-			return err
-		}
+	o.survey = newSurvey(data, size, o.index)
+	return o, o.compare(bad == nil)
+}
+
+// openData opens a data file; without one, or anything in it, the size is 0.
+func openData(dir disk.Dir, name string) (data disk.File, size int64, err error) {
+	data, err = disk.OpenToRead(dir, name)
+	if disk.IsNotExist(err) {
+		return nil, 0, nil
 	}
-	o.survey = newSurvey(o.data, o.size, o.index)
-	return o.compare(snapshot)
+	if err != nil {
+		return nil, 0, err
+	}
+	if size, err = data.Size(); size == 0 || err != nil {
+		data.Close()
+	}
+	return data, size, err
 }
 
 // hasMagic reports whether a file begins as a data file does.
@@ -134,56 +117,18 @@ func (o *overflow) checkAge(dir disk.Dir) error {
 	return nil
 }
 
-// trust takes the entries of the index for the live records if they fill the data file, and the
-// first and last record of each are there.
-func (o *overflow) trust() (complete bool, err error) {
-	var live []chainOf
-	storages, ids := make(map[string]bool), make(map[uint32]bool)
-	left := uint64(o.size - magicSize)
-	for _, e := range o.index {
-		if e.bytes > left || e.records > (left-e.bytes)/headerSize {
-			return false, nil
-		}
-		left -= e.bytes + e.records*headerSize
-		first, isFirst, err := o.header(e.first)
-		if err != nil {
-			return false, err
-		}
-		last, isLast, err := o.header(e.last)
-		id := first.channel
-		if !isFirst || !isLast || err != nil || id == 0 || last.channel != id || last.next != 0 || storages[e.name] || ids[id] {
-			return false, err
-		}
-		storages[e.name], ids[id] = true, true
-		live = append(live, chainOf{e.name, id, segment{e.first, e.last, e.records, e.bytes}, false})
-	}
-	if left == 0 {
-		o.live = live
-	}
-	return left == 0, nil
-}
-
-// header reads the header at offset. ok is false if there is none.
-func (o *overflow) header(offset int64) (h header, ok bool, err error) {
-	var b [headerSize]byte
-	if offset < magicSize || offset > o.size-headerSize {
-		return h, false, nil
-	}
-	if err := readFull(o.data, b[:], offset); err != nil {
-		return h, false, err
-	}
-	h, ok = parseHeader(b[:], o.size-offset)
-	return h, ok, nil
-}
-
-// compare goes through the data file.
+// compare goes through the data file. snapshot says that the index lists all storages that had
+// records at one moment.
 func (o *overflow) compare(snapshot bool) error {
 	s := o.survey
-	first, last := s.sight(o.index)
-	if s.scanner.err != nil {
-		return s.scanner.err
+	first, last, err := s.sight(o.index)
+	if err != nil {
+		return err
 	}
-	named := o.matchEntries(first, last)
+	named, err := o.matchEntries(first, last)
+	if err != nil {
+		return err
+	}
 	if snapshot && len(o.doubts) == 0 {
 		o.settle(first, last)
 	}
@@ -225,7 +170,7 @@ func (o *overflow) compare(snapshot bool) error {
 // every entry has to fit, because the records that one lacks could be in such garbage.
 func (o *overflow) settle(first, last []sighting) {
 	for i, e := range o.index {
-		if !first[i].fits(last[i], e) {
+		if n, bytes, ok := first[i].between(last[i]); !ok || !e.has(n, bytes) {
 			return
 		}
 	}
@@ -236,8 +181,8 @@ func (o *overflow) settle(first, last []sighting) {
 func (o *overflow) unknown(c *chain) bool { return c.latest >= o.settled }
 
 // matchEntries finds the live records of each entry and returns the ids that have a name.
-func (o *overflow) matchEntries(first, last []sighting) map[uint32]bool {
-	named := make(map[uint32]bool)
+func (o *overflow) matchEntries(first, last []sighting) (named map[uint32]bool, err error) {
+	named = make(map[uint32]bool)
 	storages := make(map[string]bool)
 	for i, e := range o.index {
 		seen := first[i]
@@ -257,36 +202,31 @@ func (o *overflow) matchEntries(first, last []sighting) map[uint32]bool {
 			continue
 		case first[i].chain == nil:
 			o.doubt(e, "has no record at its first offset")
-		case c.gaps > 0, c.strays > 0 && c.expected != 0:
+		case c.gaps > 0, c.strays > 0:
 			o.doubt(e, "lacks records")
 		}
 		named[c.id], storages[e.name] = true, true
 		if first[i].chain == nil {
-			o.live = append(o.live, chainOf{e.name, c.id, segment{max(e.first, c.first), c.last, c.records, c.bytes}, true})
+			behind, err := o.survey.behind(c, e.first)
+			if err != nil {
+				return nil, err
+			}
+			o.live = append(o.live, chainOf{e.name, c.id, behind, c.jumps})
 			continue
 		}
 		live := seen.live(e.first)
+		if n, bytes, ok := seen.between(last[i]); ok && !e.has(n, bytes) && !e.has(live.records, live.bytes) {
+			o.doubt(e, fmt.Sprintf("has %s there", amount(n, bytes)))
+		}
 		if live != (segment{e.first, e.last, e.records, e.bytes}) {
 			o.stale = append(o.stale, fmt.Sprintf("storage %s has %d records of %d bytes at offsets %d to %d, not %d of %d at %d to %d",
 				e.name, live.records, live.bytes, live.first, live.last, e.records, e.bytes, e.first, e.last))
 		}
-		o.live = append(o.live, chainOf{e.name, c.id, live, c.gaps > 0})
+		o.live = append(o.live, chainOf{e.name, c.id, live, c.jumps})
 	}
-	return named
+	return named, nil
 }
 
 func (o *overflow) doubt(e entry, what string) {
 	o.doubts = append(o.doubts, fmt.Sprintf("storage %s (%v) %s", e.name, e, what))
-}
-
-// readFull reads all of b, or fails.
-func readFull(r io.ReaderAt, b []byte, offset int64) error {
-	n, err := r.ReadAt(b, offset)
-	switch {
-	case n == len(b):
-		return nil
-	case err == nil || err == io.EOF:
-		return io.ErrUnexpectedEOF // io.EOF would mean that all is well
-	}
-	return err
 }

@@ -8,7 +8,6 @@ import (
 	"math"
 	"strings"
 
-	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
@@ -29,7 +28,6 @@ func ReadFile(dir disk.Dir, name string) (*Directory, error) {
 		err = d.readDumpFile(name)
 	}
 	if err != nil {
-		d.Close()
 		return nil, err
 	}
 	return d, nil
@@ -53,25 +51,25 @@ func (d *Directory) readDataFile(name string) error {
 	d.Sources, d.Findings = nil, nil // those of a start
 	o := d.overflow
 	for _, c := range o.nameless {
-		o.live = append(o.live, chainOf{"", c.id, c.segment, c.gaps > 0})
+		o.live = append(o.live, chainOf{"", c.id, c.segment, c.jumps})
 	}
 	for _, c := range o.live {
-		q := &Queue{Storage: c.storage}
-		q.Subscriber, q.Channel, q.Subscribed, _ = names.ParseStorage(c.storage)
-		d.addChain(q, c)
+		d.add(d.queueOf(c))
 	}
 	return nil
 }
 
 func (d *Directory) readDumpFile(name string) error {
-	r, err := openDump(d.dir, name)
+	dump, err := readDump(d.dir, name)
 	if err != nil {
 		return err
 	}
-	r.close()
-	q := &Queue{}
+	q := &Queue{Dump: dump.Part}
 	d.add(q)
-	return d.attachDump(q, name, r)
+	if dump.fault != "" {
+		d.reportDump(q, dump, "")
+	}
+	return nil
 }
 
 // Extract writes the records of a file to w, as a dump (storage spec §2.1): of an overflow data
@@ -83,15 +81,9 @@ func Extract(dir disk.Dir, name string, id uint32, w io.Writer) (records, bytes 
 	if err != nil {
 		return 0, 0, "", err
 	}
-	defer d.Close()
 	part, err := d.part(name, id)
 	if err != nil {
 		return 0, 0, "", err
-	}
-	for _, err := range part.Runs() {
-		if err != nil {
-			return 0, 0, "", err
-		}
 	}
 	for _, f := range d.Findings {
 		damage = fmt.Sprintf("%s, at offset %d: %s", dir.Path(f.File), f.Offset, f.Problem)

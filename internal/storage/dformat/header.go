@@ -7,6 +7,7 @@ const (
 	magicSize  = int64(len(magic))
 	headerSize = 32
 
+	nextOffset = 8
 	// lengthOffset is where a record of the overflow looks as in a ring: length, payload.
 	lengthOffset = 24
 )
@@ -34,7 +35,7 @@ func (h header) parity() byte {
 func (h header) put(b []byte) {
 	_ = b[headerSize-1]
 	binary.LittleEndian.PutUint64(b[0:], uint64(h.channel))
-	binary.LittleEndian.PutUint64(b[8:], uint64(h.next))
+	binary.LittleEndian.PutUint64(b[nextOffset:], uint64(h.next))
 	binary.LittleEndian.PutUint64(b[16:], uint64(h.parity()))
 	binary.LittleEndian.PutUint64(b[lengthOffset:], h.length)
 }
@@ -45,7 +46,7 @@ func parseHeader(b []byte, left int64) (h header, ok bool) {
 	_ = b[headerSize-1]
 	h = header{
 		channel: binary.LittleEndian.Uint32(b[0:]),
-		next:    int64(binary.LittleEndian.Uint64(b[8:])),
+		next:    int64(binary.LittleEndian.Uint64(b[nextOffset:])),
 		length:  binary.LittleEndian.Uint64(b[lengthOffset:]),
 	}
 	if h.parity() != b[16] || h.length > uint64(left-headerSize) {

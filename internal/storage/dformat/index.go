@@ -25,6 +25,8 @@ func (e entry) String() string {
 	return fmt.Sprintf("%d records, %d bytes, offsets %d to %d", e.records, e.bytes, e.first, e.last)
 }
 
+func (e entry) has(records, bytes uint64) bool { return e.records == records && e.bytes == bytes }
+
 // append appends the line.
 func (e entry) append(text []byte) []byte {
 	return fmt.Appendf(text, "%s %d %d %d %d\n", e.name, e.records, e.bytes, e.first, e.last)

@@ -69,7 +69,7 @@ func TestNothingIsLostFromWhatADNodeLeaves(t *testing.T) {
 			m.use(1 + r.IntN(30))
 		}
 		whole := bytes.Clone(m.data)
-		damage := r.IntN(4)
+		damage := r.IntN(5)
 		switch damage {
 		case 1:
 			at := r.IntN(len(m.data)-8+1) + 8
@@ -78,6 +78,12 @@ func TestNothingIsLostFromWhatADNodeLeaves(t *testing.T) {
 			m.raw(garbageBytes(1 + r.IntN(100)))
 		case 3:
 			m.data = m.data[:8+r.IntN(len(m.data)-8+1)]
+		case 4: // a link that skips some records
+			if q := m.queues[1+uint32(r.IntN(5))]; len(q) > 2 {
+				from := r.IntN(len(q) - 2)
+				m.link(q[from].at, q[from+2+r.IntN(len(q)-from-2)].at)
+				whole = bytes.Clone(m.data)
+			}
 		}
 		if len(m.data) == len(magic) && index == "" {
 			continue

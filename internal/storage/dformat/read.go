@@ -17,15 +17,11 @@ const (
 	indexName = "ofchannels.csv"
 )
 
-// RunSize is the most bytes of a run of more than one record.
-const RunSize = 1 << 20
-
 // Read finds out what a directory holds and changes nothing. An error says why there must not
 // be a start, and what to do.
 func Read(dir disk.Dir) (*Directory, error) {
 	d := &Directory{dir: dir}
 	if err := d.read(); err != nil {
-		d.Close()
 		return nil, fmt.Errorf("%w. No file has been changed", err)
 	}
 	return d, nil
@@ -81,48 +77,34 @@ func (d *Directory) addOverflow() error {
 	live := d.overflow.live
 	slices.SortFunc(live, func(a, b chainOf) int { return cmp.Compare(a.id, b.id) })
 	for _, c := range live {
-		q := &Queue{Storage: c.storage}
-		q.Subscriber, q.Channel, q.Subscribed, _ = names.ParseStorage(c.storage)
+		q := d.queueOf(c)
 		if other := d.conflict(q); other != "" {
 			return fmt.Errorf("%s lists %s beside %s, and a channel that has subscribers has no records of its own; to do: "+
 				"find out which is right, and rename one of the two there, %s for example to NAME@%s",
 				d.dir.Path(indexName), c.storage, other, q.Channel, q.Channel)
 		}
-		d.addChain(q, c)
+		d.add(q)
 	}
 	return nil
 }
 
-// addChain adds a queue with the records of a chain.
-func (d *Directory) addChain(q *Queue, c chainOf) {
-	q.ID, q.First = c.id, c.first
-	q.Overflow = Part{Records: c.records, Bytes: c.bytes + ring.HeaderSize*c.records}
-	reported := false
-	q.Overflow.read = func(yield func(Run, error) bool) {
-		o := d.overflow
-		r := chainReader{data: o.data, size: o.size, index: o.index, chain: c, yield: yield}
-		r.block = block{data: o.data, size: o.size}
-		if !r.all() {
-			return
-		}
-		q.Overflow.Records, q.Overflow.Bytes = r.read.records, r.read.bytes+ring.HeaderSize*r.read.records
-		if r.damage != "" && !reported {
-			reported = true
-			d.reportChain(q, r.damage, r.damaged)
-		}
-	}
-	d.add(q)
+// queueOf is the queue with the records of a chain.
+func (d *Directory) queueOf(c chainOf) *Queue {
+	q := &Queue{Storage: c.storage, ID: c.id, First: c.first}
+	q.Subscriber, q.Channel, q.Subscribed, _ = names.ParseStorage(c.storage)
+	q.Overflow = Part{Records: c.records, Bytes: c.bytes + ring.HeaderSize*c.records,
+		dir: d.dir, file: d.overflow.names.data, trail: trail{lengthOffset, c.first, c.jumps}}
+	return q
 }
 
 // addDump adds the records of a dump to the queue of its storage.
 func (d *Directory) addDump(f found) error {
 	name := DumpFile(f.Storage)
-	r, err := openDump(d.dir, name)
+	dump, err := readDump(d.dir, name)
 	if err != nil {
 		return err
 	}
-	r.close()
-	q := d.queue(f.Storage)
+	q := d.byStorage[f.Storage]
 	if q == nil {
 		q = &f.Queue
 	}
@@ -134,55 +116,11 @@ func (d *Directory) addDump(f found) error {
 	if q.ID == 0 {
 		d.add(q)
 	}
-	return d.attachDump(q, name, r)
-}
-
-// attachDump lets a queue read a dump with that header. If it can't be intact, it is read now, to
-// know how many records it has.
-func (d *Directory) attachDump(q *Queue, name string, header *dumpReader) error {
-	q.Dump = Part{Records: header.records, Bytes: header.bytes}
-	reported := false
-	q.Dump.read = func(yield func(Run, error) bool) {
-		r, more, err := d.readDump(name, yield)
-		switch {
-		case !more:
-			return
-		case err != nil:
-			yield(Run{}, fmt.Errorf("dump %s: %w", d.dir.Path(name), err))
-			return
-		}
-		q.Dump.Records, q.Dump.Bytes = r.read, r.bytes-r.left
-		if r.fault != "" && !reported {
-			reported = true
-			d.reportDump(q, name, r, d.setAside(name))
-		}
-	}
-	if header.credible() {
-		return nil
-	}
-	for _, err := range q.Dump.Runs() {
-		if err != nil {
-			return err
-		}
+	q.Dump = dump.Part
+	if dump.fault != "" {
+		d.reportDump(q, dump, d.setAside(name))
 	}
 	return nil
-}
-
-// readDump hands out the records of a dump. more is false if the receiver wants no more.
-func (d *Directory) readDump(name string, yield func(Run, error) bool) (r *dumpReader, more bool, err error) {
-	if r, err = openDump(d.dir, name); err != nil {
-		return nil, true, err
-	}
-	defer r.close()
-	for {
-		run, err := r.next()
-		switch {
-		case err != nil || run.Records == 0:
-			return r, true, err
-		case !yield(run, nil):
-			return r, false, nil
-		}
-	}
 }
 
 func (d *Directory) add(q *Queue) {
@@ -195,8 +133,6 @@ func (d *Directory) add(q *Queue) {
 		d.subscribed[q.Channel] = q
 	}
 }
-
-func (d *Directory) queue(storage string) *Queue { return d.byStorage[storage] }
 
 // conflict returns the name of a storage that can't be there beside q: a channel has either
 // subscribers or records of its own.

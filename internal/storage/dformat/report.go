@@ -69,20 +69,10 @@ func (d *Directory) reportDoubts() {
 	}
 }
 
-// reportChain tells of damage that was met while a chain was read.
-func (d *Directory) reportChain(q *Queue, problem string, offset int64) {
-	o := d.overflow
-	d.setOverflowAside()
-	d.report(Finding{Severity: Error, Storage: q.Storage, File: o.names.data, Offset: offset, Problem: problem,
-		Meaning: fmt.Sprintf("%d records were found in all, others of the storage may be lost; the files are kept, %s",
-			q.Overflow.Records, strings.Join(d.aside, " and ")),
-		Remedy: "look for disk errors, and push the lost records again if their producer can"})
-}
-
-// reportDump tells of damage that was met in a dump.
-func (d *Directory) reportDump(q *Queue, name string, r *dumpReader, aside string) {
-	d.report(Finding{Severity: Error, Storage: q.Storage, File: name, Offset: r.at,
-		Problem: fmt.Sprintf("damaged: %s; %d of %d records lie before that", r.fault, r.read, r.records),
+// reportDump tells of damage in a dump.
+func (d *Directory) reportDump(q *Queue, dump dump, aside string) {
+	d.report(Finding{Severity: Error, Storage: q.Storage, File: dump.file, Offset: dump.at,
+		Problem: fmt.Sprintf("damaged: %s; %d of %d records lie before that", dump.fault, dump.Records, dump.announced),
 		Meaning: "the records that lie before that are loaded, and the file is kept as " + aside + ". An original node does not start",
 		Remedy:  "keep the file that is set aside as long as the other records may be needed"})
 }

@@ -5,16 +5,12 @@ import (
 	"io"
 )
 
-// scanSize is the number of bytes read at once when the whole data file is scanned.
-const scanSize = 1 << 20
-
 // scanner goes through the records of a data file one after another. Where there is none,
 // it goes on at the next place where one can be: a place that a link leads to or that the
 // caller knows, or a header that can hardly be anything else.
 //
 // Its memory does not depend on the size of the file, nor do lengths found there.
 type scanner struct {
-	data  io.ReaderAt
 	size  int64   // of the file
 	known []int64 // offsets where records should begin, ascending
 	links linkHeap
@@ -26,15 +22,13 @@ type scanner struct {
 	garbage func(from, to int64) // is called with each part of the file that holds no record
 	err     error                // of reading
 
-	buf   []byte // a part of the file at or behind at
-	bufAt int64  // its offset
-	probe [headerSize]byte
+	here, ahead block // the file around at, and somewhere behind that
 }
 
 // newScanner returns a scanner of a file with a magic.
 func newScanner(data io.ReaderAt, size int64, known []int64, garbage func(from, to int64)) *scanner {
-	return &scanner{data: data, size: size, known: known, garbage: garbage, at: magicSize,
-		buf: make([]byte, 0, max(headerSize, min(size, scanSize)))}
+	b := block{file: data, size: size}
+	return &scanner{size: size, known: known, garbage: garbage, at: magicSize, here: b, ahead: b}
 }
 
 // scan finds the next record, sets offset and record, and reports whether there is one.
@@ -159,28 +153,19 @@ func (s *scanner) header(offset int64) (header, bool) {
 }
 
 // bytes returns the 32 bytes at offset until the next call, or nil if they can't be read.
-// Only going forward moves the buffer: looking at places further on, of which there may be
-// many in garbage, reads no more than it must.
+// Looking at places further on, of which there may be many in garbage, leaves the block at hand
+// where it is.
 func (s *scanner) bytes(offset int64) []byte {
-	switch {
-	case offset >= s.bufAt && offset <= s.bufAt+int64(len(s.buf))-headerSize:
-		return s.buf[offset-s.bufAt:][:headerSize]
-	case s.err != nil || offset < 0 || offset > s.size-headerSize:
+	if s.err != nil || offset < 0 || offset > s.size-headerSize {
 		return nil
-	case offset == s.at:
-		s.buf = s.buf[:min(int64(cap(s.buf)), s.size-offset)]
-		s.bufAt = offset
-		if s.err = readFull(s.data, s.buf, offset); s.err != nil {
-			s.buf = s.buf[:0]
-			return nil
-		}
-		return s.buf[:headerSize]
-	default:
-		if s.err = readFull(s.data, s.probe[:], offset); s.err != nil {
-			return nil
-		}
-		return s.probe[:]
 	}
+	from := &s.ahead
+	if offset == s.at || s.here.has(offset, headerSize) {
+		from = &s.here
+	}
+	var b []byte
+	b, s.err = from.at(offset, headerSize)
+	return b
 }
 
 // link is where a record says the next one of its storage is.

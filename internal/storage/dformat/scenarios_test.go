@@ -417,7 +417,7 @@ var scenarios = []scenario{
 			return b.dir(line("a", 1, 2, x, x) + line("b", 1, 0, y, y))
 		},
 		contents: map[string][]string{"a": {"x"}, "b": {"y"}},
-		aside:    bothAside, errors: []string{"tells of 1 records of 2 bytes, but there are 1 of 1", "tells of 1 records of 0 bytes, but there are 1 of 1"},
+		aside:    bothAside, errors: []string{"(1 records, 2 bytes, offsets 8 to 8) has 1 record of 1 bytes there", "(1 records, 0 bytes, offsets 41 to 41) has 1 record of 1 bytes there"},
 	}, {
 		name: "an index with wrong numbers of records that fill the file",
 		make: func() *testDir {
@@ -428,7 +428,7 @@ var scenarios = []scenario{
 			return b.dir(line("a", 2, 3, x, z) + line("b", 1, 72, y, y))
 		},
 		contents: map[string][]string{"a": {"x", "x", "x"}, "b": {strings.Repeat("y", 40)}},
-		aside:    bothAside, errors: []string{"tells of 2 records of 3 bytes, but there are 3 of 3"},
+		aside:    bothAside, errors: []string{"(2 records, 3 bytes, offsets 8 to 146) has 3 records of 3 bytes there"},
 	}, {
 		name: "storage spec §3.13: a dangling last link",
 		make: func() *testDir {
@@ -520,7 +520,7 @@ var scenarios = []scenario{
 			return b.dir(line("a", 3, 3, x, z))
 		},
 		contents: map[string][]string{"a": {"x", "z"}},
-		aside:    bothAside, errors: []string{"there is no record; 2 records were found in all"},
+		aside:    bothAside, errors: []string{"storage a (3 records, 3 bytes, offsets 8 to 74) lacks records", "33 bytes that are no records"},
 	}, {
 		name: "the first record is damaged: the others go on",
 		make: func() *testDir {
@@ -558,7 +558,7 @@ var scenarios = []scenario{
 			return b.dir(line("a", 4, 10, x, last) + line("b", 3, 6, y, z))
 		},
 		contents: map[string][]string{"a": {"x", "xx", "xxxx"}, "b": {"y", "yy", "yyy"}},
-		aside:    bothAside, errors: []string{"the index tells of 4 records of 10 bytes, but there are 3 of 7; 3 records were found in all"},
+		aside:    bothAside, errors: []string{"(4 records, 10 bytes, offsets 8 to 212) has 3 records of 7 bytes there"},
 	}, {
 		name: "the first record is damaged, and others were consumed: the ones behind it go on",
 		make: func() *testDir {

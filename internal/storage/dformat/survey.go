@@ -5,6 +5,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
 // chain is what a data file tells of the storage with one id. The records of an id lie in
@@ -15,9 +17,10 @@ type chain struct {
 	segment
 	dead int // number of segments before
 
-	// gaps is the number of links in the live segment, from the first record that the index
-	// knows, that lead to no record of the id: some are missing there.
-	gaps int
+	// jumps is where the next record lies behind those of the live segment whose links lead to
+	// none of the id: some are missing there.
+	jumps map[int64]int64
+	gaps  int // number of jumps from the first record on that the index knows
 	// strays is the number of records of the id that lie there and no link leads to.
 	strays int
 
@@ -106,11 +109,15 @@ func (c *chain) add(offset int64, h header, first bool) bool {
 	case c.records == 0 || c.expected == offset:
 	case c.expected == 0 || first:
 		c.dead++
-		c.segment, c.gaps, c.strays = segment{}, 0, 0
+		c.segment, c.jumps, c.gaps, c.strays = segment{}, nil, 0, 0
 	case c.expected > offset:
 		c.strays++
 		return false
 	default:
+		if c.jumps == nil {
+			c.jumps = make(map[int64]int64)
+		}
+		c.jumps[c.last] = offset
 		c.gaps++
 	}
 	if first {
@@ -138,7 +145,7 @@ type sighting struct {
 
 // sight goes through the file and returns what is at the first and last offsets of the
 // entries.
-func (s *survey) sight(index []entry) (first, last []sighting) {
+func (s *survey) sight(index []entry) (first, last []sighting, err error) {
 	first, last = make([]sighting, len(index)), make([]sighting, len(index))
 	lasts := make(map[int64]int, len(index))
 	for i, e := range index {
@@ -156,13 +163,28 @@ func (s *survey) sight(index []entry) (first, last []sighting) {
 			first[i] = at
 		}
 	}
-	return first, last
+	return first, last, s.scanner.err
 }
 
-// fits reports whether an entry has just the records that lie between its first and its last.
-func (s sighting) fits(last sighting, e entry) bool {
-	return s.chain != nil && s.chain == last.chain && s.segment == last.segment &&
-		last.records-s.records == e.records && last.bytes-s.bytes == e.bytes
+// behind returns the records of a chain that do not lie in front of an offset.
+func (s *survey) behind(c *chain, offset int64) (segment, error) {
+	rest := c.segment
+	t := trail{lengthOffset, c.first, c.jumps}
+	for rest.first < offset {
+		size, next, err := t.look(&s.scanner.here, rest.first)
+		if err != nil {
+			return rest, err
+		}
+		rest.first, rest.records, rest.bytes = next, rest.records-1, rest.bytes-(size-ring.HeaderSize)
+	}
+	return rest, nil
+}
+
+// between counts the records from the first to the last one of an entry. It is not ok if these do
+// not lie in one segment.
+func (s sighting) between(last sighting) (records, bytes uint64, ok bool) {
+	ok = s.chain != nil && s.chain == last.chain && s.segment == last.segment
+	return last.records - s.records, last.bytes - s.bytes, ok
 }
 
 // live returns the live records of the chain, if those before the one at first were consumed.

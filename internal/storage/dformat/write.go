@@ -233,12 +233,12 @@ func (s Stream) each(use func(Run) error) error {
 			if err != nil {
 				return err
 			}
-			size, n := walk(run.Bytes, math.MaxUint64)
-			if size != len(run.Bytes) || n != run.Records {
+			whole, n := ring.Cut(run.Bytes, math.MaxInt, math.MaxInt)
+			if len(whole) != len(run.Bytes) || n != run.Records {
 				return fmt.Errorf("the run behind record %d does not consist of %d records", records, run.Records)
 			}
 			records += uint64(n)
-			bytes += uint64(size)
+			bytes += uint64(len(whole))
 			if records > s.Records || bytes > s.Bytes {
 				break
 			}

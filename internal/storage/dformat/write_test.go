@@ -284,11 +284,7 @@ func startAndStop(dir *testDir) error {
 		contents = append(contents, Content{uint64(i + 1), q.Storage,
 			Stream{q.Dump.Records, q.Dump.Bytes, q.Dump.Runs()}, Stream{q.Overflow.Records, q.Overflow.Bytes, q.Overflow.Runs()}})
 	}
-	err = Write(dir, contents)
-	if closed := d.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
+	if err = Write(dir, contents); err != nil {
 		return errors.Join(err, Discard(dir))
 	}
 	for range 2 { // what fails is tried again

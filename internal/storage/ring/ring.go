@@ -142,7 +142,7 @@ func (r *Ring) Push(payload []byte) (fitted bool, err error) {
 func (r *Ring) PushRun(run []byte, records int) (size, pushed int, err error) {
 	at, room := r.room(len(run))
 	if room < len(run) {
-		run, records = cutAt(run, room, records)
+		run, records = Within(run, room, records)
 	}
 	if records == 0 {
 		return 0, 0, nil
@@ -279,6 +279,17 @@ func (r *Ring) Rewind(to Cursor) {
 	r.examined = 0
 }
 
+// Rest is the head of a file that has only the records that wait, for who reads the file beside its
+// owner: of a ring of kind Spill, in which they stay where they are.
+func (r *Ring) Rest() Head {
+	h := r.Head()
+	h.Positions = Positions{}
+	if r.waiting > 0 {
+		h.Positions = Positions{Read: uint64(r.next), Write: uint64(r.write), Gap: uint64(r.gap), Held: uint64(r.waiting), Suspect: uint64(r.suspect)}
+	}
+	return h
+}
+
 // Free gives back the memory of the oldest handed-out records: size bytes, as returned
 // by one or several calls of Take in that order.
 func (r *Ring) Free(size, records int) {
@@ -374,8 +385,8 @@ func Cut(run []byte, enough, maxRecords int) (cut []byte, records int) {
 	return run[:size], records
 }
 
-// cutAt returns the records that lie within the first room bytes of a run.
-func cutAt(run []byte, room, records int) (cut []byte, n int) {
+// Within returns the records that lie within the first room bytes of a run, which is not damaged.
+func Within(run []byte, room, records int) (cut []byte, n int) {
 	size := 0
 	for n < records {
 		next := size + HeaderSize + int(binary.LittleEndian.Uint64(run[size:]))

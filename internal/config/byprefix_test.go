@@ -26,3 +26,16 @@ func TestChannelSize(t *testing.T) {
 		}
 	}
 }
+
+// What a queue may have is the number of [Limits], or that of its own beginning.
+func TestQueueBytes(t *testing.T) {
+	c, _, err := Load(write(t, minimal+"[Limits]\nqueue_bytes = 1000\n[QueueBytesById]\norders_ = 10\nlog = 0"), nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for channel, want := range map[string]uint64{"orders_eu": 10, "log": 0, "clicks": 1000} {
+		if got := c.QueueBytes.For(channel); got != want {
+			t.Errorf("For(%q): got %d, want %d", channel, got, want)
+		}
+	}
+}
