@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -510,11 +512,13 @@ func (h *Head) ownerWords(w *[ownerWords]uint64) {
 	w[ownerWords-1] = sum(w[:ownerWords-1])
 }
 
+// decode takes over what a head tells. One wrong bit in each of its parts does not matter.
 func (h *Head) decode(b []byte) error {
+	right := corrected(b[:sumAt], word(b, sumAt))
 	if string(b[:len(magic)]) != magic {
 		return fmt.Errorf("it begins with %q, not with %s", b[:len(magic)], magic)
 	}
-	if word(b, sumAt) != uint64(crc32.Checksum(b[:sumAt], castagnoli)) {
+	if !right {
 		return errors.New("the checksum of its first bytes is wrong")
 	}
 	h.Instance, h.Kind, h.Number = word(b, instanceAt), Kind(word(b, kindAt)&^withSums), word(b, numberAt)
@@ -544,21 +548,27 @@ func sum(words []uint64) uint64 {
 // last of them, is right.
 func selected(b []byte, words int) (values []uint64, ok bool) {
 	at := 8
-	selector := word(b, 0)
-	if selector != 0 {
+	if bits.OnesCount64(word(b, 0)) > 32 {
 		at += 8 * words
 	}
+	n := 8 * (words - 1)
+	content := slices.Clone(b[at : at+n])
+	ok = corrected(content, word(b, at+n))
 	values = make([]uint64, words)
-	for i := range values {
-		values[i] = word(b, at+8*i)
+	for i := range words - 1 {
+		values[i] = word(content, 8*i)
 	}
-	return values, selector+1 <= 1 && values[words-1] == sum(values[:words-1])
+	values[words-1] = sum(values[:words-1])
+	return values, ok
 }
 
 // update stores words in the copy that is not valid, and makes it the valid one.
 func update(b []byte, words []uint64) {
 	selector := (*uint64)(unsafe.Pointer(&b[0]))
-	next := ^atomic.LoadUint64(selector)
+	next := uint64(0)
+	if bits.OnesCount64(atomic.LoadUint64(selector)) <= 32 { // one of its bits may be wrong
+		next = ^next
+	}
 	copies := b[8:]
 	if next != 0 {
 		copies = copies[8*len(words):]
