@@ -136,6 +136,9 @@ func (p *planner) readCatalogue() error {
 	case disk.IsNotExist(err):
 		p.Catalogue, p.Fresh = catalogue.New(), true
 		return nil
+	case disk.IsUnreadable(err):
+		c = catalogue.New()
+		c.Instance, c.Damage = 0, err
 	case err != nil:
 		return err
 	}

@@ -8,9 +8,9 @@ import (
 // A checksum does not only tell that a bit has flipped, but also which: of all the bits of so few
 // bytes, there is one that makes it right. So a head with one wrong bit tells what it did.
 
-// corrected flips the one bit of some bytes that makes their checksum right, if there is one, or if
+// Corrected flips the one bit of some bytes that makes their checksum right, if there is one, or if
 // it is a bit of the checksum that is wrong. It reports whether the bytes are right then.
-func corrected(b []byte, sum uint64) (ok bool) {
+func Corrected(b []byte, sum uint64) (ok bool) {
 	want := uint32(sum)
 	got := crc32.Checksum(b, castagnoli)
 	if bits.OnesCount64(sum^uint64(got)) <= 1 {

@@ -514,7 +514,7 @@ func (h *Head) ownerWords(w *[ownerWords]uint64) {
 
 // decode takes over what a head tells. One wrong bit in each of its parts does not matter.
 func (h *Head) decode(b []byte) error {
-	right := corrected(b[:sumAt], word(b, sumAt))
+	right := Corrected(b[:sumAt], word(b, sumAt))
 	if string(b[:len(magic)]) != magic {
 		return fmt.Errorf("it begins with %q, not with %s", b[:len(magic)], magic)
 	}
@@ -553,7 +553,7 @@ func selected(b []byte, words int) (values []uint64, ok bool) {
 	}
 	n := 8 * (words - 1)
 	content := slices.Clone(b[at : at+n])
-	ok = corrected(content, word(b, at+n))
+	ok = Corrected(content, word(b, at+n))
 	values = make([]uint64, words)
 	for i := range words - 1 {
 		values[i] = word(content, 8*i)
