@@ -201,6 +201,8 @@ func (p *planner) readHead(dir disk.Dir, e fs.DirEntry, l ring.Link) error {
 		}
 		p.damaged[l], p.blank[l] = damage, info.Size() == 0
 		p.old[l] = time.Since(info.ModTime()) > makingTakes
+	case disk.IsUnreadable(err):
+		p.damaged[l] = fmt.Errorf("its head can't be read: %w", err)
 	default:
 		return err
 	}
