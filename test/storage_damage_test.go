@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
@@ -91,4 +92,19 @@ func TestFileIsCutUnderARunningNode(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The catalogue is cut: queues that there are go on; what it would have to tell is refused.
+func TestCatalogueIsCutUnderARunningNode(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, smallRings)
+	produceTo(t, node, "ch", 0, 300)
+	must(t, os.Truncate(node.Path("data/catalogue.dat"), 0))
+	c := connect(t, node)
+	c.start(neoclient.PushPayload([]byte("record"), "another"))
+	node.WaitLog(`^Error .*another.*catalogue\.dat, offset`)
+	wantFirst(t, node, "ch", numbered(0, 100, 100)...)
+	node.Kill()
+	node.Restart()
+	wantPops(t, node, "ch", numbered(100, 300, 100)...)
 }

@@ -35,6 +35,7 @@ import (
 	"maps"
 	"math/bits"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -397,9 +398,10 @@ func (f *File) Takeover(queues []Queue, sources []dformat.Source) error {
 func (f *File) TakenOver() error { return f.Takeover(nil, nil) }
 
 // SetPhase stores the phase, durably.
-func (f *File) SetPhase(p Phase) error {
+func (f *File) SetPhase(p Phase) (err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	defer f.caught(debug.SetPanicOnFault(true), &err)
 	f.content.Phase = p
 	putAtOnce(f.mapping.Bytes()[phaseAt:], p.word())
 	return f.mapping.Sync(headSize)
@@ -411,11 +413,27 @@ func (f *File) append(payload []byte) error {
 	if err := f.fill(end + 8); err != nil {
 		return err
 	}
-	f.store(payload)
+	if err := f.tryToStore(payload); err != nil {
+		return err
+	}
 	if f.anew {
 		f.since = append(f.since, payload)
 	}
 	return f.content.apply(payload)
+}
+
+func (f *File) tryToStore(payload []byte) (err error) {
+	defer f.caught(debug.SetPanicOnFault(true), &err)
+	f.store(payload)
+	return nil
+}
+
+// caught makes an error of a fault (see disk.Fault).
+func (f *File) caught(before bool, err *error) {
+	debug.SetPanicOnFault(before)
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%s, offset %d: %s", f.dir.Path(FileName), disk.Fault(p, f.mapping.Bytes()), disk.Unreadable)
+	}
 }
 
 // store stores an entry where there are zeros.

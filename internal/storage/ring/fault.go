@@ -1,43 +1,23 @@
 package ring
 
 import (
-	"runtime"
 	"runtime/debug"
-	"unsafe"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
-// A page of a mapped file that the disk can't read, or that somebody has cut off the file, ends the
-// process that touches it, unless the goroutine asks for a panic. Whatever touches the mapping here
-// makes an error of that:
+// Whatever touches the mapping of a file makes an error of a fault (see disk.Fault):
 //
 //	defer r.caught(mayFault(), &err)
-
-// unreadable is what that means.
-const unreadable = "a page of it can't be read or written: the disk fails, or somebody has cut the file; to do: look at the log of the system, and check the disk"
 
 func mayFault() (before bool) { return debug.SetPanicOnFault(true) }
 
 func (r *Ring) caught(before bool, err *error) {
 	debug.SetPanicOnFault(before)
 	if p := recover(); p != nil {
-		*err = r.faulted(p)
+		offset := disk.Fault(p, r.mapped)
+		*err = &DamageError{File: r.Path(), Reason: disk.Unreadable, Offset: offset}
 	}
-}
-
-// faulted is the error that a panic stands for. Another panic goes on.
-func (r *Ring) faulted(p any) error {
-	fault, ok := p.(interface {
-		runtime.Error
-		Addr() uintptr
-	})
-	if !ok || len(r.mapped) == 0 {
-		panic(p)
-	}
-	offset := fault.Addr() - uintptr(unsafe.Pointer(&r.mapped[0]))
-	if offset >= uintptr(len(r.mapped)) {
-		panic(p)
-	}
-	return &DamageError{File: r.Path(), Reason: unreadable, Offset: int64(offset)}
 }
 
 // Failed is why the head of the file does not tell what was published, or nil.
@@ -51,4 +31,4 @@ func (r *Ring) Readable(run []byte) (ok bool) {
 }
 
 // Unreadable is the error of bytes that are not Readable.
-func (r *Ring) Unreadable() error { return &DamageError{File: r.Path(), Reason: unreadable} }
+func (r *Ring) Unreadable() error { return &DamageError{File: r.Path(), Reason: disk.Unreadable} }

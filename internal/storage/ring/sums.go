@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // What lies on a disk for long may rot. So a file has a table with an entry for each block of its
@@ -280,7 +282,7 @@ func (r *Ring) intact(from, to int) (end int, reason string) {
 
 // damageOf tells why a block that holds records can't be handed out, if it can't.
 func (r *Ring) damageOf(block int) (reason string) {
-	reason = unreadable
+	reason = disk.Unreadable
 	defer r.caught(mayFault(), new(error))
 	data := r.data[block*blockSize : min((block+1)*blockSize, r.capacity)]
 	if r.hasSums() {
@@ -291,7 +293,7 @@ func (r *Ring) damageOf(block int) (reason string) {
 	end := max(r.gap, r.write)
 	touch(data[:min(len(data), end-block*blockSize)])
 	if to := (block + 1) * blockSize; to < end && !r.Readable(r.data[to:to+1]) && r.isCut(to) {
-		return unreadable // zeros have taken the place of its last bytes
+		return disk.Unreadable // zeros have taken the place of its last bytes
 	}
 	return ""
 }
