@@ -130,8 +130,8 @@ func (i *inspection) walkAll(pos, end uint64) error {
 		return err
 	}
 	for pos < end && i.left > 0 {
-		limit, bad := end, end/blockSize
-		for bad = pos / blockSize; bad*blockSize < end; bad++ {
+		limit, bad := end, pos/blockSize
+		for ; bad*blockSize < end; bad++ {
 			if rotten[bad] != "" {
 				limit = max(pos, bad*blockSize)
 				break
