@@ -42,7 +42,7 @@ run: build instance ## build the node and run it in build/instance; Ctrl-C stops
 # that it serves this machine only, and logs to the console too.
 instance: build
 	@test -e $(INSTANCE)/etc/config.ini || \
-		$(BUILD)/dmq new-instance $(INSTANCE) -q -O Server.address=127.0.0.1 -O LOG.Root.console=true
+		$(BUILD)/dmq new-instance $(INSTANCE) -q -O Server.address=127.0.0.1 -O LOG.Root.console=true -O Admin.clients=dmq
 
 # Most tests wait for a node more than they compute, so more of them run at once than there are CPUs.
 PARALLEL := 8
@@ -91,7 +91,7 @@ bench: build ## measure the built node with dmq bench over both protocols; optio
 		$(BUILD)/dmq bench --protocol legacy -a $$LEGACY $(BENCH); echo; \
 		$(BUILD)/dmq bench --protocol neo -a $$NEO -c $$CREDENTIALS --legacy-address $$LEGACY $(BENCH)'
 
-bench-ceiling: build ## measure the built node against the machine's ceiling; options in BENCH='--only …'
+bench-ceiling: build ## measure the built node against the machine's ceiling; options in BENCH='--only …', a table with BENCH=--markdown
 	go run ./test/bench $(BENCH)
 
 deb: ## build Debian packages of the node and of its services: build/*.deb

@@ -53,5 +53,8 @@ func fill(o *Options) error {
 const minMessage = 64 << 10
 
 // maxInput is the largest body of a frame accepted from a node: a batch has less than
-// MinBatch bytes and one record more (neo protocol spec §11.3).
-func maxInput(o *Options) uint64 { return uint64(o.MaxMessage) + 2*wire.MinBatch }
+// MinBatch bytes and one record more (neo protocol spec §11.3), an answer to a question about as
+// much as a thousand queues, or ten thousand connections, have to tell.
+func maxInput(o *Options) uint64 { return max(uint64(o.MaxMessage)+2*wire.MinBatch, maxAnswer) }
+
+const maxAnswer = 16 << 20

@@ -198,11 +198,16 @@ func TestPausedNode(t *testing.T) {
 	values := numbered(3000)
 	produce(t, p, "jobs", values[:1000]...)
 	nodes[1].Signal(syscall.SIGSTOP)
+	t.Cleanup(func() { nodes[1].Signal(syscall.SIGCONT) })
 	produce(t, p, "jobs", values[1000:2000]...)
 	if err := p.Flush(patient(t)); err != nil {
 		t.Error(err)
 	}
 	eventually(t, "the state tells of it", func() bool {
+		// The producer may have got along without that node.
+		if err := c.Push(patient(t), []byte("more"), "others"); err != nil {
+			t.Error(err)
+		}
 		s := c.Nodes()[1]
 		return s.State != client.Connected && s.Err != nil
 	})

@@ -43,6 +43,10 @@ var (
 	ErrChannelRemoved  = dmq.ErrChannelRemoved
 	ErrNodeError       = dmq.ErrNodeError
 	ErrUnsupported     = dmq.ErrUnsupported
+	ErrDenied          = dmq.ErrDenied
+	ErrNotFound        = dmq.ErrNotFound
+	ErrInUse           = dmq.ErrInUse
+	ErrMalformed       = dmq.ErrMalformed
 	ErrUncertain       = dmq.ErrUncertain
 	ErrDisconnected    = dmq.ErrDisconnected
 	ErrBadName         = dmq.ErrBadName

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
@@ -33,7 +34,7 @@ var (
 	errFull   = errors.New("no room on the connection") // room is signalled later
 )
 
-// conn is an authenticated connection that carries many Push and Pop requests at once.
+// conn is an authenticated connection that carries many requests at once.
 //
 //	push, pop ──▶ out ──▶ writer ──▶ node ──▶ reader ──▶ finished
 //
@@ -52,13 +53,14 @@ type conn struct {
 	routines sync.WaitGroup // reader and writer
 	heard    atomic.Bool    // of the node, or a request began on an idle connection, since stalled was asked
 
-	mu     sync.Mutex
-	err    error    // why the connection broke
-	out    []byte   // for the next write
-	writes uint64   // how often the writer has taken out
-	calls  []*call  // by id - 1, nil if free
-	free   []uint64 // ids not in use
-	wanted bool     // somebody was sent away with errFull
+	mu      sync.Mutex
+	err     error    // why the connection broke
+	out     []byte   // for the next write
+	writes  uint64   // how often the writer has taken out
+	calls   []*call  // by id - 1, nil if free
+	free    []uint64 // ids not in use
+	patient int      // of the calls, those whose answer may take its time
+	wanted  bool     // somebody was sent away with errFull
 }
 
 func newConn(l *link, nc net.Conn) *conn {
@@ -107,6 +109,46 @@ func (c *conn) pop(k *call, channel string) error {
 	return nil
 }
 
+// ask starts k as a question. Errors as for push.
+func (c *conn) ask(k *call, q wire.Question) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.begin(k); err != nil {
+		return err
+	}
+	c.out = wire.AppendQuestion(c.out, k.id, q)
+	return nil
+}
+
+// popWait starts k as a PopWait. Errors as for push.
+func (c *conn) popWait(k *call, channel, subscriber string, wait time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.begin(k); err != nil {
+		return err
+	}
+	k.patient = true
+	c.patient++
+	c.out = wire.AppendPopWait(c.out, k.id, channel, subscriber, uint64(max(wait, 0)/time.Millisecond))
+	return nil
+}
+
+// hurry tells the node that a PopWait waits no longer: from now on its answer has to come.
+func (c *conn) hurry(k *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.calls[k.id-1] != k {
+		return
+	}
+	c.noLongerPatient(k)
+	c.heard.Store(true)
+	c.out = wire.AppendCancel(c.out, k.id)
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
 // begin gives k an id and wakes the writer, which waits for the lock. c.mu is held.
 func (c *conn) begin(k *call) error {
 	switch {
@@ -129,7 +171,7 @@ func (c *conn) begin(k *call) error {
 		c.heard.Store(true)
 	}
 	c.calls[k.id-1] = k
-	k.batch, k.supported, k.abandoned, k.err = c.writes, false, false, nil
+	k.batch, k.supported, k.abandoned, k.patient, k.err = c.writes, false, false, false, nil
 	if len(c.out) == 0 {
 		select {
 		case c.wake <- struct{}{}:
@@ -141,8 +183,17 @@ func (c *conn) begin(k *call) error {
 
 // end takes k off the connection. c.mu is held.
 func (c *conn) end(k *call) {
+	c.noLongerPatient(k)
 	c.calls[k.id-1] = nil
 	c.free = append(c.free, k.id)
+}
+
+// noLongerPatient counts a call among those whose answer has to come. c.mu is held.
+func (c *conn) noLongerPatient(k *call) {
+	if k.patient {
+		k.patient = false
+		c.patient--
+	}
 }
 
 // active returns the number of requests without an answer. c.mu is held.
@@ -166,8 +217,13 @@ func (c *conn) abandon(k *call) bool {
 	return true
 }
 
-// stalled tells whether requests wait and the node was not heard of since the last call.
-func (c *conn) stalled() bool { return !c.heard.Swap(false) && c.inFlight() > 0 }
+// stalled tells whether requests wait for an answer that has to come, and the node was not heard of
+// since the last call.
+func (c *conn) stalled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.heard.Swap(false) && c.active() > c.patient
+}
 
 // write is the writer.
 func (c *conn) write() {
@@ -296,12 +352,11 @@ func (c *conn) fail(reason error) {
 	c.link.lost(c, reason)
 	close(c.broken)
 	unsent := fmt.Errorf("%w: %w", ErrDisconnected, reason)
-	sent := fmt.Errorf("%w: %w", ErrUncertain, unsent)
 	for _, k := range calls {
 		if k == nil || k.abandoned {
 			continue
 		}
-		k.err = sent
+		k.err = k.unanswered(unsent)
 		if k.batch == writes {
 			k.err = unsent
 		}

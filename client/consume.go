@@ -50,13 +50,17 @@ func (l *link) Consume(p *core.Part) (over bool, err error) {
 func (l *link) converse(p *core.Part, nc net.Conn) (over bool, err error) {
 	defer nc.Close()
 	defer context.AfterFunc(p.Ctx(), func() { nc.Close() })()
+	if isWork(p.Options()) {
+		return l.work(p, nc)
+	}
 	s := &session{
 		part:     p,
 		conn:     &consumeConn{Conn: nc, limit: l.client.Options.RequestTimeout},
 		feedback: make(chan wire.Feedback, 2),
 	}
 	s.in = newFrames(s.conn, maxInput(&l.client.Options))
-	if over, err := s.begin(); over || err != nil {
+	first := wire.AppendConsume(nil, requestID, p.Channel(), p.Subscriber())
+	if over, err := beginConsume(s.conn, s.in, first); over || err != nil {
 		return over, err
 	}
 	var writer sync.WaitGroup
@@ -95,15 +99,16 @@ func (s *session) read() (over bool, err error) {
 	}
 }
 
-// begin sends the first message and waits for Started. over tells that the node refuses.
-func (s *session) begin() (over bool, err error) {
-	if err := s.conn.SetDeadline(time.Now().Add(s.conn.limit)); err != nil {
+// beginConsume sends the first message of a Consume or Work and waits for Started. over tells that
+// the node refuses.
+func beginConsume(conn *consumeConn, in *frames, first []byte) (over bool, err error) {
+	if err := conn.SetDeadline(time.Now().Add(conn.limit)); err != nil {
 		return false, err
 	}
-	if _, err := s.conn.Write(wire.AppendConsume(nil, requestID, s.part.Channel(), s.part.Subscriber())); err != nil {
+	if _, err := conn.Write(first); err != nil {
 		return false, err
 	}
-	payload, err := s.in.next()
+	payload, err := in.next()
 	if err != nil {
 		return false, err
 	}
@@ -114,7 +119,7 @@ func (s *session) begin() (over bool, err error) {
 	if err := supportError(support); err != nil {
 		return true, err
 	}
-	if payload, err = s.in.next(); err != nil {
+	if payload, err = in.next(); err != nil {
 		return false, err
 	}
 	status, err := wire.ParseConsumeStatus(payload)
@@ -124,7 +129,7 @@ func (s *session) begin() (over bool, err error) {
 	if status != wire.Started {
 		return true, fmt.Errorf("%w: Consume status %d", ErrNodeError, status)
 	}
-	return false, s.conn.SetDeadline(time.Time{})
+	return false, conn.SetDeadline(time.Time{})
 }
 
 // write is the writer. It ends when the channel is closed.
@@ -158,17 +163,17 @@ func (s *session) received(records wire.Arrays) error {
 }
 
 // Acknowledge implements [core.Session].
-func (s *session) Acknowledge(stop bool) {
+func (s *session) Acknowledge(_ core.Outcome, stop bool) {
 	if stop {
-		s.Stop()
+		s.Stop(0)
 	} else {
 		s.send(wire.Continue)
 	}
 }
 
 // Stop implements [core.Session].
-func (s *session) Stop() {
-	if !s.stopSent {
+func (s *session) Stop(inHand int) {
+	if inHand == 0 && !s.stopSent {
 		s.stopSent = true
 		s.send(wire.Stop)
 	}

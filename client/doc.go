@@ -42,6 +42,11 @@
 // Records of one channel on one node come in the order in which they were stored there;
 // between nodes there is no order.
 //
+// # Operators
+//
+// [Client.Node] is one node for operators: which queues it has, what is in them, who consumes them;
+// and to clear, pause and remove them. [AskAll] asks all nodes at once.
+//
 // # Errors
 //
 // Every error of a request is an [*Error] that names request, channel and node. errors.Is

@@ -123,7 +123,7 @@ func (l *link) count(k *call) {
 		l.Failed.Add(1)
 	case k.code == wire.CodePush:
 		l.Pushed.Add(1)
-	default:
+	case k.code == wire.CodePop:
 		l.Popped.Add(1)
 	}
 }

@@ -105,16 +105,7 @@ func (r *request) ask(ctx context.Context, conn *conn, code wire.Code, value []b
 		s.release()
 		return nil, err
 	}
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		if conn.abandon(&s.call) {
-			return nil, fmt.Errorf("%w: %w", ErrUncertain, context.Cause(ctx))
-		}
-		<-s.done
-	}
-	defer s.release()
-	return s.value, s.err
+	return s.await(ctx, conn)
 }
 
 // outcome returns the error of a request that no node has carried out.

@@ -51,6 +51,30 @@ func TestChannelsAreBounded(t *testing.T) {
 	c.wantPop("new", "value")
 }
 
+// A request that names more new channels than there may be makes none, however often it names them;
+// one that names just as many as there may be makes all.
+func TestChannelsOfOneRequestAreMadeAllOrNone(t *testing.T) {
+	t.Parallel()
+	node := startWithHTTP(t, nodetest.Set("Limits.channels", "4"))
+	c := dial(t, node)
+	c.push("a", "value")
+	tooMany := []string{"a", "b", "c", "b", "d", "e"}
+	refused := dial(t, node)
+	refused.send(legacyclient.ListRequest(legacyclient.PushMulti, tooMany, "refused"))
+	refused.wantEOF()
+	n := connect(t, node)
+	n.wantReply(n.start(neoclient.PushPayload([]byte("refused"), tooMany...)), pushError)
+	wantMetrics(t, node, "after the refusals", metrics{"dmqnode_channels": 1})
+	c.wantPop("a", "value")
+
+	c.do(legacyclient.ListRequest(legacyclient.PushMulti, []string{"a", "b", "b", "c", "a", "b", "c"}, "stored"), legacyclient.Ok)
+	n.push("stored", "a", "b", "d", "d", "b")
+	wantMetrics(t, node, "after the pushes", metrics{"dmqnode_channels": 4})
+	for _, channel := range []string{"a", "a", "a", "b", "b", "b", "b", "b", "c", "c", "d", "d"} {
+		c.wantPop(channel, "stored")
+	}
+}
+
 // A request with more new channels than the machine could take makes no more than there may be,
 // and costs only its own client.
 func TestRequestWithTooManyChannels(t *testing.T) {

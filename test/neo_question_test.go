@@ -76,7 +76,11 @@ func TestQuestionsThatAreRefused(t *testing.T) {
 	c.push("value", "jobs")
 	consumer := c.consume("other", "s")
 	for _, code := range []wire.Code{wire.CodeClear, wire.CodeRemoveSubscriber, wire.CodeRemoveChannel, wire.CodePause, wire.CodeResume} {
-		c.wantStatus(wire.QuestionDenied, code, []string{"jobs"})
+		var condition []uint64
+		if code == wire.CodeRemoveSubscriber {
+			condition = []uint64{wire.RemoveAnyway}
+		}
+		c.wantStatus(wire.QuestionDenied, code, []string{"jobs"}, condition...)
 	}
 	c.wantStatus(wire.QuestionDenied, wire.CodeDisconnect, nil, 1)
 	c.wantStatus(wire.QuestionUnknown, wire.CodeQueueInfo, []string{"nothing"})
@@ -182,9 +186,9 @@ func TestClearPauseAndRemove(t *testing.T) {
 	c.wantAnswer(nil, wire.CodePause, []string{"plain"})
 	c.wantPopStatus("plain", popEmpty)
 	c.wantAnswer(nil, wire.CodePause, []string{"b@jobs"})
-	c.wantAnswer(nil, wire.CodeRemoveSubscriber, []string{"a@jobs"})
-	c.wantStatus(wire.QuestionUnknown, wire.CodeRemoveSubscriber, []string{"a@jobs"})
-	c.wantStatus(wire.QuestionUnknown, wire.CodeRemoveSubscriber, []string{"plain"})
+	c.wantAnswer(nil, wire.CodeRemoveSubscriber, []string{"a@jobs"}, wire.RemoveAnyway)
+	c.wantStatus(wire.QuestionUnknown, wire.CodeRemoveSubscriber, []string{"a@jobs"}, wire.RemoveAnyway)
+	c.wantStatus(wire.QuestionUnknown, wire.CodeRemoveSubscriber, []string{"plain"}, wire.RemoveAnyway)
 	node.Kill()
 	node.Restart()
 
@@ -204,7 +208,42 @@ func TestClearPauseAndRemove(t *testing.T) {
 	c.wantPop("plain", record(0, 100))
 	c.wantAnswer(nil, wire.CodeRemoveChannel, []string{"plain"})
 	c.wantPopStatus("plain", popEmpty)
-	c.wantAnswer(nil, wire.CodeRemoveSubscriber, []string{"b@jobs"}) // the last one: so the channel is gone
+	c.wantAnswer(nil, wire.CodeRemoveSubscriber, []string{"b@jobs"}, wire.RemoveAnyway) // the last one: so the channel is gone
+	c.push("kept", "jobs")
+	c.wantPop("jobs", "kept")
+}
+
+// What nobody misses can be removed without a record being lost, whoever pushes or consumes meanwhile.
+func TestRemoveUnusedSubscriber(t *testing.T) {
+	t.Parallel()
+	node := nodetest.Start(t, admins)
+	c, other := connect(t, node), connect(t, node)
+	other.consume("jobs", "a")
+	remove := func(want wire.AnswerStatus, queue string) {
+		t.Helper()
+		c.wantStatus(want, wire.CodeRemoveSubscriber, []string{queue}, wire.RemoveIfUnused)
+	}
+	remove(wire.QuestionInUse, "a@jobs")
+	other.Close()
+	nobodyConsumes := func(queue string) {
+		t.Helper()
+		eventually(t, "nobody consumes "+queue, func() bool {
+			var info struct{ Consumers int }
+			c.wantAnswer(&info, wire.CodeQueueInfo, []string{queue})
+			return info.Consumers == 0
+		})
+	}
+	nobodyConsumes("a@jobs")
+	c.push("value", "jobs")
+	remove(wire.QuestionInUse, "a@jobs")
+	subscribeTo(t, node, "jobs", "b")
+	c.push("more", "jobs")
+	nobodyConsumes("b@jobs")
+	remove(wire.Answered, "b@jobs") // what it has are copies
+	remove(wire.QuestionUnknown, "b@jobs")
+	c.wantStatus(wire.QuestionMalformed, wire.CodeRemoveSubscriber, []string{"a@jobs"}, 2)
+	c.wantAnswer(nil, wire.CodeClear, []string{"a@jobs"})
+	remove(wire.Answered, "a@jobs")
 	c.push("kept", "jobs")
 	c.wantPop("jobs", "kept")
 }

@@ -189,6 +189,37 @@ func (r *round) consume(q *queue, random *rand.Rand, pause time.Duration) error 
 	}
 }
 
+// work consumes in small batches, of which it returns some: they are the next that it gets.
+func (r *round) work(q *queue, random *rand.Rand) error {
+	c, err := neoclient.Connect(r.neo, testLogin())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	reader := q.newReader()
+	w, err := c.Work(q.channel, q.subscriber, 20, 0, 1)
+	for err == nil {
+		var job neoclient.Job
+		if job, err = w.Job(); err != nil {
+			return err
+		}
+		switch random.Intn(4) {
+		case 0:
+			err = w.Settle(neoclient.Return, job.Number, 0)
+			continue
+		case 1:
+			err = w.Settle(neoclient.Release, job.Number)
+			continue
+		}
+		if err := reader.takeBatch(job.Records); err != nil {
+			return err
+		}
+		reader.mayComeAgain(reader.next-len(job.Records), reader.next)
+		err = w.Settle(neoclient.Confirm, job.Number)
+	}
+	return err
+}
+
 // takeBatch takes the records of a batch, which all come again until they are confirmed.
 func (r *reader) takeBatch(batch [][]byte) error {
 	for _, value := range batch {
@@ -266,8 +297,17 @@ func (r *round) popNeo(q *queue) error {
 		return err
 	}
 	defer c.Close()
+	pops := 0
 	return q.popAll(func() (value []byte, found bool, err error) {
-		status, value, err := c.Pop(q.channel)
+		var status byte
+		if pops++; pops%2 == 0 {
+			var id uint64
+			if id, err = c.PopWait(q.channel, "", 1); err == nil {
+				status, value, err = c.Popped(id)
+			}
+		} else {
+			status, value, err = c.Pop(q.channel)
+		}
 		if err == nil && status != popped && status != popEmpty {
 			err = violated("neo Pop: got status %02x, want 01 or 02", status)
 		}

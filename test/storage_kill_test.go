@@ -112,6 +112,11 @@ func (w *killWorld) addConsumers() {
 	subscriber("sub1", "a", time.Millisecond)
 	subscriber("sub1", "slow", 20*time.Millisecond)
 	subscriber("sub2", "a", 0)
+	subscribeTo(w.t, w.node, "sub2", "worker")
+	works := w.ledger.addQueue("sub2", "worker")
+	w.neo[works] = true
+	random := rand.New(rand.NewSource(w.random.Int63()))
+	w.workers = append(w.workers, func(r *round) error { return r.work(works, random) })
 	subscriber("legacy", "slow", 20*time.Millisecond)
 	subscribeTo(w.t, w.node, "legacy", "")
 	q := w.ledger.addQueue("legacy", "")

@@ -8,7 +8,8 @@
 //	node.Disconnect() // every connection breaks
 //
 // It keeps everything in memory, knows one client name, and is not fast. For what a program does
-// without a network there is the interface dmq.Client.
+// without a network there is the interface dmq.Client. To what operators ask (client.Node) it answers
+// as a D node does: client.ErrUnsupported.
 package clienttest
 
 import (

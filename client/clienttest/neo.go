@@ -85,6 +85,9 @@ func (c *neoConn) message(id uint64, payload []byte) bool {
 		return false
 	}
 	support := wire.Supports(code, version)
+	if code >= wire.CodeListQueues {
+		support = wire.RequestNotSupported
+	}
 	out := wire.AppendSupport(nil, id, support)
 	if support != wire.Supported {
 		return c.write(out)

@@ -146,6 +146,13 @@ type Record struct {
 	Value []byte // the caller's to keep; it shares memory with the other records of a batch
 	Node  string // address
 	Left  int    // records of the same batch that follow; at 0 the next one is of another batch
+
+	// Tries is how often the record was delivered before and not confirmed, as far as the node
+	// knows, which begins anew when it is started. It is 0 unless [ConsumeOptions] say something
+	// of batches.
+	Tries int
+
+	settler Settler
 }
 
 // ConsumeOptions are the options of a Consume.
@@ -160,6 +167,22 @@ type ConsumeOptions struct {
 	// acknowledged: D nodes, and those with [Consume] redeliver = false. With others,
 	// these records come twice. With legacy it is always so.
 	KeepBatch bool
+
+	// MaxBatch is how many records a node sends at once; 1 means one job at a time, so that consumers
+	// share slow jobs fairly. 0 means as many as fit 100 kB. Unsettled is how many batches of each
+	// node a consumer may have at the same time; 0 means one. For a worker pool it should be no
+	// less than the number of workers.
+	//
+	// With any of MaxBatch, Unsettled and Explicit, records can be settled one by one: see
+	// [Record.Done]. That is a request that D nodes do not know, and the legacy protocol does not
+	// either: their part in the Consume ends with ErrUnsupported.
+	MaxBatch  int
+	Unsettled int
+
+	// Explicit means that a record is not handled before [Record.Done], [Record.Return] or
+	// [Record.Release] was called for it, whatever the loop does. It is for loops that pass
+	// records on to others.
+	Explicit bool
 
 	// Once makes a lost connection an error that ends the part of its node; the consumer
 	// does not connect there again.

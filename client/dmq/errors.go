@@ -30,6 +30,15 @@ var (
 	// ErrUnsupported means that a node does not know the request, or not in this version.
 	ErrUnsupported = errors.New("the node does not support the request")
 
+	// ErrDenied, ErrNotFound, ErrInUse and ErrMalformed are for what operators ask of a node,
+	// see client.Node: the client is not one of [Admin] clients there; there is no such queue,
+	// channel or connection; the queue has consumers, or records; the request, such as its
+	// pattern, makes no sense.
+	ErrDenied    = errors.New("denied")
+	ErrNotFound  = errors.New("not found")
+	ErrInUse     = errors.New("in use")
+	ErrMalformed = errors.New("the node can't make sense of it")
+
 	// ErrUncertain means that a node may have carried out the request, but its answer did
 	// not come: a Push may have stored the record, a Pop may have removed one.
 	ErrUncertain = errors.New("outcome uncertain")

@@ -24,15 +24,18 @@ type session struct {
 }
 
 // Acknowledge implements [core.Session].
-func (s *session) Acknowledge(stop bool) {
+func (s *session) Acknowledge(_ core.Outcome, stop bool) {
 	if stop {
-		s.Stop()
+		s.Stop(0)
 	}
 	s.handled <- struct{}{}
 }
 
 // Stop implements [core.Session]. The protocol has no message for it.
-func (s *session) Stop() {
+func (s *session) Stop(inHand int) {
+	if inHand > 0 {
+		return // Acknowledge does it
+	}
 	select {
 	case <-s.stopped:
 	default:

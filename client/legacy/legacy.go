@@ -90,6 +90,9 @@ func New(options Options) (*Client, error) {
 
 // Consume implements [dmq.Client].
 func (c *Client) Consume(ctx context.Context, channel string, options ConsumeOptions) (Consumer, error) {
+	if options.MaxBatch != 0 || options.Unsettled != 0 || options.Explicit {
+		return nil, core.Fail("Consume", []string{channel}, fmt.Errorf("%w: MaxBatch, Unsettled and Explicit need the neo protocol", ErrUnsupported))
+	}
 	if options.Subscriber != "" {
 		return nil, core.Fail("Consume", []string{channel}, fmt.Errorf("%w of a subscriber: %.300q, the legacy protocol knows none", ErrBadName, options.Subscriber))
 	}

@@ -64,6 +64,7 @@ func wantsJSON(args []string) bool {
 const (
 	groupRecords = "records"
 	groupStreams = "streams"
+	groupQueues  = "queues"
 	groupNodes   = "nodes"
 	groupLocal   = "local"
 )
@@ -86,6 +87,7 @@ func newRoot(t *tool) *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupRecords, Title: "Single records and channels:"},
 		&cobra.Group{ID: groupStreams, Title: "Streams of records:"},
+		&cobra.Group{ID: groupQueues, Title: "Queues, and who uses them:"},
 		&cobra.Group{ID: groupNodes, Title: "Nodes:"},
 		&cobra.Group{ID: groupLocal, Title: "On the machine of a node:"})
 	add := func(group string, commands ...*cobra.Command) {
@@ -96,7 +98,8 @@ func newRoot(t *tool) *cobra.Command {
 	}
 	add(groupRecords, newPush(t), newPop(t), newRemove(t))
 	add(groupStreams, newProduce(t), newConsume(t), newDrain(t), newLoad(t), newMirror(t))
-	add(groupNodes, newPing(t), newTop(t), newBench(t))
+	add(groupQueues, newList(t), newInfo(t), newPeek(t), newClients(t), newPause(t), newResume(t), newClear(t), newUnsubscribe(t), newDisconnect(t))
+	add(groupNodes, newPing(t), newTop(t), newWeb(t), newBench(t))
 	add(groupLocal, newNewInstance(t), newGenCredentials(t), newReload(t), newControl(t), newCheck(t), newExtract(t), newExport(t))
 	root.AddCommand(newMan())
 	return root

@@ -38,8 +38,18 @@ type consumption struct {
 	ending
 	subscriber string
 	count      int
+	batch      int
+	tries      int    // after which a record is put aside; 0 = any number
+	failed     string // where
+	stream     bool
 	format     recordFormat
 }
+
+// works tells whether the records have to be settled one by one.
+func (c *consumption) works() bool { return c.count > 0 || c.batch > 0 || c.tries > 0 }
+
+// ahead is how many batches a node sends while others are printed.
+const ahead = 100
 
 func newConsume(t *tool) *cobra.Command {
 	var opts consumption
@@ -56,26 +66,35 @@ subscriber gets all of them. The first subscriber gets what was in the channel
 before. Once subscribed, a channel can't be popped from any more, until it is
 removed.
 
-Over the neo protocol records come in batches, which a node forgets when all of
-a batch is printed. If consume ends within one, because of --count or because
-it is killed, the records of the batch come again, also those that were
-printed; with --count it says how many.
+Nothing is taken that is not printed. Over the neo protocol records come in
+batches, which a node forgets when all of a batch is printed. If consume ends
+within one, the records of the batch come again, also those that were printed.
+With --count, and into a pipe, a batch is one record, and a record is taken when
+the pipe's reader has read it; --batch says how many records a batch has, and
+is faster. (D nodes only have large batches: then it says how many come again.)
 
-Careful: the legacy protocol can't stop a stream, and the node sends ahead.
-Records that are on their way when consume ends are lost; with --count that can
-be thousands. It knows no subscribers but the one without a name. To take an
-exact number out of a channel without consumers, use 'dmq pop --count'.
+With --max-deliveries a record that has been delivered that often in vain is
+not printed but pushed to CHANNEL-failed, or what --failed says. Nodes can do
+the same by themselves: [Consume] max_deliveries.
+
+The legacy protocol can't stop a stream of records, and the node sends ahead:
+what is on its way when consume ends is lost. So over legacy it pops records
+one by one, which is slow, and does not work if the channel has consumers, now
+or earlier. With --stream it consumes all the same.
 
 The exit status is 3 if there was no record, or fewer than --count.`,
 		Example: `  dmq consume hits --follow | grep ' 500 '
   dmq consume hits --follow --subscriber audit --json
+  dmq consume jobs --count 10 --max-deliveries 5
   dmq consume jobs > backlog`,
 		Args:              exactlyChannel,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(1),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := opts.check()
-			if opts.count < 0 {
-				err = fmt.Errorf("--count %d: %w", opts.count, errNegative)
+			for name, n := range map[string]int{"count": opts.count, "batch": opts.batch, "max-deliveries": opts.tries} {
+				if n < 0 {
+					err = fmt.Errorf("--%s %d: %w", name, n, errNegative)
+				}
 			}
 			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
@@ -87,22 +106,36 @@ The exit status is 3 if there was no record, or fewer than --count.`,
 		}),
 	}
 	flags := cmd.Flags()
-	addSubscriberFlag(cmd, &opts.subscriber, "")
+	t.addSubscriberFlag(cmd, &opts.subscriber, "")
 	flags.IntVarP(&opts.count, "count", "n", 0, "end after this many records; 0 = no such end")
+	flags.IntVarP(&opts.batch, "batch", "b", 0, "records of a batch at most, neo only; 0 = one with --count, --max-deliveries, or into a pipe, else as many as fit 100 kB")
+	flags.IntVar(&opts.tries, "max-deliveries", 0, "put records aside that were delivered so often in vain, neo only; 0 = none")
+	flags.StringVar(&opts.failed, "failed", "", "`channel` to put them in (default CHANNEL-failed)")
+	cmd.RegisterFlagCompletionFunc("failed", cobra.NoFileCompletions)
+	flags.BoolVar(&opts.stream, "stream", false, "over legacy: let nodes send ahead, and lose what is on its way at the end")
 	opts.addFlags(cmd)
 	opts.format.addFlags(cmd)
 	return cmd
 }
 
-func addSubscriberFlag(cmd *cobra.Command, subscriber *string, fallback string) {
+func (t *tool) addSubscriberFlag(cmd *cobra.Command, subscriber *string, fallback string) {
 	cmd.Flags().StringVarP(subscriber, "subscriber", "s", fallback, "`name` of the subscriber, neo only")
-	cmd.RegisterFlagCompletionFunc("subscriber", cobra.NoFileCompletions)
+	cmd.RegisterFlagCompletionFunc("subscriber", t.completeSubscribers())
 }
 
 func (t *tool) consume(ctx context.Context, dmq queue.Queue, channel string, opts consumption) error {
 	surviveBrokenPipe()
 	if err := checkOutput(t.stdout); err != nil {
 		return err
+	}
+	switch {
+	case t.protocol == string(queue.Legacy) && opts.subscriber == "" && !opts.stream && opts.batch == 0 && opts.tries == 0:
+		return t.consumeByPop(ctx, dmq, channel, opts)
+	case (opts.works() || printsToPipe(t.stdout)) && t.protocol == string(queue.Neo) || opts.batch > 0 || opts.tries > 0:
+		err := t.work(ctx, dmq, channel, opts)
+		if !errors.Is(err, client.ErrUnsupported) || opts.batch > 0 || opts.tries > 0 {
+			return err
+		}
 	}
 	consumer, err := dmq.Consume(context.WithoutCancel(ctx), channel, opts.subscriber)
 	if err != nil {

@@ -114,16 +114,16 @@ func TestCommands(t *testing.T) {
 		{"produce unconfirmed", "produce p1", "y\n",
 			produceP1 + "1> 0100000000000000 79 0000000000000000 08000000\n1<EOF", 5, "", "a node may have done it or not"},
 
-		{"consume until idle", "consume c1 --idle 1s", "",
+		{"consume until idle", "consume --stream c1 --idle 1s", "",
 			consumeC1 + "1< 0100000000000000 61 0200000000000000 6262\n1>CLOSE", 0, "a\nbb\n", ""},
-		{"consume raw", "consume c1 -n 2 --raw", "",
+		{"consume raw", "consume --stream c1 -n 2 --raw", "",
 			consumeC1 + "1< 0100000000000000 61 0200000000000000 6262\n1>CLOSE", 0, "abb", ""},
-		{"consume none", "consume c1 --idle 50ms", "", consumeC1 + "1>CLOSE", 3, "", "no more records"},
-		{"consume a number", "consume c1 --follow -n 2", "",
+		{"consume none", "consume --stream c1 --idle 50ms", "", consumeC1 + "1>CLOSE", 3, "", "no more records"},
+		{"consume a number", "consume --stream c1 --follow -n 2", "",
 			consumeC1 + "1< 0100000000000000 61 0200000000000000 6262\n1>CLOSE", 0, "a\nbb\n", ""},
-		{"consume more than there is", "consume c1 --idle 1s -n 2", "",
+		{"consume more than there is", "consume --stream c1 --idle 1s -n 2", "",
 			consumeC1 + "1< 0100000000000000 61\n1>CLOSE", 3, "a\n", "no more records, printed: 1"},
-		{"consume until removed", "consume c1 --follow", "",
+		{"consume until removed", "consume --stream c1 --follow", "",
 			consumeC1 + "1< 0100000000000000 61 0000000000000000", 0, "a\n", "the channel was removed"},
 
 		{"remove", "remove test", "", "1> 0c000000 0400000000000000 74657374\n1< c8000000", 0, "", ""},
@@ -252,9 +252,9 @@ func interrupted(t *testing.T, node *legacytest.Node) context.Context {
 func TestInterruptedConsumeEndsInOrder(t *testing.T) {
 	const dialogue = "1> 06000000 0200000000000000 6331\n1< c8000000"
 	node := playNode(t, dialogue)
-	check(t, dmq(interrupted(t, node), nil, "consume", "c1", "--follow"), 0, "", "")
+	check(t, dmq(interrupted(t, node), nil, "consume", "--stream", "c1", "--follow"), 0, "", "")
 	node = playNode(t, dialogue)
-	check(t, dmq(interrupted(t, node), nil, "consume", "c1", "--follow", "-n", "1"), exitInterrupted, "", "interrupted")
+	check(t, dmq(interrupted(t, node), nil, "consume", "--stream", "c1", "--follow", "-n", "1"), exitInterrupted, "", "interrupted")
 }
 
 func TestProduceSendsWhenTheInputPauses(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 func newDrain(t *tool) *cobra.Command {
 	var end ending
 	var subscriber string
-	var isNamed bool
+	var isNamed, keep bool
 	cmd := &cobra.Command{
 		Use:   "drain CHANNEL FILE",
 		Short: "Move the records of a channel into a file",
@@ -31,9 +31,11 @@ machine crashes, what was popped in the last moment before it.
 With --follow or --subscriber, or if the channel has consumers, drain is a
 consumer, see 'dmq consume --help': faster, and it acknowledges a record only
 after the disk has it, so none is lost, whatever is killed or breaks; what was
-not acknowledged yet then comes again, and can be in FILE twice. But a
-subscriber stays: after that, the channel can't be popped from any more, until
-it is removed.
+not acknowledged yet then comes again, and can be in FILE twice. A subscriber
+that drain has made is removed when drain ends, so that the channel is as it
+was, but not if there are records again that nobody else would get. It stays
+after an error, if [Admin] clients of the nodes does not have the name of the
+credentials, and with --keep, for a drain that goes on where this one was.
 
 FILE is made if there is none; drain goes on behind the records that are there.
 An incomplete one at its end, from a drain that was killed, is cut off: it was
@@ -43,7 +45,7 @@ Drain needs the neo protocol, since the legacy one acknowledges nothing.`,
 		Example: `  dmq drain jobs jobs.records
   dmq drain hits archive.records --subscriber archive --follow`,
 		Args:              exactlyTwo("a CHANNEL and a FILE"),
-		ValidArgsFunction: filesAfterChannel,
+		ValidArgsFunction: t.filesAfterChannel,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			isNamed = cmd.Flags().Changed("subscriber")
 			if err := end.check(); err != nil {
@@ -52,11 +54,12 @@ Drain needs the neo protocol, since the legacy one acknowledges nothing.`,
 			return nil
 		},
 		RunE: t.connected(func(ctx context.Context, dmq queue.Queue, args []string) error {
-			d := draining{tool: t, dmq: dmq, channel: args[0], end: end, subscriber: subscriber}
+			d := draining{tool: t, dmq: dmq, channel: args[0], end: end, subscriber: subscriber, stays: keep}
 			return d.run(ctx, args[1], end.follow || isNamed)
 		}),
 	}
-	addSubscriberFlag(cmd, &subscriber, "")
+	t.addSubscriberFlag(cmd, &subscriber, "")
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave the subscriber there, for a drain that goes on later")
 	end.addFlags(cmd)
 	return cmd
 }
@@ -85,6 +88,7 @@ type draining struct {
 	channel    string
 	end        ending
 	subscriber string
+	stays      bool // the subscriber, at the end
 	file       *recordfile.Writer
 	bar        *progress
 	safe       int64 // records that are in the file to stay
@@ -110,25 +114,18 @@ func (d *draining) run(ctx context.Context, name string, consume bool) error {
 		err = d.pop(ctx)
 		consume = errors.Is(err, client.ErrHasSubscribers)
 	}
-	words := "records drained: %d"
+	left := ""
 	if consume {
+		visit := d.visiting(ctx, d.dmq, d.channel, d.subscriber)
 		err = d.consume(ctx)
-		words += "; " + staying(d.subscriber, d.channel)
+		left = "; " + visit.leave(ctx, d.stays, err)
 	}
 	d.bar.end()
 	if d.end.follow {
 		err = unlessInterrupted(err)
 	}
 	result := drained{d.safe, name, file.Size()}
-	return errors.Join(err, d.report(result, fmt.Sprintf(words, d.safe)))
-}
-
-// staying tells what a consumer leaves behind.
-func staying(subscriber, channel string) string {
-	if subscriber == "" {
-		return fmt.Sprintf("%q has a subscriber now, without a name, that collects what comes", channel)
-	}
-	return fmt.Sprintf("subscriber %q of %q goes on collecting what comes", subscriber, channel)
+	return errors.Join(err, d.report(result, fmt.Sprintf("records drained: %d%s", d.safe, left)))
 }
 
 // syncAfter is how many popped records may be lost by a crash of the machine.

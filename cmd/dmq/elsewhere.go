@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-var errOnLinux = errors.New("data directories can be looked at on Linux only, where the node runs: use dmq there")
+var errOnLinux = errors.New("that works on Linux only, where the node runs: use dmq there")
 
 func newCheck(*tool) *cobra.Command {
 	return onLinux("check DIR", "Verify the data directory of a node")
@@ -21,6 +21,8 @@ func newExtract(*tool) *cobra.Command {
 func newExport(*tool) *cobra.Command {
 	return onLinux("export DIR", "Turn a data directory into the original node's formats")
 }
+
+func newWeb(*tool) *cobra.Command { return onLinux("web", "Show a whole DMQ in a browser") }
 
 // onLinux is the command on other systems.
 func onLinux(use, short string) *cobra.Command {

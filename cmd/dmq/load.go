@@ -36,11 +36,11 @@ damaged record load stops.`,
 		Example: `  dmq load jobs.records jobs
   dmq load jobs.records jobs --skip 120000`,
 		Args: exactlyTwo("a FILE and a CHANNEL"),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
-			return nil, cobra.ShellCompDirectiveNoFileComp
+			return t.completeChannels(2)(cmd, args, begun)
 		},
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if skip < 0 {

@@ -2,9 +2,11 @@
 // nodes and for measuring them.
 //
 // main runs one command: command.go has what all have in common, settings.go where their
-// settings come from, connect.go how they get at a DMQ, help.go how they explain themselves,
-// exit.go what their errors mean, print.go and output.go how they print records, progress.go
-// and waiting.go what a person sees meanwhile; each subcommand has a file of its own.
+// settings come from, connect.go how they get at a DMQ, ask.go at single nodes and at the person
+// who has to confirm, help.go how they explain themselves, complete.go what shells complete,
+// exit.go what their errors mean, print.go and output.go how they print records, table.go all
+// else, progress.go and waiting.go what a person sees meanwhile, visit.go how a consumer leaves no
+// trace; the subcommands have files of their own.
 //
 //	internal/queue       a DMQ over either protocol, on the client packages
 //	internal/recordfile  the file of drain and load

@@ -15,6 +15,7 @@ import (
 type mirroring struct {
 	to         target
 	subscriber string
+	keep       bool
 	end        ending
 }
 
@@ -31,9 +32,11 @@ target is that of the options --to-….
 Mirror has a subscriber name of its own, "mirror" if --subscriber doesn't say
 another, so that it gets a copy of all records and takes nothing away from
 other subscribers. (If it is the first one, it gets what was in the channel
-before.) The subscriber collects records also while mirror does not run, which
-is how it goes on where it was. It stays until the channel is removed: when you
-need no more mirrors, its records fill the node.
+before.) A subscriber that mirror has made is removed when mirror ends, but not if
+there are records that nobody else would get. With --keep, and after
+an error, it goes on collecting while mirror does not run, which is how mirror
+goes on where it was: until 'dmq unsubscribe' it fills the nodes. One that was
+there before stays.
 
 A record is acknowledged at the source only after the target has stored it, so
 none is lost, whatever is killed or breaks; what was not acknowledged yet comes
@@ -51,7 +54,7 @@ The source needs the neo protocol, since the legacy one acknowledges nothing.`,
 			}
 			return nil
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(2),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.end.follow = !cmd.Flags().Changed("idle"); opts.end.follow {
 				return nil
@@ -78,8 +81,9 @@ The source needs the neo protocol, since the legacy one acknowledges nothing.`,
 			return t.mirror(cmd.Context(), from, to, args[0], args[len(args)-1], opts)
 		},
 	}
-	addSubscriberFlag(cmd, &opts.subscriber, "mirror")
+	t.addSubscriberFlag(cmd, &opts.subscriber, "mirror")
 	cmd.Flags().DurationVar(&opts.end.idle, "idle", 0, "end when no record has come for so long (default: at Ctrl-C)")
+	cmd.Flags().BoolVar(&opts.keep, "keep", false, "leave the subscriber there, for a mirror that goes on later")
 	opts.to.addFlags(cmd)
 	return cmd
 }
@@ -96,6 +100,7 @@ func (t *tool) mirror(ctx context.Context, from, to queue.Queue, channel, toChan
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
+	visit := t.visiting(ctx, from, channel, opts.subscriber)
 	done, err := t.mirrorTo(ctx, longer, from, channel, opts, producer)
 	if opts.end.follow {
 		err = unlessInterrupted(err)
@@ -103,7 +108,8 @@ func (t *tool) mirror(ctx context.Context, from, to queue.Queue, channel, toChan
 	if unconfirmed := producer.Close(longer); unconfirmed != nil {
 		err = fmt.Errorf("target: %w", unconfirmed) // with what failed before
 	}
-	return errors.Join(err, t.report(done, done.words("mirrored")+"; "+staying(opts.subscriber, channel)))
+	left := visit.leave(ctx, opts.keep, err)
+	return errors.Join(err, t.report(done, done.words("mirrored")+"; "+left))
 }
 
 // mirrorTo returns what is stored at the target.

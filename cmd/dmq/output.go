@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
+	"time"
 )
 
 // Records are only taken when they can be printed: a Pop, and all of legacy, has no way of
@@ -29,3 +32,38 @@ func checkOutput(w io.Writer) error {
 	}
 	return nil
 }
+
+// printsToPipe tells whether what is printed is read by another program.
+func printsToPipe(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && isPipe(file)
+}
+
+// awaitReader waits until what was written to a pipe is read: what the reader leaves in it when it
+// goes was not printed.
+func awaitReader(ctx context.Context, w io.Writer) error {
+	file, ok := w.(*os.File)
+	if !ok || !isPipe(file) {
+		return nil
+	}
+	for looks := 0; ; looks++ {
+		left, err := unread(file)
+		switch {
+		case err != nil:
+			return fmt.Errorf("standard output: %w", err)
+		case left == 0:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case looks < quickLooks:
+			runtime.Gosched()
+		default:
+			time.Sleep(lookPeriod)
+		}
+	}
+}
+
+const (
+	quickLooks = 50 // that cost less than to sleep
+	lookPeriod = 100 * time.Microsecond
+)

@@ -49,3 +49,18 @@ func isClosed(fd int, info *unix.Stat_t) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	return err == nil && flags&unix.O_ACCMODE == unix.O_RDWR
 }
+
+// isPipe tells whether what is written waits until somebody reads it.
+func isPipe(file *os.File) bool {
+	var info unix.Stat_t
+	return unix.Fstat(int(file.Fd()), &info) == nil && info.Mode&unix.S_IFMT == unix.S_IFIFO
+}
+
+// unread is how many bytes are in a pipe. The error is that nobody will read them.
+func unread(file *os.File) (int, error) {
+	left, err := unix.IoctlGetInt(int(file.Fd()), unix.TIOCINQ)
+	if left > 0 && err == nil {
+		err = checkDescriptor(file)
+	}
+	return left, err
+}

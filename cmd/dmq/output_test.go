@@ -73,7 +73,7 @@ func (f *fullAfter) Write(b []byte) (int, error) {
 // Where the protocol does not allow better, it is said how much is lost.
 func TestLostRecordIsTold(t *testing.T) {
 	tool := &tool{settings: settings{timeout: time.Minute}, stdout: &fullAfter{2}, stderr: io.Discard}
-	err := tool.pop(t.Context(), interruptedQueue{interrupt: func() {}}, "jobs", 0, tool.newPrinter(recordFormat{}))
+	err := tool.pop(t.Context(), interruptedQueue{interrupt: func() {}}.pop, 0, tool.newPrinter(recordFormat{}))
 	if want := "standard output: full; records popped: 3, the last of which is lost"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,12 +15,19 @@ import (
 
 func newPop(t *tool) *cobra.Command {
 	var count int
+	var wait time.Duration
+	var subscriber string
 	var format recordFormat
 	cmd := &cobra.Command{
 		Use:   "pop CHANNEL",
 		Short: "Take the oldest records out of a channel",
 		Long: `Pop takes the oldest records out of CHANNEL and prints each with a newline.
 With several nodes it asks one after the other, until one has a record.
+
+With --wait it waits for a record when there is none; over neo, the nodes
+serve those who wait and consumers in the order in which they came. With
+--subscriber, neo only, the records are those of that subscriber, which is
+added if it is new.
 
 The exit status is 3 if the channel became empty on all nodes before --count
 records were popped. A channel with consumers, now or earlier, can't be popped
@@ -34,27 +42,39 @@ turns out only then that a record can't be printed, pop says that it is lost.
 On a terminal, bytes that it would not show are escaped; --raw prints them as
 they are.`,
 		Example: `  dmq pop jobs
+  dmq pop jobs --wait 1m
   dmq pop jobs --count 0 > all-jobs
   dmq pop pictures --raw > 17.png
   dmq pop jobs --json | jq -r .value`,
 		Args:              exactlyChannel,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(1),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if wait < 0 {
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--wait %v: %w", wait, errNegative)}
+			}
 			if count < 0 {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("--count %d: %w", count, errNegative)}
 			}
 			return nil
 		},
 		RunE: t.connected(func(ctx context.Context, dmq queue.Queue, args []string) error {
-			return t.pop(ctx, dmq, args[0], count, t.newPrinter(format))
+			pop := func(longer context.Context) ([]byte, error) { return dmq.Pop(longer, args[0]) }
+			if wait > 0 || subscriber != "" {
+				pop = func(context.Context) ([]byte, error) {
+					return dmq.PopWait(ctx, args[0], subscriber, max(wait, time.Nanosecond))
+				}
+			}
+			return t.pop(ctx, pop, count, t.newPrinter(format))
 		}),
 	}
 	cmd.Flags().IntVarP(&count, "count", "n", 1, "records to pop; 0 = until the channel is empty")
+	cmd.Flags().DurationVarP(&wait, "wait", "w", 0, "wait so long for each record; 0 = not at all")
+	t.addSubscriberFlag(cmd, &subscriber, "")
 	format.addFlags(cmd)
 	return cmd
 }
 
-func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count int, out *printer) error {
+func (t *tool) pop(ctx context.Context, pop func(longer context.Context) ([]byte, error), count int, out *printer) error {
 	surviveBrokenPipe()
 	longer, release := t.outlasting(ctx) // the record of a Pop that is broken off would be lost
 	defer release()
@@ -67,7 +87,7 @@ func (t *tool) pop(ctx context.Context, dmq queue.Queue, channel string, count i
 			return fmt.Errorf("%w; records popped: %d", err, popped)
 		}
 		over := t.waiting("for the answer of a node")
-		record, err := dmq.Pop(longer, channel)
+		record, err := pop(longer)
 		over()
 		switch {
 		case isEmpty(err) && count == 0:

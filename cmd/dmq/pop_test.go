@@ -24,12 +24,14 @@ func (q interruptedQueue) Pop(ctx context.Context, _ string) ([]byte, error) {
 	return []byte("a record"), nil
 }
 
+func (q interruptedQueue) pop(ctx context.Context) ([]byte, error) { return q.Pop(ctx, "jobs") }
+
 // What a node has given away is printed.
 func TestInterruptedPopLosesNothing(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	var out bytes.Buffer
 	tool := &tool{settings: settings{timeout: time.Minute}, stdout: &out, stderr: io.Discard}
-	err := tool.pop(ctx, interruptedQueue{interrupt: interrupt}, "jobs", 0, tool.newPrinter(recordFormat{}))
+	err := tool.pop(ctx, interruptedQueue{interrupt: interrupt}.pop, 0, tool.newPrinter(recordFormat{}))
 	if exitStatus(err) != exitInterrupted || out.String() != "a record\n" {
 		t.Errorf("printed %q, ended with %v; want the record, and interrupted", out.String(), err)
 	}

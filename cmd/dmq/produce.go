@@ -40,7 +40,7 @@ are skipped.`,
 			}
 			return nil
 		},
-		ValidArgsFunction: filesAfterChannel,
+		ValidArgsFunction: t.filesAfterChannel,
 		PreRunE: func(_ *cobra.Command, args []string) error {
 			for _, file := range args[1:] { // before a record of another one is stored
 				if _, err := os.Stat(file); err != nil && file != "-" {
@@ -67,9 +67,9 @@ are skipped.`,
 }
 
 // filesAfterChannel completes the arguments CHANNEL FILE….
-func filesAfterChannel(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (t *tool) filesAfterChannel(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	if len(args) == 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return t.completeChannels(1)(cmd, args, begun)
 	}
 	return nil, cobra.ShellCompDirectiveDefault
 }

@@ -35,7 +35,7 @@ produce', which is faster.`,
 			}
 			return nil
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(1),
 		PreRunE: func(cmd *cobra.Command, args []string) error {
 			err := t.resolve()
 			if err == nil && t.protocol == string(queue.Legacy) && slices.Contains(args[1:], "") {

@@ -8,21 +8,25 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
-var errNoLegacy = errors.New("only the legacy protocol can remove channels: name the nodes' legacy listeners with --legacy-address")
+var errNoLegacy = errors.New("it is not known where the legacy listeners of the nodes are: see --legacy-address")
 
 func newRemove(t *tool) *cobra.Command {
-	return &cobra.Command{
+	var confirmation confirmation
+	cmd := &cobra.Command{
 		Use:   "remove CHANNEL...",
 		Short: "Remove channels with all their records",
 		Long: `Remove removes each CHANNEL with all its records, for all subscribers, from all
-nodes, and ends its consumers. Nothing asks for confirmation. It is no error if
-there is no such channel.
+nodes, and ends its consumers. On a terminal it asks first, unless there is
+--yes. It is no error if there is no such channel.
 
-The neo protocol can't do this, so it is always done over the legacy one: at
---address if the protocol is legacy, else at --legacy-address.`,
+Over the legacy protocol every client may do that: at --address if it is the
+protocol, else at --legacy-address. Without these it is done over neo: the nodes
+have to allow it to the name of the credentials, with [Admin] clients in their
+etc/config.ini, and D nodes can't do it.`,
 		Example: `  dmq remove jobs
   dmq remove jobs hits --legacy-address queue-1:10000,queue-2:10000`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -31,20 +35,30 @@ The neo protocol can't do this, so it is always done over the legacy one: at
 			}
 			return nil
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: t.completeChannels(-1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := t.resolve(); err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
 			options, err := t.legacyOptions()
+			if errors.Is(err, errNoLegacy) {
+				options, err = t.options()
+			}
 			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
+			}
+			if err := confirmation.confirm(cmd.Context(), t, "Remove %s with all records at %s?",
+				plain(strings.Join(args, ", ")), counted(len(options.Nodes), "node", "nodes")); err != nil {
+				return err
 			}
 			options.Logger = t.logger()
 			defer t.waiting("for the answers of %s", strings.Join(options.Nodes, ", "))()
 			err = queue.Remove(cmd.Context(), options, args...)
 			if err != nil && nobodyReached(err) && !errors.Is(err, queue.ErrUnreached) {
 				return fmt.Errorf("%w: %w", errSomeMissing, err) // some were connected
+			}
+			if errors.Is(err, client.ErrDenied) || errors.Is(err, client.ErrUnsupported) {
+				return &hintedError{err, hintLegacy}
 			}
 			if err != nil {
 				return err
@@ -57,7 +71,11 @@ The neo protocol can't do this, so it is always done over the legacy one: at
 			return nil
 		},
 	}
+	confirmation.addFlags(cmd)
+	return cmd
 }
+
+const hintLegacy = "over the legacy protocol everybody may: name the nodes' legacy listeners with --legacy-address; or see [Admin] clients of the nodes"
 
 // remover returns what removes channels, or errNoLegacy.
 func (t *tool) remover() (func(ctx context.Context, channels ...string) error, error) {

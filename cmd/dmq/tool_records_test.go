@@ -2,11 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/top"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
@@ -80,7 +83,7 @@ func TestToolPopOfNothing(t *testing.T) {
 			node.Stop()
 			node.Restart()
 			pop("that was empty before a restart", 3)
-			runTool(t, "", with("consume jobs --idle 10ms", options())...)
+			runTool(t, "", with("consume jobs --stream --idle 10ms", options())...)
 			pop("with consumers", subscribed)
 			node.Stop()
 			node.Restart()
@@ -140,9 +143,70 @@ func TestToolConsumeCount(t *testing.T) {
 	node := nodetest.Start(t)
 	neo := neoArgs(t, node)
 	mustTool(t, "1\n2\n3\n4\n5\n", with("produce jobs", neo)...)
-	check(t, runTool(t, "", with("consume jobs --idle 1m -n 2", neo)...), 0, "1\n2\n", "the last 2 come again")
-	check(t, runTool(t, "", with("consume jobs --idle 1m -n 5", neo)...), 0, "1\n2\n3\n4\n5\n", "")
+	check(t, runTool(t, "", with("consume jobs --idle 1m -n 2", neo)...), 0, "1\n2\n", "")
+	check(t, runTool(t, "", with("consume jobs --idle 1m -n 3 --batch 2", neo)...), 0, "3\n4\n5\n", "")
 	check(t, runTool(t, "", with("consume jobs -n 1 --idle 100ms", neo)...), 3, "", "no more records, printed: 0")
+}
+
+// Exactly what is printed is taken, whether it is a number or all that a pipe's reader wants.
+func TestToolTakesWhatItPrints(t *testing.T) {
+	node := nodetest.Start(t)
+	neo, legacy := neoArgs(t, node), legacyArgs(node)
+	var all strings.Builder
+	for i := range 1000 {
+		fmt.Fprintln(&all, i)
+	}
+	mustTool(t, all.String(), with("produce popped", legacy)...)
+	mustTool(t, all.String(), with("produce jobs", neo)...)
+	check(t, runTool(t, "", with("consume popped -n 2", legacy)...), 0, "0\n1\n", "")
+	check(t, runTool(t, "", with("pop popped", legacy)...), 0, "2\n", "")
+	check(t, runTool(t, "", with("consume jobs -n 2", neo)...), 0, "0\n1\n", "")
+	check(t, runTool(t, "", with("consume jobs -n 1", neo)...), 0, "2\n", "")
+
+	head := exec.Command("sh", append([]string{"-c", `"$0" "$@" | head -n 3`, toolBinary(t)}, with("consume jobs -f", neo)...)...)
+	if got, err := head.Output(); string(got) != "3\n4\n5\n" || err != nil {
+		t.Errorf("head: got %q, %v, want three records", got, err)
+	}
+	check(t, runTool(t, "", with("consume jobs -n 1", neo)...), 0, "6\n", "")
+}
+
+func TestToolPutsAside(t *testing.T) {
+	node := nodetest.Start(t)
+	neo := neoArgs(t, node)
+	mustTool(t, "1\n2\n", with("produce jobs", neo)...)
+	c, err := client.New(client.Options{Nodes: []string{node.Neo()}, Credentials: client.Credentials{Name: "test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	consumer, err := c.Consume(t.Context(), "jobs", client.ConsumeOptions{MaxBatch: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for record, err := range consumer.Records() {
+		if err == nil {
+			consumer.Stop()
+			err = record.Return(0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, runTool(t, "", with("consume jobs -n 1 --max-deliveries 1", neo)...), 0, "2\n", "1 record was put aside")
+	check(t, runTool(t, "", with("pop jobs-failed", neo)...), 0, "1\n", "")
+	check(t, runTool(t, "", with("consume jobs --idle 10ms", neo)...), 3, "", "no more records")
+}
+
+func TestToolPopWaits(t *testing.T) {
+	node := nodetest.Start(t)
+	for protocol, options := range map[string][]string{"legacy": legacyArgs(node), "neo": neoArgs(t, node)} {
+		waiting := startTool(t, strings.NewReader(""), with("pop --wait 10m -n 2 "+protocol, options)...)
+		mustTool(t, "", with("push a "+protocol, options)...)
+		mustTool(t, "", with("push "+protocol+" x y", options)...)
+		check(t, waiting.wait(), 0, "x\ny\n", "")
+		check(t, runTool(t, "", with("pop --wait 1ms "+protocol, options)...), 3, "", "empty")
+	}
+	check(t, runTool(t, "", with("pop --subscriber s jobs", legacyArgs(node))...), 2, "", "--protocol neo can")
 }
 
 func TestToolSubscribers(t *testing.T) {
@@ -162,7 +226,7 @@ func TestToolRemove(t *testing.T) {
 	node := nodetest.Start(t)
 	neo := neoArgs(t, node)
 	mustTool(t, "", with("push jobs x", neo)...)
-	check(t, runTool(t, "", with("remove jobs", neo)...), 2, "", "--legacy-address")
+	check(t, runTool(t, "", with("remove jobs", neo)...), 1, "", "--legacy-address")
 	mustTool(t, "", with("remove jobs --legacy-address "+node.Legacy(), neo)...)
 	check(t, runTool(t, "", with("pop jobs", neo)...), 3, "", "empty")
 }

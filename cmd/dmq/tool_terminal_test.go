@@ -61,6 +61,10 @@ func TestToolProgressIsErased(t *testing.T) {
 		return func(lines []string) bool { return strings.Contains(strings.Join(lines, "\n"), text) }
 	}
 	term.Wait("progress", nodetest.Patience, shows("producing"))
+	neo := neoArgs(t, node)
+	waitFor(t, "all records are at the node", func() bool { // the progress is shown before the first one
+		return strings.Contains(runTool(t, "", with("info jobs --json", neo)...).stdout, `"records":64,`)
+	})
 	term.Type("\x03")
 	term.Wait("^C", nodetest.Patience, shows("^C"))
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {

@@ -68,24 +68,36 @@ type process struct {
 	ended          chan struct{}
 }
 
-// startTool starts dmq. It is killed at the end of the test, if it still runs.
-func startTool(t *testing.T, stdin io.Reader, args ...string) *process {
+// prepareTool is dmq before it starts.
+func prepareTool(t *testing.T, stdin io.Reader, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(toolBinary(t), args...), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, &p.stdout, &p.stderr
+	return p
+}
+
+// startTool starts dmq. It is killed at the end of the test, if it still runs.
+func startTool(t *testing.T, stdin io.Reader, args ...string) *process {
+	t.Helper()
+	p := prepareTool(t, stdin, args...)
+	p.start()
+	return p
+}
+
+func (p *process) start() {
+	p.t.Helper()
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	go func() {
 		p.cmd.Wait()
 		close(p.ended)
 	}()
-	t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		p.cmd.Process.Kill()
 		<-p.ended
 	})
-	return p
 }
 
 // wait waits for the end of the process.

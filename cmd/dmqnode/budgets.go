@@ -16,6 +16,7 @@ import (
 // budgets are the limits whose defaults depend on the machine.
 type budgets struct {
 	channels        int
+	mappings        int // of ring files
 	input, output   int // bytes of memory
 	peerConnections int
 	descriptors     int // the first one that is not for connections; 0 = there is no limit
@@ -51,6 +52,7 @@ func newBudgets(cfg *config.Config, log *zap.Logger) budgets {
 		peerConnections: cfg.Limits.PeerConnections,
 	}
 	mappings, disk := maxMappings(), diskFree(cfg.Server.DataDir)
+	b.mappings = mappings / 2 // the other half is for buffers, rings in memory and the runtime
 	if b.channels == 0 {
 		b.channels = max(minChannels, min(mappings/mappingShare, int(disk/queueDisk)))
 	}

@@ -99,7 +99,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	if n.web, err = n.listenForHTTP(cfg.HTTP); err != nil {
 		return n, err
 	}
-	if n.channels, err = loadChannels(cfg, logs, n.budgets.channels); err != nil {
+	if n.channels, err = loadChannels(cfg, logs, n.budgets); err != nil {
 		return n, err
 	}
 	n.clients = admin.NewClients(n.loops)
@@ -126,7 +126,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 	for _, socket := range n.control {
 		socket.Serve()
 	}
-	n.web.Serve(&n.sources)
+	n.web.Serve(&n.sources, operations)
 	return n, nil
 }
 
@@ -276,7 +276,7 @@ func loopCount(cfg *config.Config) int {
 	return max(1, runtime.GOMAXPROCS(0)-1) // which follows the CPU limit of a control group, too
 }
 
-func loadChannels(cfg *config.Config, logs *logging.Logs, channels int) (*storage.Channels, error) {
+func loadChannels(cfg *config.Config, logs *logging.Logs, b budgets) (*storage.Channels, error) {
 	return storage.Load(storage.Options{
 		Dir:        cfg.Server.DataDir,
 		RingDir:    cfg.Storage.RingDir,
@@ -286,12 +286,13 @@ func loadChannels(cfg *config.Config, logs *logging.Logs, channels int) (*storag
 		MinFree:    cfg.Storage.MinFree,
 		Keep:       cfg.Storage.Stop == config.StopKeep,
 		RingSize:   cfg.ChannelSize.For,
+		Mappings:   b.mappings,
 		QueueBytes: cfg.QueueBytes.For,
 		Sync:       cfg.Storage.Sync,
 
 		MaxDeliveries: cfg.Consume.MaxDeliveries,
 		FailedChannel: cfg.Consume.FailedChannel,
-		MaxChannels:   channels,
+		MaxQueues:     b.channels,
 		MaxDelayed:    cfg.Limits.Delayed,
 		Logs:          logs.Logger,
 	})
@@ -380,9 +381,17 @@ func (n *node) listenForHTTP(c config.HTTP) (*web.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("[Http] address = %s: %w", c.Address, err)
 	}
+	token := ""
+	if c.Admin {
+		if token, err = web.ReadToken(c.TokenFile); err != nil {
+			return nil, fmt.Errorf("[Http] token_file: %w", err)
+		}
+	}
 	return web.Listen(web.Options{
 		Address: netip.AddrPortFrom(address, uint16(c.Port)),
 		Hosts:   c.Hosts,
+		Token:   token,
+		Peek:    web.Audience(c.Peek),
 		Build:   web.Build{Version: thisBuild().version, Go: runtime.Version()},
 		Alive:   n.loops.Answer,
 		Log:     n.log,

@@ -71,9 +71,12 @@ type Queue struct {
 	Redelivered Amount `json:"redelivered"`
 	Overflowed  Amount `json:"overflowed"` // of the pushed ones
 	Cleared     Amount `json:"cleared"`
+	Failed      Amount `json:"failed"`
+	Delayed     Amount `json:"delayed"`
 }
 
-func queueOf(f storage.Figures, now time.Time) Queue {
+// QueueOf tells of a queue what its figures are.
+func QueueOf(f storage.Figures, now time.Time) Queue {
 	amount := func(m storage.Moved) Amount { return Amount{m.Records, m.Bytes} }
 	ring := Amount{f.MemoryRecords, f.MemoryBytes - f.MemoryRecords*uint64(storage.Size(0))}
 	return Queue{
@@ -86,6 +89,7 @@ func queueOf(f storage.Figures, now time.Time) Queue {
 		Paused: f.Paused, Consumers: f.Consumers, Waiting: f.Waiting,
 		Pushed: amount(f.Pushed), Delivered: amount(f.Delivered), Redelivered: amount(f.Redelivered),
 		Overflowed: amount(f.Overflowed), Cleared: amount(f.Cleared),
+		Failed: amount(f.Failed), Delayed: amount(f.Delayed),
 	}
 }
 
@@ -120,7 +124,7 @@ func (o *Operations) Queues(pattern, after string, limit int) ([]Queue, error) {
 	now := time.Now()
 	queues := []Queue{}
 	for _, f := range found[:max(0, min(limit, len(found), MostQueues))] {
-		queues = append(queues, queueOf(f, now))
+		queues = append(queues, QueueOf(f, now))
 	}
 	return queues, nil
 }
@@ -142,7 +146,7 @@ func (o *Operations) Queue(name string) (Detail, error) {
 	if err != nil {
 		return Detail{}, err
 	}
-	return Detail{queueOf(f, time.Now()), o.Clients(name)}, nil
+	return Detail{QueueOf(f, time.Now()), o.Clients(name)}, nil
 }
 
 // MostPeeked is how many bytes of records Peek returns at most.
@@ -190,6 +194,10 @@ func (o *Operations) Clear(name string) (Amount, error) {
 // RemoveSubscriber removes the queue of a subscriber, and the channel with the last one. Error:
 // storage.ErrNoQueue.
 func (o *Operations) RemoveSubscriber(name string) error { return o.Channels.RemoveSubscriber(name) }
+
+// RemoveUnused removes it if it has no consumers, and no records that no other subscriber gets.
+// Errors: storage.ErrNoQueue, storage.ErrInUse.
+func (o *Operations) RemoveUnused(name string) error { return o.Channels.RemoveUnused(name) }
 
 // RemoveChannel removes a channel with all its subscribers. Error: storage.ErrNoQueue.
 func (o *Operations) RemoveChannel(channel string) error {

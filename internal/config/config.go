@@ -228,11 +228,24 @@ type Limits struct {
 	PeerConnections  int           // of one address, for each port; 0 = unlimited, -1 = nine tenths of connection_limit, unless that is small
 }
 
+// PeekKind says who may see records on the status page.
+type PeekKind int
+
+// Who may see records; those who know the token in any case.
+const (
+	PeekLocal PeekKind = iota // clients on the same machine
+	PeekAll
+	PeekNone
+)
+
 // HTTP is section [Http].
 type HTTP struct {
-	Address string   // loopback by default
-	Port    int      // -1 = off, 0 = any free port
-	Hosts   []string // names under which clients may ask for it, besides the usual ones; * = any
+	Address   string   // loopback by default
+	Port      int      // -1 = off, 0 = any free port
+	Hosts     []string // names under which clients may ask for it, besides the usual ones; * = any
+	Peek      PeekKind
+	Admin     bool   // who knows the token may change things
+	TokenFile string // has the token; not empty if Admin
 }
 
 // Admin is section [Admin].

@@ -158,13 +158,16 @@ func (l *loader) warnOfSections() {
 	}
 }
 
-// checkPlaces checks that no two things of the node want the same place.
+// checkPlaces checks that no two things of the node want the same place, and that what needs a file has one.
 func (l *loader) checkPlaces(c *Config) error {
 	if c.Server.Port == c.Server.NeoPort && c.Server.Port != 0 {
 		return fmt.Errorf("Server.port and Server.neoport are both %d: each protocol needs a port of its own (%s)", c.Server.Port, l.path)
 	}
 	if port := int(c.Server.Port); port == c.HTTP.Port && port != 0 || int(c.Server.NeoPort) == c.HTTP.Port && c.HTTP.Port != 0 {
 		return fmt.Errorf("Http.port is %d, the port of clients: the status page needs a port of its own (%s)", c.HTTP.Port, l.path)
+	}
+	if c.HTTP.Admin && c.HTTP.TokenFile == "" {
+		return fmt.Errorf("Http.admin is true and Http.token_file is not set: whoever is to change things has to know the token in that file (%s)", l.path)
 	}
 	if c.UnixSocket.Path == c.Server.UnixSocketPath {
 		return fmt.Errorf("Server.unix_socket_path and UNIX_SOCKET.path are both %s: each socket needs a path of its own (%s)", c.UnixSocket.Path, l.path)

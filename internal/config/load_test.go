@@ -210,6 +210,8 @@ func TestRejected(t *testing.T) {
 		{"[ChannelSizeById]\nab = 1\nb = 1\na = 1", "Channel size configuration: Conflicting channel id prefixes 'a' and 'ab'", []string{"[ChannelSizeById]"}},
 		{"[ChannelSizeById]\nabc = 1\na = 1\nabb = 1", "Channel size configuration: Conflicting channel id prefixes 'a' and 'abb'", nil},
 		{"[ChannelSizeById]\na = x", wrongType("ChannelSizeById", "a", "ulong"), nil},
+		{"[Http]\nport = 0\nadmin = true", "Http.admin is true and Http.token_file is not set", nil},
+		{"[Http]\nport = 0\npeek = some", "Configuration key Http.peek names no audience", []string{"local, all, none"}},
 		{"[QueueBytesById]\nab = 1\na = 1", "Queue bytes configuration: Conflicting channel id prefixes 'a' and 'ab'", []string{"[QueueBytesById]"}},
 		{"[QueueBytesById]\na = x", wrongType("QueueBytesById", "a", "ulong"), nil},
 		{"[ChannelSizeById]\na = -1", wrongType("ChannelSizeById", "a", "ulong"), nil},

@@ -143,6 +143,9 @@ func sections(c *Config) []section {
 			address("address", &c.HTTP.Address),
 			number("port", &c.HTTP.Port, anyInt.from(-1).to(math.MaxUint16)).mandatoryWith("address"),
 			words("hosts", &c.HTTP.Hosts),
+			choice("peek", &c.HTTP.Peek, "audience", "local", "all", "none"),
+			boolean("admin", &c.HTTP.Admin),
+			text("token_file", &c.HTTP.TokenFile),
 		}},
 		{"Admin", true, []key{
 			words("clients", &c.Admin.Clients),

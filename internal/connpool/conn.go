@@ -59,6 +59,8 @@ type Conn struct {
 	favoured bool // goes on without
 
 	paused  bool // the session takes no input
+	blocked bool // nor does it until something is done elsewhere: see block.go
+	hungUp  bool // the connection broke meanwhile
 	ended   bool // the peer will send no more
 	closing bool // what is to be sent still is, then the connection ends
 	finSent bool
@@ -222,6 +224,8 @@ func (c *Conn) Ready(events listener.Events) {
 	switch {
 	case c.waiting:
 		// Its turn comes.
+	case c.blocked && !c.closing && events&(unix.EPOLLHUP|unix.EPOLLERR) != 0:
+		c.hangUp()
 	case c.watched&unix.EPOLLIN != 0 && c.greedy && !c.alone():
 		c.later()
 	case c.watched&unix.EPOLLIN != 0:
@@ -398,7 +402,7 @@ func (c *Conn) receive(in []byte) (rest []byte) {
 }
 
 func (c *Conn) inputBlocked() bool {
-	return c.paused || c.waiting || c.closing || c.swallow > 0 || c.OutputFull()
+	return c.paused || c.blocked || c.waiting || c.closing || c.swallow > 0 || c.OutputFull()
 }
 
 // flush sends and tells the session.
@@ -416,7 +420,7 @@ func (c *Conn) flush() bool {
 // endPause ends a pause, if there is one, because the peer has closed its side. It
 // reports whether there was one.
 func (c *Conn) endPause() bool {
-	if !c.paused || c.Closing() {
+	if !c.paused || c.blocked || c.Closing() {
 		return false
 	}
 	c.session.EndOfInput()
@@ -432,7 +436,7 @@ func (c *Conn) settle() {
 	if c.fd < 0 {
 		return
 	}
-	if c.ended && !c.waiting && (c.swallow > 0 || !c.OutputFull()) {
+	if c.ended && !c.waiting && !c.blocked && (c.swallow > 0 || !c.OutputFull()) {
 		c.Close() // the rest of the input, if any, is no whole request
 	}
 	if c.closing && c.out.unsent == 0 {
@@ -462,7 +466,7 @@ func (c *Conn) inputWanted() bool {
 		return false
 	case c.closing, c.swallow > 0:
 		return true
-	case c.stalled:
+	case c.stalled, c.blocked:
 		return false
 	case c.paused:
 		return len(c.in) < pausedInput
@@ -486,6 +490,9 @@ func (c *Conn) watch() {
 		return
 	}
 	c.watched = events
+	if c.hungUp {
+		return
+	}
 	if err := c.Loop().Modify(c.fd, events); err != nil {
 		c.drop()
 	}

@@ -225,7 +225,7 @@ const (
 
 // dawdles tells that the connection holds memory for an unfinished request, and takes too long.
 func (c *Conn) dawdles() bool {
-	if c.charged <= smallShare || c.stalled || c.waiting {
+	if c.charged <= smallShare || c.stalled || c.waiting || c.blocked {
 		return false
 	}
 	now, patience := c.Loop().Now(), c.pool.memory.patience
@@ -239,7 +239,7 @@ func (p *Pool) CloseIdle(patience time.Duration, most int) (closed int) {
 	now := p.loop.Now()
 	var idle []*Conn
 	for _, c := range p.open {
-		if !c.paused && !c.Closing() && c.out.unsent == 0 && now.Sub(c.active) >= patience {
+		if !c.paused && !c.blocked && !c.Closing() && c.out.unsent == 0 && now.Sub(c.active) >= patience {
 			idle = append(idle, c)
 		}
 	}

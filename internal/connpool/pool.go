@@ -18,6 +18,11 @@
 // makes the node allocate by announcing a length. What all connections hold together is
 // bounded (Memory).
 //
+// # Waiting
+//
+// A request that has to wait for something that is done elsewhere blocks its connection, and no other
+// (block.go): it stays in the input and is received again.
+//
 // # Turns
 //
 // What a connection may do in one round of its loop is bounded too (turn.go): then others have

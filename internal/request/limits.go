@@ -66,6 +66,27 @@ func (l Limits) Subscribe(all *storage.Channels, c *storage.Channel, subscriber 
 
 func (l Limits) full(all *storage.Channels) bool { return l.Queues > 0 && all.Queues() >= l.Queues }
 
+// Fresh is the names of channels that a request is going to make. It is nil if they can't be too
+// many, whichever exist already.
+type Fresh map[string]struct{}
+
+// Fresh begins to count for a request with so many names.
+func (l Limits) Fresh(all *storage.Channels, names int) Fresh {
+	if l.Queues == 0 || names <= 1 || all.Queues()+names <= l.Queues {
+		return nil
+	}
+	return make(Fresh)
+}
+
+// Add counts a channel that does not exist. ErrQueues says that the request must not make any.
+func (l Limits) Add(f Fresh, all *storage.Channels, name []byte) error {
+	f[string(name)] = struct{}{}
+	if all.Queues()+len(f) > l.Queues {
+		return ErrQueues
+	}
+	return nil
+}
+
 // CheckCopies returns an error if a record must not be stored under so many names. Names that
 // are repeated count, too: each of them gets a copy, as in the original.
 func (l Limits) CheckCopies(names, bytes int) error {

@@ -26,6 +26,7 @@ type Channel struct {
 
 	mu         sync.Mutex
 	removed    bool
+	waits      bool // who has locked it may be told to wait: see Wait
 	subscribed bool
 	storages   []*Storage // one if not subscribed, else one per subscriber
 }
@@ -35,12 +36,16 @@ func (c *Channel) Name() string { return c.name }
 
 // Lock starts a batch of operations on the channel. It reports false, and holds no
 // lock, if the channel has been removed.
-func (c *Channel) Lock() bool {
+func (c *Channel) Lock() bool { return c.lock(false) }
+
+// lock is Lock for somebody who may be told to wait.
+func (c *Channel) lock(waits bool) bool {
 	c.mu.Lock()
 	if c.removed {
 		c.mu.Unlock()
 		return false
 	}
+	c.waits = waits && c.store.serving.Load()
 	return true
 }
 
@@ -50,19 +55,20 @@ func (c *Channel) Commit() {
 		s.commit()
 		s.wake()
 	}
+	c.unlock()
+}
+
+func (c *Channel) unlock() {
+	c.waits = false
 	c.mu.Unlock()
 }
 
-// Push appends a record to every storage of the channel (locked). If the disk is full, or a queue
-// has as much as it may have, none of them has it; after another failure of the disk some may.
+// Push appends a record to every storage of the channel (locked). If the disk is full, or has to
+// be waited for, or a queue has as much as it may have, none of them has it; after another failure
+// of the disk some may.
 func (c *Channel) Push(payload []byte) error {
-	if err := c.admit(ring.HeaderSize + len(payload)); err != nil {
+	if err := c.Reserve(ring.HeaderSize + len(payload)); err != nil {
 		return err
-	}
-	if len(c.storages) > 1 {
-		if err := c.reserve(ring.HeaderSize + len(payload)); err != nil {
-			return err
-		}
 	}
 	for _, s := range c.storages {
 		if err := s.push(payload); err != nil {
@@ -73,15 +79,16 @@ func (c *Channel) Push(payload []byte) error {
 }
 
 // PushRun appends records that are laid out as in a ring: 8 bytes little-endian length,
-// payload. None of them may be empty (locked). If the disk is full no storage has more of
-// them than another; after another failure of the disk some may. If a queue may have only the first
-// of the records, all storages have these.
+// payload. None of them may be empty (locked). If the disk is full, or has to be waited for, no
+// storage has any of them; after another failure of the disk some may. If a queue may have only the
+// first of the records, all storages have these.
 func (c *Channel) PushRun(run []byte, records int) error {
 	run, records, beyond := c.admitRun(run, records)
-	if len(c.storages) > 1 && records > 0 {
-		if err := c.reserve(len(run)); err != nil {
-			return err
-		}
+	if records == 0 {
+		return beyond
+	}
+	if err := c.reserve(ring.First(run), len(run)); err != nil {
+		return err
 	}
 	for _, s := range c.storages {
 		if err := s.pushRun(run, records); err != nil {
@@ -94,23 +101,29 @@ func (c *Channel) PushRun(run []byte, records int) error {
 // Size is how many bytes of a ring a record takes.
 func Size(payload int) int { return ring.HeaderSize + payload }
 
-// Reserve makes sure that records, of that size in a ring, can be pushed as far as disk space and
-// bounds are concerned (locked): for those who push to several channels, and want to reach all or
-// none. What others push meanwhile may take the space.
+// Reserve makes sure that records, of that size in a ring, can be pushed without a look at any
+// file, and are no more than queues may have (locked): for those who push to several channels, and
+// want to reach all or none. What others push meanwhile may take the space.
 func (c *Channel) Reserve(size int) error {
 	if err := c.admit(size); err != nil {
 		return err
 	}
-	return c.reserve(size)
+	return c.reserve(size, size)
 }
 
-func (c *Channel) reserve(size int) error {
+// reserve makes sure that records can be pushed, of which the first takes that much.
+func (c *Channel) reserve(first, size int) error {
+	var wait error
 	for _, s := range c.storages {
-		if err := s.reserve(size); err != nil {
-			return fmt.Errorf("channel %s: %w", c.name, err)
+		switch err := s.reserve(first, size); {
+		case err == nil:
+		case isWait(err):
+			wait = err // the others need not wait for it
+		default:
+			return fmt.Errorf("storage %s: %w", s.name, err)
 		}
 	}
-	return nil
+	return wait
 }
 
 // Pop hands out the oldest record (locked). It returns nil if there is none, and
@@ -123,19 +136,10 @@ func (c *Channel) Pop(skipEmpty bool) (*Run, error) {
 	return c.storages[0].take(1, 1, skipEmpty)
 }
 
-// Adds reports whether Subscribe would add a queue to those that there are (locked).
-func (c *Channel) Adds(subscriber string) bool {
-	return c.subscribed && !slices.ContainsFunc(c.storages, func(s *Storage) bool { return s.subscriber == subscriber })
-}
-
-// Popped returns the storage that a subscriber can pop from, which may be the one of nobody
-// (locked): that of a channel without subscribers, or that of the subscriber without a name. Any
-// other subscriber is added if it is new. The error is ErrSubscribed if there is nothing to pop
-// from for nobody.
-func (c *Channel) Popped(subscriber string) (*Storage, error) {
-	if subscriber != "" {
-		return c.Subscribe(subscriber)
-	}
+// Popped returns the storage that can be popped from without the name of a subscriber (locked):
+// that of a channel without subscribers, or that of the subscriber without a name. The error is
+// ErrSubscribed if there are only others.
+func (c *Channel) Popped() (*Storage, error) {
 	for _, s := range c.storages {
 		if s.subscriber == "" {
 			return s, nil
@@ -144,13 +148,18 @@ func (c *Channel) Popped(subscriber string) (*Storage, error) {
 	return nil, ErrSubscribed
 }
 
+// Adds reports whether Subscribe would add a queue to those that there are (locked).
+func (c *Channel) Adds(subscriber string) bool {
+	return c.subscribed && !slices.ContainsFunc(c.storages, func(s *Storage) bool { return s.subscriber == subscriber })
+}
+
 // Subscribe returns the storage of that subscriber and adds the subscriber if it is
 // new (locked). The name must be valid (package names).
 func (c *Channel) Subscribe(subscriber string) (*Storage, error) {
 	if !c.subscribed {
 		s := c.storages[0]
 		if err := s.rename(subscriber); err != nil {
-			return nil, fmt.Errorf("channel %q: subscriber %q: %w", c.name, subscriber, err)
+			return nil, c.subscriberError(subscriber, err)
 		}
 		c.subscribed = true
 		s.wakeAll() // those who pop
@@ -163,10 +172,17 @@ func (c *Channel) Subscribe(subscriber string) (*Storage, error) {
 	}
 	s, err := newStorage(c, subscriber, true)
 	if err != nil {
-		return nil, fmt.Errorf("channel %q: subscriber %q: %w", c.name, subscriber, err)
+		return nil, c.subscriberError(subscriber, err)
 	}
 	c.storages = append(c.storages, s)
 	return s, nil
+}
+
+func (c *Channel) subscriberError(subscriber string, err error) error {
+	if isWait(err) {
+		return err
+	}
+	return fmt.Errorf("channel %q: subscriber %q: %w", c.name, subscriber, err)
 }
 
 // remove drops everything (locked), or changes nothing.
@@ -174,6 +190,9 @@ func (c *Channel) remove() error {
 	var numbers []uint64
 	for _, s := range c.storages {
 		numbers = append(numbers, s.numbers...)
+	}
+	if err := c.store.roomInCatalogue(c.waits, len(numbers)); isWait(err) {
+		return err
 	}
 	if err := c.store.catalogue.Remove(numbers); err != nil {
 		return fmt.Errorf("channel %q cannot be removed: %w", c.name, err)

@@ -36,16 +36,19 @@ func (cs *Channels) Find(name []byte) *Channel {
 // Open returns the channel of that name with its lock held, and creates it if
 // necessary. The name must be valid (package names). It fails if there is no disk space to
 // note that there is a new one.
-func (cs *Channels) Open(name []byte) (*Channel, error) {
+func (cs *Channels) Open(name []byte) (*Channel, error) { return cs.open(name, false) }
+
+// open is Open for somebody who may be told to wait.
+func (cs *Channels) open(name []byte, waits bool) (*Channel, error) {
 	for {
 		c := cs.Find(name)
 		if c == nil {
 			var err error
-			if c, err = cs.create(string(name)); err != nil {
+			if c, err = cs.create(string(name), waits); err != nil {
 				return nil, err
 			}
 		}
-		if c.Lock() {
+		if c.lock(waits) {
 			return c, nil
 		}
 		cs.forget(c)
@@ -59,7 +62,10 @@ func (cs *Channels) newChannel(name string) *Channel {
 
 // create adds the channel unless there is one by now. The channel becomes visible
 // before its storage exists, but locked.
-func (cs *Channels) create(name string) (*Channel, error) {
+func (cs *Channels) create(name string, waits bool) (*Channel, error) {
+	if err := cs.store.roomInCatalogue(waits, 1); err != nil {
+		return nil, channelError(name, err)
+	}
 	cs.mu.Lock()
 	if c := cs.byName[name]; c != nil {
 		cs.mu.Unlock()
@@ -75,11 +81,18 @@ func (cs *Channels) create(name string) (*Channel, error) {
 		c.removed = true
 		c.mu.Unlock()
 		cs.forget(c)
-		return nil, fmt.Errorf("channel %q: %w", name, err)
+		return nil, channelError(name, err)
 	}
 	c.storages = []*Storage{s}
 	c.mu.Unlock()
 	return c, nil
+}
+
+func channelError(name string, err error) error {
+	if isWait(err) {
+		return err
+	}
+	return fmt.Errorf("channel %q: %w", name, err)
 }
 
 // forget drops a removed channel from the set.
@@ -125,8 +138,15 @@ func (cs *Channels) list() []*Channel {
 // is one, and wakes its consumers. Runs that are handed out stay valid until settled. After an
 // error nothing is changed.
 func (cs *Channels) Remove(name []byte) error {
+	if err := cs.store.roomInCatalogue(false, 1); err != nil { // before anything is locked
+		return err
+	}
+	return cs.remove(name, false)
+}
+
+func (cs *Channels) remove(name []byte, waits bool) error {
 	c := cs.Find(name)
-	if c == nil || !c.Lock() {
+	if c == nil || !c.lock(waits) {
 		return nil
 	}
 	err := c.remove()

@@ -391,7 +391,7 @@ func (v *visitor) step() {
 	name := []byte(fmt.Sprintf("c%d", v.rng.IntN(3)))
 	switch v.rng.IntN(16) {
 	case 0:
-		if err := v.batch.Remove(name); err != nil {
+		if err := v.do(func() error { return v.batch.Remove(name) }); err != nil {
 			v.t.Error(err)
 		}
 	case 1, 2, 3:
@@ -418,18 +418,31 @@ func (v *visitor) step() {
 	}
 }
 
-func (v *visitor) open(name []byte) *Channel {
-	c, err := v.batch.Open(name)
+// do does what may have to wait for files.
+func (v *visitor) do(operation func() error) error { return newPatient(&v.batch).do(operation) }
+
+// open opens a channel, and does something with it.
+func (v *visitor) open(name []byte, operation func(*Channel) error) {
+	err := v.do(func() error {
+		c, err := v.batch.Open(name)
+		if err != nil {
+			return err
+		}
+		v.opened(c, name)
+		return operation(c)
+	})
 	if err != nil {
 		v.giveUp(err)
 	}
+}
+
+func (v *visitor) opened(c *Channel, name []byte) {
 	if c.removed || c.Name() != string(name) {
 		v.t.Errorf("Open(%s): got channel %s, removed %v", name, c.Name(), c.removed)
 	}
 	for _, s := range c.storages {
 		v.seen[s] = true
 	}
-	return c
 }
 
 // giveUp ends the goroutine, which must not end the test.
@@ -440,9 +453,8 @@ func (v *visitor) giveUp(err error) {
 
 // push pushes a record that says for which channel it is.
 func (v *visitor) push(name []byte) {
-	if err := v.open(name).Push(append(name, make([]byte, v.rng.IntN(60))...)); err != nil {
-		v.t.Error(err)
-	}
+	payload := append(name, make([]byte, v.rng.IntN(60))...)
+	v.open(name, func(c *Channel) error { return c.Push(payload) })
 }
 
 func (v *visitor) check(s *Storage, runs []*Run) {
@@ -455,11 +467,13 @@ func (v *visitor) check(s *Storage, runs []*Run) {
 
 func (v *visitor) pop(name []byte) {
 	defer v.batch.End()
-	c := v.batch.Find(name)
-	if c == nil {
-		return
-	}
-	run, err := c.Pop(true)
+	var run *Run
+	err := v.do(func() (err error) {
+		if c := v.batch.Find(name); c != nil {
+			run, err = c.Pop(true)
+		}
+		return err
+	})
 	if err != nil && err != ErrSubscribed {
 		v.t.Error(err)
 	}
@@ -471,14 +485,17 @@ func (v *visitor) pop(name []byte) {
 
 func (v *visitor) attach(name []byte) {
 	v.leave()
-	c := v.open(name)
-	s, err := c.Subscribe([]string{"", "s", "t"}[v.rng.IntN(3)])
-	if err != nil {
-		v.giveUp(err)
-	}
-	v.seen[s] = true
-	v.consumer, v.bell = new(Consumer), make(bell, 1)
-	v.consumer.Attach(s, v.bell)
+	subscriber := []string{"", "s", "t"}[v.rng.IntN(3)]
+	v.open(name, func(c *Channel) error {
+		s, err := c.Subscribe(subscriber)
+		if err != nil {
+			return err
+		}
+		v.seen[s] = true
+		v.consumer, v.bell = new(Consumer), make(bell, 1)
+		v.consumer.Attach(s, v.bell)
+		return nil
+	})
 	v.batch.End()
 }
 

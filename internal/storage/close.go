@@ -24,8 +24,7 @@ import (
 func (cs *Channels) Close() error {
 	st := cs.store
 	st.ticker.stop()
-	st.preparer.stop()
-	st.remover.stop()
+	st.stopWorking()
 	if st.started != nil {
 		return st.started.undo()
 	}
@@ -142,10 +141,15 @@ func (s *Storage) insert(index int, file *part) error {
 
 // copyToFile makes a part in a file of one in memory. Its records are not published.
 func (s *Storage) copyToFile(p *part) (*part, error) {
-	file, err := s.newPart(&s.channel.store.ringFiles, uint64(p.Capacity()))
+	st := s.channel.store
+	if err := st.mapped.room(); err != nil {
+		return nil, err
+	}
+	file, err := st.ringFiles.makePart(s.numbers[len(s.numbers)-1], s.name, uint64(p.Capacity()))
 	if err != nil {
 		return nil, err
 	}
+	st.mapped.note(s, file)
 	for run, err := range s.undelivered(p) {
 		for run.Records > 0 && err == nil {
 			var size, n int
@@ -164,9 +168,12 @@ func (s *Storage) copyToFile(p *part) (*part, error) {
 // undelivered yields the records of a part that are not delivered, in order.
 func (s *Storage) undelivered(p *part) iter.Seq2[dformat.Run, error] {
 	return func(yield func(dformat.Run, error) bool) {
-		if err := p.Attach(); err != nil {
-			yield(dformat.Run{}, err)
-			return
+		if !p.Attached() {
+			if err := p.Attach(); err != nil {
+				yield(dformat.Run{}, err)
+				return
+			}
+			defer func() { p.Detach()() }() // a process can't have all of them mapped
 		}
 		for r := s.first; r != nil; r = r.next {
 			if r.part == p && r.state != delivered && !yield(dformat.Run{Bytes: r.bytes, Records: r.records}, nil) {
@@ -193,18 +200,19 @@ func (c *stop) dump() (keep bool, err error) {
 	if err := dformat.Finish(st.dir, st.catalogue.Content().Sources); err != nil {
 		return true, err
 	}
-	for _, s := range c.storages {
-		if err := s.dropDamaged(); err != nil {
-			return true, err
-		}
-	}
 	contents := c.contents()
 	need := dformat.Need(contents)
 	if free, err := st.dir.Dir.Free(); err == nil && free < need {
 		return true, fmt.Errorf("dumps and overflow need %d bytes of disk space in %s, where %d are free", need, st.dir.Path(""), free)
 	}
 	c.warnOfDumps(contents)
-	if err = dformat.Write(st.dir.Dir, contents); err == nil {
+	if err = dformat.Write(st.dir.Dir, contents); isDamage(err) {
+		if err = errors.Join(dformat.Discard(st.dir.Dir), c.dropDamaged()); err == nil {
+			contents = c.contents()
+			err = dformat.Write(st.dir.Dir, contents)
+		}
+	}
+	if err == nil {
 		err = dformat.Sync(st.dir.Dir)
 	}
 	if err == nil {
@@ -213,7 +221,7 @@ func (c *stop) dump() (keep bool, err error) {
 	if err != nil {
 		return true, errors.Join(err, st.catalogue.SetPhase(catalogue.Serving), dformat.Discard(st.dir.Dir))
 	}
-	if err = dformat.Commit(st.dir, dformat.Names(contents)); err == nil {
+	if err = dformat.Commit(st.dir, contents); err == nil {
 		err = st.dir.Sync()
 	}
 	if err != nil {
@@ -224,12 +232,20 @@ func (c *stop) dump() (keep bool, err error) {
 	return false, errors.Join(err, c.removeAll())
 }
 
+// dropDamaged loses what can't be read, so that the rest can be left for the original.
+func (c *stop) dropDamaged() (err error) {
+	for _, s := range c.storages {
+		err = errors.Join(err, s.dropDamaged())
+	}
+	return err
+}
+
 // warnOfDumps tells of dumps that somebody has put there while the node ran: it replaces them.
 func (c *stop) warnOfDumps(contents []dformat.Content) {
-	for _, storage := range dformat.Names(contents) {
-		name := dformat.DumpFile(storage)
-		if _, err := c.st.dir.Stat(name); err == nil {
-			c.st.options.Logs("storage:"+storage).Warn("a dump that was put there while the node ran is replaced",
+	for _, content := range contents {
+		name := dformat.DumpFile(content.Storage)
+		if _, err := c.st.dir.Stat(name); err == nil && content.Dumped() {
+			c.st.options.Logs("storage:"+content.Storage).Warn("a dump that was put there while the node ran is replaced",
 				zap.String("file", c.st.dir.Path(name)))
 		}
 	}

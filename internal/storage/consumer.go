@@ -1,5 +1,7 @@
 package storage
 
+import "fmt"
+
 // Waker is told, with the channel locked, that its consumer should call Next. It must
 // only schedule that. A wake-up may come late or too often, never too seldom.
 type Waker interface{ Wake() }
@@ -16,6 +18,7 @@ type Consumer struct {
 	waker      Waker
 	index      int // in storage.consumers
 	state      consumerState
+	failed     error // why what it has waited for cannot be had
 
 	prev, next *Consumer // in storage.waiting
 }
@@ -47,17 +50,21 @@ func (c *Consumer) Queue() string { return c.storage.name }
 func (c *Consumer) Next(runs []*Run, enough int, skipEmpty bool) (next []*Run, removed bool, err error) {
 	s := c.storage
 	s.channel.mu.Lock()
-	defer s.channel.mu.Unlock()
+	defer s.channel.unlock()
+	s.channel.waits = s.channel.store.serving.Load()
 	s.deliverAll(runs)
 	s.noLongerIdle(c)
 	next = runs[:0]
 	if s.removed {
 		return next, true, nil
 	}
+	if err, c.failed = c.failed, nil; err != nil {
+		return next, false, err
+	}
 	share := s.share()
 	for size := 0; size < enough && share > 0; {
 		r, err := s.take(enough-size, share, skipEmpty)
-		if err != nil && len(next) == 0 {
+		if err != nil && !isWait(err) && len(next) == 0 {
 			s.wake() // what this consumer was woken for is offered to others
 			return next, false, err
 		}
@@ -87,11 +94,16 @@ func (c *Consumer) Next(runs []*Run, enough int, skipEmpty bool) (next []*Run, r
 func (c *Consumer) Take(enough, records int) (r *Run, removed bool, err error) {
 	s := c.storage
 	s.channel.mu.Lock()
-	defer s.channel.mu.Unlock()
+	defer s.channel.unlock()
+	s.channel.waits = s.channel.store.serving.Load()
 	called := c.state == woken
 	s.noLongerIdle(c)
 	if s.removed {
 		return nil, true, nil
+	}
+	if err, c.failed = c.failed, nil; err != nil {
+		s.wake()
+		return nil, false, err
 	}
 	if s.subscriber != c.subscriber {
 		s.wake()
@@ -103,6 +115,9 @@ func (c *Consumer) Take(enough, records int) (r *Run, removed bool, err error) {
 	}
 	if share > 0 {
 		r, err = s.take(enough, min(share, records), false)
+	}
+	if isWait(err) {
+		err = nil // the consumer is woken as if the record came only then
 	}
 	switch {
 	case r != nil || err != nil:
@@ -164,13 +179,19 @@ func (c *Consumer) Leave(runs []*Run, sent int) {
 		s.giveBack(r, min(sent, size))
 		sent = max(0, sent-size)
 	}
+	c.detach()
+	s.channel.Commit()
+}
+
+// detach takes the consumer off its storage.
+func (c *Consumer) detach() {
+	s := c.storage
 	s.noLongerIdle(c)
 	last := len(s.consumers) - 1
 	s.consumers[c.index] = s.consumers[last]
 	s.consumers[c.index].index = c.index
 	s.consumers[last] = nil
 	s.consumers = s.consumers[:last]
-	s.channel.Commit()
 }
 
 func (s *Storage) noLongerIdle(c *Consumer) {
@@ -192,6 +213,17 @@ func (s *Storage) wake() {
 		c := s.waiting.first
 		s.waiting.drop(c)
 		c.state = woken
+		s.woken++
+		c.waker.Wake()
+	}
+}
+
+// failConsumers tells those who wait for a record that there are some which cannot be had.
+func (s *Storage) failConsumers(err error) {
+	for s.waiting.len > 0 {
+		c := s.waiting.first
+		s.waiting.drop(c)
+		c.state, c.failed = woken, fmt.Errorf("storage %s: %w", s.name, err)
 		s.woken++
 		c.waker.Wake()
 	}

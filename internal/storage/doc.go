@@ -32,8 +32,15 @@
 // It is held for a batch of pushes or to cut a run, never during network I/O. The
 // bytes of a Run may be read without it until the run is settled.
 //
+// No file is made, opened, written, read or deleted by whoever serves clients, nor with such a lock
+// held. Workers do that: ahead of need, if they can; if not, the operation changes nothing and
+// returns a *Wait, and its caller, which has the channel locked by a Batch, goes on with something
+// else until it is woken and tries again. Consumers are woken anyway, as if their record had come
+// only then. Who serves nobody locks a channel without a Batch, and does what is to be done itself.
+//
 // Lock order: Channels.mu, then Channel.mu, then those of a pool, a worker, the catalogue
-// or the disk space of a ring, which are the last. A Waker is called with Channel.mu held
+// or the disk space of a ring, or of what is mapped, which are the last; and another Channel.mu,
+// if it is free, to unmap a file there. A Waker is called with Channel.mu held
 // and must only schedule work.
 //
 // The package imports names and the packages below it: ring, catalogue, dformat, disk.

@@ -27,7 +27,7 @@ func (r *Run) Fail(delay time.Duration) {
 		r.tries++
 		if s.hopeless(r) {
 			c.mu.Unlock()
-			r.moveAway()
+			c.store.mover.do(r.moveAway) // it may have to wait for files
 			return
 		}
 	}
@@ -36,6 +36,30 @@ func (r *Run) Fail(delay time.Duration) {
 		s.delay(r, now()+delay)
 	}
 	c.Commit()
+}
+
+// Abandon ends the consumer, whose connection is gone. Of runs, in the order in which they were taken,
+// the first have reached the client, in part at least: these deliveries have failed. The others
+// go back as they were.
+func (c *Consumer) Abandon(runs []*Run, reached int) {
+	s := c.storage
+	s.channel.mu.Lock()
+	var hopeless []*Run
+	counts := !s.removed && !s.channel.shared.stopping.Load()
+	for i, r := range runs {
+		if i < reached && counts {
+			if r.tries++; s.hopeless(r) {
+				hopeless = append(hopeless, r)
+				continue
+			}
+		}
+		s.giveBack(r, 0)
+	}
+	c.detach()
+	s.channel.Commit()
+	for _, r := range hopeless {
+		r.moveAway()
+	}
 }
 
 // hopeless tells that a run is to be moved to the failed channel.
@@ -66,24 +90,30 @@ func (r *Run) moveAway() {
 		zap.Int("records", n), zap.Error(err))
 }
 
-// store pushes records to a channel, and returns how much of them it has stored.
+// pushFailed pushes records to a channel, and returns how much of them it has stored.
 func (cs *Channels) pushFailed(channel string, run []byte) (size, records int, err error) {
-	c, err := cs.openFailed(channel)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer c.Commit()
 	for size < len(run) {
-		record, _ := ring.Cut(run[size:], 1, 1)
-		if err := c.Push(record[ring.HeaderSize:]); err != nil {
+		c, err := cs.openFailed(channel)
+		for err == nil && size < len(run) {
+			record, _ := ring.Cut(run[size:], 1, 1)
+			if err = c.Push(record[ring.HeaderSize:]); err == nil {
+				size, records = size+len(record), records+1
+			}
+		}
+		if c != nil {
+			c.Commit()
+		}
+		if w, ok := err.(*Wait); ok {
+			err = w.block()
+		}
+		if err != nil {
 			return size, records, err
 		}
-		size, records = size+len(record), records+1
 	}
 	return size, records, nil
 }
 
-var errTooMany = errors.New("there are as many channels as [Limits] channels allows")
+var errTooMany = errors.New("there are as many channels, and subscribers, as [Limits] channels allows")
 
 // openFailed returns the channel of that name, locked.
 func (cs *Channels) openFailed(channel string) (*Channel, error) {
@@ -91,10 +121,10 @@ func (cs *Channels) openFailed(channel string) (*Channel, error) {
 	if !names.ValidChannel(name) {
 		return nil, fmt.Errorf("no channel can have the name %q, which has %d characters of %d that are possible", channel, len(name), names.MaxChannel)
 	}
-	if c := cs.Find(name); c == nil && cs.store.options.MaxChannels > 0 && cs.Queues() >= cs.store.options.MaxChannels {
+	if c := cs.Find(name); c == nil && cs.store.options.MaxQueues > 0 && cs.Queues() >= cs.store.options.MaxQueues {
 		return nil, errTooMany
 	}
-	return cs.Open(name)
+	return cs.open(name, true)
 }
 
 // Stopping tells that deliveries end from now on because the node does, which says nothing about

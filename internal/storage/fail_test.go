@@ -113,7 +113,7 @@ func TestRecordsStayThatCannotBeMoved(t *testing.T) {
 		logged  string
 	}{
 		"a long name":       {long, nil, "no channel can have the name"},
-		"too many channels": {"c", func(o *Options) { o.MaxChannels = 1 }, "as many channels as"},
+		"too many channels": {"c", func(o *Options) { o.MaxQueues = 1 }, "as many channels, and subscribers"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			cs, logs := failing(t, 1, c.change)
@@ -195,7 +195,7 @@ func (w wakes) Wake() { w <- struct{}{} }
 func TestPopsAreServedInTurn(t *testing.T) {
 	cs, _ := failing(t, 0, nil)
 	c := openChannel(t, cs, "c")
-	s, err := c.Popped("")
+	s, err := c.Popped()
 	c.Commit()
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +247,7 @@ func TestPopsEndWhenTheQueueGetsAnotherSubscriber(t *testing.T) {
 	for subscriber, want := range map[string]error{"": nil, "s": ErrSubscribed} {
 		cs, _ := failing(t, 0, nil)
 		c := openChannel(t, cs, "c")
-		s, err := c.Popped("")
+		s, err := c.Popped()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +262,7 @@ func TestPopsEndWhenTheQueueGetsAnotherSubscriber(t *testing.T) {
 			t.Errorf("subscriber %q: got %v, %v, want error %v", subscriber, r, err, want)
 		}
 		c.Lock()
-		if _, err := c.Popped(""); err != want {
+		if _, err := c.Popped(); err != want {
 			t.Errorf("subscriber %q: Popped: got %v, want error %v", subscriber, err, want)
 		}
 		c.Commit()

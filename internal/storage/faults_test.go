@@ -43,7 +43,7 @@ func TestFailingOperationsHarmNothingThatIsStored(t *testing.T) {
 				for faulty := i; ; faulty += step {
 					calls, failed := 0, false
 					n := newTrial(t)
-					n.faulty = true
+					n.faulty, n.waits = true, faulty/len(faults)%2 > 0
 					n.dir.Before = func(c disktest.Call) error {
 						defer func() { calls++ }()
 						if !f.fails(calls, faulty) {

@@ -86,6 +86,9 @@ type Figures struct {
 	// none that has been seen.
 	Oldest time.Time
 
+	// Latency is how long the last record took, of those that were awaited, from push to delivery.
+	Latency time.Duration
+
 	Counters
 }
 
@@ -118,6 +121,7 @@ func (s *Storage) figures() Figures {
 		Consumers:      len(s.consumers),
 		Waiting:        s.waiting.len,
 		Oldest:         s.oldest(),
+		Latency:        s.latency,
 		Counters:       s.counters,
 	}
 	for _, p := range s.parts {

@@ -264,17 +264,18 @@ func interesting(c disktest.Call) bool {
 }
 
 func TestAKillAtAnyInstantLosesAndRepeatsNothing(t *testing.T) {
-	for _, h := range histories {
-		t.Run(h.name, func(t *testing.T) {
+	for i := range 2 * len(histories) {
+		h, waits := histories[i/2], i%2 > 0
+		t.Run(fmt.Sprintf("%s, who needs files waits %v", h.name, waits), func(t *testing.T) {
 			n := newTrial(t)
-			n.silent = true
+			n.silent, n.waits = true, waits
 			points := 0
 			n.at = func(where string) {
 				t.Helper()
 				depth := 1
 				points++
 				switch {
-				case testing.Short() && points%3 > 0:
+				case testing.Short() && points%3 > 0, waits && points%3 > 0:
 					return
 				case testing.Short() && points%10 > 0, points%8 > 0:
 					depth = 0
@@ -306,7 +307,7 @@ func TestRandomHistoriesWithKillsAndStops(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			n := newTrial(t)
-			n.silent = true
+			n.silent, n.waits = true, seed%2 > 0
 			defer func() { n.dir.Release() }()
 			rng := rand.New(rand.NewPCG(seed, 0x73746f72))
 			n.at = func(where string) { // now and then

@@ -1,9 +1,7 @@
 package storage
 
 import (
-	"errors"
-	"fmt"
-
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
 
@@ -47,27 +45,47 @@ func (s *Storage) tail(need int) (*part, error) {
 func (s *Storage) attachTail(need int) (*part, error) {
 	if n := len(s.parts); n > 0 {
 		if p := s.parts[n-1]; !p.damaged {
-			return p, p.Attach()
+			return p, s.attach(&s.pushing, p)
 		}
 	}
 	return s.extend(need)
 }
 
+// attach maps the file of a part, if it is not, for somebody who waits for that in a slot.
+func (s *Storage) attach(slot **Wait, p *part) error {
+	if p.Attached() || !p.InFile() {
+		return nil
+	}
+	var m disk.Mapping
+	mapped := &s.channel.store.mapped
+	return s.await(slot, func() (err error) {
+		if err = mapped.room(); err == nil {
+			m, err = p.Map()
+		}
+		return err
+	}, func() {
+		if p.Attached() || !p.isOf(s) { // meanwhile
+			s.channel.store.later(m.Close)
+			return
+		}
+		p.Use(m)
+		mapped.note(s, p)
+		s.giveName(p)
+	})
+}
+
+// giveName stores the name of the queue in the file of a part that is mapped, if it was made before
+// the queue was renamed.
+func (s *Storage) giveName(p *part) {
+	if p.Head().Name != s.name {
+		p.SetName(s.name)
+	}
+}
+
 // extend appends a part for a record of that size, which does not fit the last one: the ring of
 // the queue, if there is none and it can hold the record, or one of kind Spill.
 func (s *Storage) extend(need int) (*part, error) {
-	st := s.channel.store
-	capacity := st.options.RingSize(s.channel.name)
-	var p *part
-	var err error
-	switch {
-	case uint64(need) <= capacity && !s.hasMain(capacity):
-		p, err = s.newMain(capacity)
-	case s.reserved != nil && s.reserved.Fits(need):
-		p, s.reserved = s.reserved, nil
-	default:
-		p, err = s.newSpill(need)
-	}
+	p, err := s.next(need)
 	if err != nil {
 		return nil, err
 	}
@@ -75,13 +93,41 @@ func (s *Storage) extend(need int) (*part, error) {
 		s.commit()
 	}
 	if err := s.link(p); err != nil {
-		st.remove(p.Ring)
 		return nil, err
 	}
+	s.takeReserved()
 	if work := p.FillAhead(); work != nil {
-		st.fill(work)
+		s.channel.store.fill(work)
 	}
 	return p, nil
+}
+
+// next returns the part that is to be appended for a record of that size, which can be.
+func (s *Storage) next(need int) (*part, error) {
+	capacity := s.channel.store.options.RingSize(s.channel.name)
+	main := uint64(need) <= capacity && !s.hasMain(capacity)
+	if p := s.reserved; p == nil || (p.Kind() == ring.Main) != main || !p.Fits(need) {
+		s.dropReserved()
+		make := s.newSpill
+		if main {
+			make = s.newMain
+		}
+		if err := make(need); err != nil {
+			return nil, err
+		}
+	}
+	return s.reserved, s.readyToLink(s.reserved)
+}
+
+// readyToLink makes sure that a part can be appended.
+func (s *Storage) readyToLink(p *part) error {
+	if !p.InFile() {
+		return nil
+	}
+	if before := s.before(len(s.parts), p.number); before != nil {
+		return s.attach(&s.pushing, before)
+	}
+	return s.channel.store.roomInCatalogue(s.channel.waits, 1)
 }
 
 // hasMain reports whether the queue has a ring of that size, or any of kind Spill, behind which
@@ -92,54 +138,57 @@ func (s *Storage) hasMain(capacity uint64) bool {
 		(s.parts[n-1].Kind() == ring.Spill || uint64(s.parts[n-1].Capacity()) == capacity)
 }
 
-// newMain makes the ring of the queue.
-func (s *Storage) newMain(capacity uint64) (*part, error) {
-	st := s.channel.store
-	if !st.options.RingInFile || capacity == 0 {
+// newMain makes the ring of the queue, reserved.
+func (s *Storage) newMain(int) error {
+	o := &s.channel.store.options
+	capacity := o.RingSize(s.channel.name)
+	if !o.RingInFile || capacity == 0 {
 		r, err := ring.New(capacity)
-		return &part{Ring: r}, err
-	}
-	p, err := s.newPart(&st.ringFiles, capacity)
-	if err == nil && st.options.ReserveAll {
-		if work := p.FillAll(); work != nil {
-			err = work.Do()
+		if err == nil {
+			s.reserved = &part{Ring: r}
 		}
-		if err != nil {
-			st.remove(p.Ring)
-		}
+		return err
 	}
-	return p, err
+	return s.newPart(&s.channel.store.ringFiles, capacity, func(*part) {})
 }
 
-func (s *Storage) newSpill(need int) (*part, error) {
+// newSpill makes a spill file for a record of that size, reserved.
+func (s *Storage) newSpill(need int) error {
 	size := mostSpill
 	if s.spills < 6 {
 		size = firstSpill << s.spills
 	}
-	p, err := s.newPart(&s.channel.store.spillFiles, uint64(max(size, need)))
-	if err != nil {
-		return nil, err
-	}
-	s.spills++
-	p.Expect(size) // whoever fills a ring goes on
-	return p, nil
+	return s.newPart(&s.channel.store.spillFiles, uint64(max(size, need)), func(p *part) {
+		s.spills++
+		p.Expect(size) // whoever fills a ring goes on
+	})
 }
 
-func (s *Storage) newPart(files *pool, capacity uint64) (*part, error) {
-	r, number := (*ring.Ring)(nil), s.numbers[len(s.numbers)-1]
-	spare, err := files.take()
-	if err == nil {
-		r, err = spare.Use(number, s.name, capacity)
-		if err != nil {
-			err = errors.Join(err, spare.Discard())
-		}
+// newPart makes a part in a file, reserved.
+func (s *Storage) newPart(files *pool, capacity uint64, made func(*part)) error {
+	if err := files.check(); err != nil {
+		return err
 	}
-	return &part{Ring: r, number: number}, err
+	var p *part
+	number, name := s.numbers[len(s.numbers)-1], s.name
+	mapped := &s.channel.store.mapped
+	return s.await(&s.pushing, func() (err error) {
+		if err = mapped.room(); err == nil {
+			p, err = files.makePart(number, name, capacity)
+		}
+		return err
+	}, func() {
+		s.dropReserved()
+		s.reserved = p
+		mapped.note(s, p)
+		made(p)
+	})
 }
 
 // link makes a part the last one.
 func (s *Storage) link(p *part) error {
 	if p.InFile() {
+		s.giveName(p)
 		if err := s.setNext(s.before(len(s.parts), p.number), p.number, p.Head().Link); err != nil {
 			return err
 		}
@@ -203,21 +252,6 @@ func (s *Storage) front() *part {
 	return nil
 }
 
-// attachFront makes a part ready to be read, and asks for the one behind it.
-func (s *Storage) attachFront(p *part) error {
-	if err := p.Attach(); err != nil {
-		return fmt.Errorf("storage %s: %w", s.name, err)
-	}
-	for i, other := range s.parts {
-		if other == p && i+1 < len(s.parts) && !s.parts[i+1].announced {
-			s.parts[i+1].announced = true
-			r := s.parts[i+1].Ring
-			s.channel.store.later(func() error { r.Ahead(); return nil })
-		}
-	}
-	return nil
-}
-
 // drained takes a part out of the list that has no records any more, if it is not the ring of
 // the queue: that stays for a while.
 func (s *Storage) drained(p *part) {
@@ -241,7 +275,12 @@ func (s *Storage) drop(p *part) {
 	}
 	st := s.channel.store
 	if p.InFile() {
-		if err := s.setNext(s.before(index, p.number), p.number, p.Head().Next); err != nil {
+		before := s.before(index, p.number)
+		if st.serving.Load() && (before == nil && !st.catalogue.HasRoom(1) || before != nil && !before.Attached()) {
+			st.careForCatalogue()
+			return // nobody waits for that here
+		}
+		if err := s.setNext(before, p.number, p.Head().Next); err != nil {
 			return
 		}
 	}
@@ -268,33 +307,68 @@ func (s *Storage) forgetNumbers() {
 				return
 			}
 		}
-		if s.channel.store.catalogue.Remove(s.numbers[:1]) != nil {
+		st := s.channel.store
+		if st.serving.Load() && !st.catalogue.HasRoom(1) || st.catalogue.Remove(s.numbers[:1]) != nil {
 			return
 		}
 		s.numbers = s.numbers[1:]
 	}
 }
 
-// reserve makes sure that records which take size bytes can be pushed, so that they reach
-// several queues or none.
-func (s *Storage) reserve(size int) error {
-	p, err := s.tail(min(size, ring.HeaderSize))
+// reserve makes sure that records which take size bytes can be pushed without a look at any file,
+// so that they reach several queues or none. The first of them takes that much.
+func (s *Storage) reserve(first, size int) error {
+	if n := len(s.parts); n > 0 {
+		if p := s.parts[n-1]; !p.damaged && p.Ready(size) {
+			return nil
+		}
+	}
+	return s.prepare(first, size)
+}
+
+func (s *Storage) prepare(first, size int) error {
+	capacity := s.channel.store.options.RingSize(s.channel.name)
+	p, err := s.tail(first)
+	for err == nil {
+		if err = s.fill(p, size); err != nil {
+			return err
+		}
+		if p.Fits(size) {
+			return nil
+		}
+		if s.hasMain(capacity) {
+			break
+		}
+		p, err = s.extend(first)
+	}
 	if err != nil {
 		return err
 	}
-	if err := p.Reserve(size); err != nil {
+	if p, err = s.next(size); err != nil {
 		return err
 	}
-	if p.Fits(size) {
+	return s.fill(p, size)
+}
+
+// fill makes sure that records which take size bytes find their disk space in a part.
+func (s *Storage) fill(p *part, size int) error {
+	work := p.Prepare(size)
+	if work == nil {
 		return nil
 	}
-	if s.reserved == nil || !s.reserved.Fits(size) {
-		s.dropReserved()
-		if s.reserved, err = s.newSpill(size); err != nil {
-			return fmt.Errorf("storage %s: %w", s.name, err)
+	if p.InFile() {
+		if err := s.channel.store.floorOf(p.Kind()).Check(); err != nil {
+			return err
 		}
 	}
-	return s.reserved.Reserve(size) // also if it could not before
+	return s.await(&s.pushing, work.Do, func() {})
+}
+
+// takeReserved returns the part that was made last.
+func (s *Storage) takeReserved() *part {
+	p := s.reserved
+	s.reserved = nil
+	return p
 }
 
 func (s *Storage) dropReserved() {

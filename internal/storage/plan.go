@@ -132,6 +132,9 @@ func (p *planner) find(severity dformat.Severity, storage, file, problem, meanin
 
 func (p *planner) readCatalogue() error {
 	c, err := catalogue.Read(p.dir)
+	if disk.IsUnreadable(err) { // or is it only now?
+		c, err = catalogue.Read(p.dir)
+	}
 	switch {
 	case disk.IsNotExist(err):
 		p.Catalogue, p.Fresh = catalogue.New(), true
@@ -163,6 +166,9 @@ func (p *planner) readHeads() error {
 		slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 		for _, e := range entries {
 			p.noteNumber(e.Name())
+			if dir == p.dir && e.Name() == catalogue.NewFileName {
+				p.Unneeded = append(p.Unneeded, File{dir, e.Name()})
+			}
 			l, ok := ring.ParseFileName(e.Name())
 			if !ok || e.IsDir() || dir == p.dir && p.rings != p.dir && l.Kind == ring.Main || dir != p.dir && l.Kind != ring.Main {
 				continue
@@ -187,6 +193,9 @@ func (p *planner) noteNumber(name string) {
 
 func (p *planner) readHead(dir disk.Dir, e fs.DirEntry, l ring.Link) error {
 	h, err := ring.ReadHead(dir, e.Name())
+	if disk.IsUnreadable(err) { // or is it only now?
+		h, err = ring.ReadHead(dir, e.Name())
+	}
 	damage := (*ring.DamageError)(nil)
 	switch {
 	case err == nil && h.Link != l:
@@ -430,85 +439,15 @@ func (p *planner) missing(q catalogue.Queue, l ring.Link) {
 
 // readOriginal reads what is there in the formats of the original, except for what a clean stop or
 // a start has left that was interrupted.
-func (p *planner) readOriginal() error {
-	entries, err := p.dir.List()
+func (p *planner) readOriginal() (err error) {
+	p.Original, err = dformat.Read(p.dir, dformat.Left{
+		Storages: p.storages, Stopping: p.Phase == catalogue.Dumping, Sources: p.Catalogue.Sources,
+	})
 	if err != nil {
 		return err
 	}
-	hidden := make(map[string]bool)
-	for _, e := range entries {
-		name := e.Name()
-		switch {
-		case p.Phase == catalogue.Dumping && dformat.MadeByStop(name, p.storages),
-			p.Phase != catalogue.Dumping && dformat.Temporary(name),
-			name == catalogue.NewFileName:
-			hidden[name] = true
-			p.Unneeded = append(p.Unneeded, File{p.dir, name})
-		case dformat.IsSame(p.dir, name, p.Catalogue.Sources):
-			hidden[name] = true
-		}
-	}
-	if p.Original, err = dformat.Read(hiding{p.dir, hidden}); err != nil {
-		if unreadable := (*fs.PathError)(nil); errors.As(err, &unreadable) {
-			return fmt.Errorf("%w. No file has been changed. Let the node read this one; "+
-				"or move it out of the directory: without its records the node can start", err)
-		}
-		return err
-	}
-	for _, q := range slices.Clone(p.Original.Queues) {
-		if subscribed, known := p.channels[q.Channel]; known && subscribed != q.Subscribed {
-			if err := p.Original.Leave(q, p.anyOf(q.Channel)); err != nil {
-				return err
-			}
-			continue
-		}
-		p.storages[q.Storage], p.channels[q.Channel] = true, q.Subscribed
+	for _, name := range p.Original.Unneeded {
+		p.Unneeded = append(p.Unneeded, File{p.dir, name})
 	}
 	return nil
-}
-
-// anyOf returns the name of a storage of a channel.
-func (p *planner) anyOf(channel string) string {
-	for _, q := range p.Queues {
-		if _, c, _, _ := names.ParseStorage(q.Name); c == channel {
-			return q.Name
-		}
-	}
-	return channel
-}
-
-// hiding is a directory without some of its files.
-type hiding struct {
-	disk.Dir
-	names map[string]bool
-}
-
-func (d hiding) List() ([]fs.DirEntry, error) {
-	entries, err := d.Dir.List()
-	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return d.names[e.Name()] }), err
-}
-
-func (d hiding) Stat(name string) (fs.FileInfo, error) {
-	if d.names[name] {
-		return nil, d.notThere("stat", name)
-	}
-	return d.Dir.Stat(name)
-}
-
-func (d hiding) Open(name string) (disk.File, error) {
-	if d.names[name] {
-		return nil, d.notThere("open", name)
-	}
-	return d.Dir.Open(name)
-}
-
-func (d hiding) OpenToRead(name string) (disk.File, error) {
-	if d.names[name] {
-		return nil, d.notThere("open", name)
-	}
-	return disk.OpenToRead(d.Dir, name)
-}
-
-func (d hiding) notThere(op, name string) error {
-	return &fs.PathError{Op: op, Path: d.Path(name), Err: fs.ErrNotExist}
 }

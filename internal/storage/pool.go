@@ -29,6 +29,39 @@ const (
 	mostSpares  = 32
 )
 
+// makePart makes a part, as takes long, in one of the files. It needs no lock.
+func (p *pool) makePart(number uint64, name string, capacity uint64) (*part, error) {
+	spare, err := p.take()
+	if err != nil {
+		return nil, err
+	}
+	r, err := spare.Use(number, name, capacity)
+	if err != nil {
+		return nil, errors.Join(err, spare.Discard())
+	}
+	if p.kind == ring.Main && p.store.options.ReserveAll {
+		if work := r.FillAll(); work != nil {
+			err = work.Do()
+		}
+		if err != nil {
+			p.store.remove(r)
+			return nil, err
+		}
+	}
+	return &part{Ring: r, number: number}, nil
+}
+
+// check fails if there is no file, and the disk is known to be full.
+func (p *pool) check() error {
+	p.mu.Lock()
+	some := len(p.spares) > 0
+	p.mu.Unlock()
+	if some {
+		return nil
+	}
+	return p.store.floorOf(p.kind).Check()
+}
+
 // take returns a file of the pool, or makes one.
 func (p *pool) take() (*ring.Spare, error) {
 	p.mu.Lock()

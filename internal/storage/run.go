@@ -47,6 +47,9 @@ func (r *Run) Payload() []byte {
 // Records is the number of records in the run.
 func (r *Run) Records() int { return r.records }
 
+// Tries is how often the records have been delivered in vain: see Fail.
+func (r *Run) Tries() int { return r.tries }
+
 // Since is when the run was handed out, as of the last Channels.Mark; zero if nobody calls that.
 func (r *Run) Since() time.Time {
 	if r.since == 0 {
@@ -54,9 +57,6 @@ func (r *Run) Since() time.Time {
 	}
 	return time.Unix(0, r.since)
 }
-
-// Tries is how often the records have been delivered in vain: see Fail.
-func (r *Run) Tries() int { return r.tries }
 
 // Deliver settles the run: its records have reached the reader and are dropped.
 func (r *Run) Deliver() {
@@ -107,14 +107,15 @@ func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
 		if p == nil {
 			return nil, nil
 		}
-		if !p.Attached() {
-			if err := s.attachFront(p); err != nil {
+		if !p.Attached() || !p.Fetched() {
+			if err := s.fetch(p); err != nil {
 				return nil, err
 			}
 		}
 		bytes, n, err := p.Take(enough, maxRecords)
 		switch {
 		case n > 0:
+			s.fetchAhead(p)
 			return s.handOut(Run{part: p, bytes: bytes, size: len(bytes), records: n}), nil
 		case isDamage(err):
 			s.lose(p, err)
@@ -311,6 +312,7 @@ func (s *Storage) publishFreed() {
 		s.touched[i] = nil
 	}
 	s.touched = s.touched[:0]
+	s.watched()
 	if s.mayHoldEmpty && s.unread == 0 && s.first == nil {
 		s.mayHoldEmpty = false
 	}
@@ -386,6 +388,9 @@ func (s *Storage) unlink(r *Run) {
 
 // available is the number of records that can be handed out.
 func (s *Storage) available() int {
+	if s.stalled {
+		return s.returned
+	}
 	return s.returned + s.unread
 }
 

@@ -49,8 +49,7 @@ func Load(options Options) (*Channels, error) {
 		return nil, errors.Join(err, cs.Close())
 	}
 	if !options.inline {
-		st.preparer.start()
-		st.remover.start()
+		st.startWorking()
 	}
 	return cs, nil
 }
@@ -64,13 +63,17 @@ func load(options Options, dir, rings disk.Dir, lock io.Closer) (*Channels, erro
 	if err := plan.Refused(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	st := &store{options: options, log: options.Logs("dmqnode.storage"), events: options.Logs("diskoverflow"), lock: lock}
+	st := &store{options: options, log: options.Logs("dmqnode.storage"), lock: lock}
+	events := options.Logs("diskoverflow")
+	st.made = logging.NewLimitedTo(eventLines, events, eventPeriod)
+	st.renamed = logging.NewLimitedTo(eventLines, events, eventPeriod)
 	st.failed = logging.NewLimited(st.log, failedPeriod)
 	st.dir = disk.WithFloor(dir, 0) // until Serve: what is copied frees as much again then
 	st.rings = st.dir
 	if rings != dir {
 		st.rings = disk.WithFloor(rings, 0)
 	}
+	st.mapped.most = options.Mappings
 	st.files.Store(plan.lastFile)
 	st.ringFiles = pool{store: st, kind: ring.Main}
 	st.spillFiles = pool{store: st, kind: ring.Spill}
@@ -287,13 +290,14 @@ type builder struct {
 
 func (b *builder) build(q *dformat.Queue) error {
 	s := b.storage
+	s.dirty = true // no part may be unmapped before it is published
 	alone := len(s.parts) == 0
 	s.numbers = append(s.numbers, b.number)
 	if capacity := b.st.options.RingSize(q.Channel); alone && q.Dump.Records > 0 && q.Dump.Bytes <= capacity {
-		p, err := s.newMain(capacity)
-		if err != nil {
+		if err := s.newMain(0); err != nil {
 			return err
 		}
+		p := s.takeReserved()
 		if err := b.add(p); err != nil {
 			return err
 		}
@@ -311,6 +315,7 @@ func (b *builder) build(q *dformat.Queue) error {
 	if b.last != nil {
 		b.last.Publish()
 	}
+	s.dirty = false
 	return nil
 }
 
@@ -352,11 +357,10 @@ func (b *builder) push(run dformat.Run, inDump bool) error {
 			}
 		}
 		record, _ := ring.Cut(run.Bytes, 1, 1)
-		p, err := b.storage.newSpill(len(record))
-		if err != nil {
+		if err := b.storage.newSpill(len(record)); err != nil {
 			return err
 		}
-		if err := b.add(p); err != nil {
+		if err := b.add(b.storage.takeReserved()); err != nil {
 			return err
 		}
 	}
@@ -366,16 +370,12 @@ func (b *builder) push(run dformat.Run, inDump bool) error {
 // report logs what the plan has found.
 func (l *start) report() {
 	log := l.st.options.Logs("scan-datadir")
-	for _, i := range l.Original.Ignored {
-		file := zap.String("file", l.st.dir.Path(i.Name))
-		switch i.Severity {
-		case dformat.Warning:
-			log.Warn("ignored: "+i.Reason, file)
-		case dformat.Error:
-			log.Error("ignored: "+i.Reason+"; to do: "+i.Remedy, file)
-		}
+	findings := l.Findings
+	for _, f := range l.Original.Findings {
+		f.File = l.st.dir.Path(f.File)
+		findings = append(findings, f)
 	}
-	for _, f := range append(l.Findings, l.Original.Findings...) {
+	for _, f := range findings {
 		text := f.Problem + ": " + f.Meaning
 		if f.Remedy != "" {
 			text += "; to do: " + f.Remedy

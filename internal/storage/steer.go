@@ -44,9 +44,9 @@ func (cs *Channels) Queue(name string) (Figures, error) {
 
 // Clear drops all records of a queue that no client has at the moment, and returns how many.
 // Subscriptions and consumers stay. A node that is killed meanwhile has some of them left, the
-// newest. Error: ErrNoQueue.
+// newest. Errors: ErrNoQueue; and if the disk fails, then nothing is changed.
 func (cs *Channels) Clear(name string) (dropped Moved, err error) {
-	s, err := cs.queue(name)
+	s, err := cs.readyToClear(name)
 	if err != nil {
 		return Moved{}, err
 	}
@@ -54,6 +54,33 @@ func (cs *Channels) Clear(name string) (dropped Moved, err error) {
 	before := s.counters.Cleared
 	s.clear()
 	return s.counters.Cleared.minus(before), nil
+}
+
+// readyToClear returns a queue, with its channel locked, when clearing it needs no look at a file.
+func (cs *Channels) readyToClear(name string) (*Storage, error) {
+	for {
+		s, err := cs.queue(name)
+		if err != nil {
+			return nil, err
+		}
+		s.channel.waits = cs.store.serving.Load()
+		err = cs.store.roomInCatalogue(s.channel.waits, len(s.parts))
+		for _, p := range s.parts {
+			if err == nil && p.Waiting() > 0 { // it is to tell that it has no records
+				err = s.attach(&s.taking, p)
+			}
+		}
+		if err == nil {
+			return s, nil
+		}
+		s.channel.Commit()
+		if w, ok := err.(*Wait); ok {
+			err = w.block()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (s *Storage) clear() {
@@ -66,11 +93,11 @@ func (s *Storage) clear() {
 		s.counters.Cleared.add(records, bytes)
 	}
 	for _, p := range slices.Clone(s.parts) { // from the front on: what a kill leaves is the newest
-		used := p.UsedSpace()
-		n := p.Abandon()
-		if n == 0 {
+		if p.Waiting() == 0 {
 			continue
 		}
+		used := p.UsedSpace()
+		n := p.Abandon()
 		s.counters.Cleared.add(n, used-p.UsedSpace()-n*ring.HeaderSize)
 		s.unread -= n
 		s.bytes -= used - p.UsedSpace()
@@ -87,15 +114,31 @@ func (s *Storage) clear() {
 // The channel goes with the last one, so that no push to it is lost. It happens at once, whenever
 // the node is killed. Errors: ErrNoQueue, also for a channel without subscribers; and if the disk
 // fails, then nothing is changed.
-func (cs *Channels) RemoveSubscriber(name string) error {
+func (cs *Channels) RemoveSubscriber(name string) error { return cs.removeSubscriber(name, false) }
+
+// RemoveUnused does that if nobody misses the queue: it has no consumers, and its records, if there
+// are any, were not only for this subscriber. Errors: ErrInUse besides.
+func (cs *Channels) RemoveUnused(name string) error { return cs.removeSubscriber(name, true) }
+
+// ErrInUse says that a queue has consumers, or records that nobody else gets.
+var ErrInUse = errors.New("the queue is in use: it has consumers, or records that no other subscriber gets")
+
+func (cs *Channels) removeSubscriber(name string, unused bool) error {
+	if err := cs.store.roomInCatalogue(false, 1); err != nil { // before anything is locked
+		return err
+	}
 	s, err := cs.queue(name)
 	if err != nil {
 		return err
 	}
 	c := s.channel
-	if !c.subscribed {
+	switch {
+	case !c.subscribed:
 		c.mu.Unlock()
 		return ErrNoQueue
+	case unused && (len(s.consumers) > 0 || len(c.storages) == 1 && s.bytes > 0):
+		c.mu.Unlock()
+		return ErrInUse
 	}
 	if len(c.storages) == 1 {
 		err := c.remove()
@@ -182,7 +225,7 @@ func (s *Storage) peek(v *viewer) (spilled []ring.Head) {
 		case v.done() || p.Waiting() == 0:
 		case len(spilled) > 0 || p.Kind() == ring.Spill:
 			spilled = append(spilled, p.Rest())
-		default:
+		case s.attach(&s.taking, p) == nil:
 			cursor := p.Cursor()
 			v.ring(p.Ring)
 			p.Rewind(cursor)

@@ -17,8 +17,8 @@ func texts(peeked []Peeked) (all []string) {
 	return all
 }
 
-// served is a node that the test ends itself.
-func served(t *testing.T, options Options) *Channels {
+// nodeOf is a node that the test ends itself.
+func nodeOf(t *testing.T, options Options) *Channels {
 	t.Helper()
 	cs := mustLoad(t, options)
 	if err := cs.Serve(); err != nil {
@@ -33,7 +33,7 @@ func TestPauseOutlastsTheNode(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		options := realOptions(t.TempDir())
 		options.Keep = keep
-		cs := served(t, options)
+		cs := nodeOf(t, options)
 		push(t, cs, "a", "1", "2")
 		push(t, cs, "gone", "1")
 		for _, name := range []string{"a", "gone"} {
@@ -55,7 +55,7 @@ func TestPauseOutlastsTheNode(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		cs = served(t, options)
+		cs = nodeOf(t, options)
 		if got := pop(t, cs, "gone"); got != "2" {
 			t.Errorf("keep=%t: the queue that was made after a paused one of its name hands out %q, want 2", keep, got)
 		}
@@ -66,7 +66,8 @@ func TestPauseOutlastsTheNode(t *testing.T) {
 		s := subscribe(t, cs, "a", "s")
 		c := &Consumer{}
 		openChannel(t, cs, "a")
-		c.Attach(s, bell(make(chan struct{}, 1)))
+		called := make(bell, 1)
+		c.Attach(s, called)
 		s.channel.Commit()
 		if runs, _, err := c.Next(nil, 1000, false); len(runs) > 0 || err != nil {
 			t.Errorf("keep=%t: a paused queue hands out %d runs, %v", keep, len(runs), err)
@@ -77,7 +78,12 @@ func TestPauseOutlastsTheNode(t *testing.T) {
 		if c.state != woken {
 			t.Errorf("keep=%t: the consumer is not woken when the queue goes on", keep)
 		}
+		<-called
 		runs, _, err := c.Next(nil, 1000, false)
+		for err == nil && len(runs) == 0 { // as long as its file is not mapped and read
+			<-called
+			runs, _, err = c.Next(runs, 1000, false)
+		}
 		if len(runs) != 1 || runs[0].Records() != 3 || err != nil {
 			t.Errorf("keep=%t: after the pause: %d runs, %v", keep, len(runs), err)
 		}
@@ -85,7 +91,7 @@ func TestPauseOutlastsTheNode(t *testing.T) {
 		if err := cs.Close(); err != nil {
 			t.Fatal(err)
 		}
-		cs = served(t, options)
+		cs = nodeOf(t, options)
 		if f, _ := cs.Queue("s@a"); f.Paused {
 			t.Errorf("keep=%t: s@a is paused again", keep)
 		}
@@ -159,5 +165,37 @@ func TestPeekGoesThroughRingAndFiles(t *testing.T) {
 	}
 	if _, err := cs.Peek("b", 0, 1, 1); !errors.Is(err, ErrNoQueue) {
 		t.Errorf("Peek of a queue that is not there: %v", err)
+	}
+}
+
+// After a start, files are not mapped before they are needed: to peek needs them, and so does clear,
+// or else what was cleared would be back with the next start.
+func TestSteerQueuesThatAreNotMapped(t *testing.T) {
+	options := realOptions(t.TempDir())
+	options.Keep = true
+	cs := nodeOf(t, options)
+	push(t, cs, "a", "1", "2")
+	restart := func() {
+		t.Helper()
+		if err := cs.Close(); err != nil {
+			t.Fatal(err)
+		}
+		cs = nodeOf(t, options)
+	}
+	restart()
+	peeked, err := cs.Peek("a", 0, 10, 1000)
+	if got := texts(peeked); err != nil || !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("peek: got %v, error %v, want 1 2", got, err)
+	}
+	restart()
+	if dropped, err := cs.Clear("a"); err != nil || dropped.Records != 2 {
+		t.Errorf("clear: dropped %+v, error %v, want 2 records", dropped, err)
+	}
+	restart()
+	if got := pop(t, cs, "a"); got != "" {
+		t.Errorf("after clear and a restart: got record %q, want none", got)
+	}
+	if err := cs.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
@@ -23,6 +24,9 @@ type Storage struct {
 	dirty  bool    // pushed to since the last commit
 
 	reserved *part // made for records that are certain to come: see reserve
+	pushing  *Wait // for what records that are to be pushed need
+	taking   *Wait // for what records that are to be taken need
+	stalled  bool  // somebody waits for that
 	spills   int   // files made since there was none
 	idle     int   // periods without a push: see trim
 	trimmed  Moved // what had been pushed when unused space was last looked for
@@ -43,6 +47,9 @@ type Storage struct {
 
 	counters Counters
 
+	probe   probe
+	latency time.Duration // from push to delivery, of the last record that was awaited
+
 	consumers []*Consumer // all that are attached
 	waiting   waitingList // those of them that wait for a record
 	woken     int         // those that were woken and have not yet come for records
@@ -50,15 +57,24 @@ type Storage struct {
 	paused    bool // nothing is handed out
 }
 
+// What clients do to queues is logged so often at most.
+const (
+	eventLines  = 100
+	eventPeriod = 10 * time.Second
+)
+
 // newStorage adds an empty queue.
 func newStorage(c *Channel, subscriber string, subscribed bool) (*Storage, error) {
 	s := &Storage{channel: c, subscriber: subscriber, name: names.Storage(subscriber, c.name, subscribed)}
+	if err := c.store.roomInCatalogue(c.waits, 1); err != nil {
+		return nil, err
+	}
 	number, err := c.store.catalogue.Add(s.name)
 	if err != nil {
 		return nil, err
 	}
 	c.store.careForCatalogue()
-	c.store.events.Info("new queue", zap.Uint64("id", number), zap.String("name", s.name))
+	c.store.made.Log(zapcore.InfoLevel, "new queue", zap.Uint64("id", number), zap.String("name", s.name))
 	s.numbers = []uint64{number}
 	c.shared.queues.Add(1)
 	return s, nil
@@ -142,6 +158,7 @@ func (s *Storage) commit() {
 	if p.Kind() == ring.Spill && s.channel.store.options.Checksums {
 		p.Seal()
 	}
+	s.watch(p)
 	if work := p.FillAhead(); work != nil {
 		s.channel.store.fill(work)
 	}
@@ -158,17 +175,22 @@ func (s *Storage) publish(p *part) {
 // rename makes the plain storage that of the first subscriber, or changes nothing.
 func (s *Storage) rename(subscriber string) error {
 	name := names.Storage(subscriber, s.channel.name, true)
+	if err := s.channel.store.roomInCatalogue(s.channel.waits, len(s.numbers)); err != nil {
+		return err
+	}
 	if err := s.channel.store.catalogue.Rename(s.numbers, name); err != nil {
 		return err
 	}
 	s.channel.store.careForCatalogue()
-	s.channel.store.events.Info("queue renamed for its first subscriber",
+	s.channel.store.renamed.Log(zapcore.InfoLevel, "queue renamed for its first subscriber",
 		zap.Uint64("id", s.numbers[len(s.numbers)-1]), zap.String("from", s.name), zap.String("to", name))
 	s.pauseMoved(name)
 	s.subscriber, s.name = subscriber, name
-	for i, p := range s.parts {
-		if p.InFile() && (i == 0 || p.Attached()) {
-			p.SetName(name) // for somebody who has lost the catalogue: the first one is enough
+	for i, p := range s.parts { // for somebody who has lost the catalogue: the first one is enough
+		if p.InFile() && p.Attached() {
+			p.SetName(name)
+		} else if i == 0 {
+			_ = s.attach(&s.taking, p) // nobody waits for that
 		}
 	}
 	return nil

@@ -28,13 +28,14 @@ type Options struct {
 	Checksums  bool   // of records at rest
 	Keep       bool   // a clean stop leaves ring files, not the files of the original
 	RingSize   func(channel string) uint64
+	Mappings   int                         // files that may be mapped at once; 0 = any number
 	QueueBytes func(channel string) uint64 // that a queue of the channel may have; 0, or no function, = any number
 	Sync       time.Duration               // period of making everything durable; 0 = never
 	Logs       func(logger string) *zap.Logger
 
 	MaxDeliveries int                 // after which records go to the failed channel; 0 = any number
 	FailedChannel names.FailedChannel // where that is
-	MaxChannels   int                 // that there may be for a failed one to be made; 0 = any number
+	MaxQueues     int                 // that there may be for a failed channel to be made; 0 = any number
 	MaxDelayed    int                 // runs of a queue that were given back with a delay; 0 = any number
 
 	// inline makes everything happen at once that is otherwise done by others later, and
@@ -56,7 +57,8 @@ type store struct {
 	dir     *disk.Floor
 	rings   *disk.Floor // of ring files
 	log     *zap.Logger
-	events  *zap.Logger      // of queues that come
+	made    *logging.Limited // that a queue was
+	renamed *logging.Limited // that a queue was
 	failed  *logging.Limited // what becomes of records that nobody can handle
 	lock    io.Closer
 
@@ -66,12 +68,16 @@ type store struct {
 	catalogue  *catalogue.File
 	files      atomic.Uint64 // the largest number of a file
 	left       atomic.Bool   // a file that is not needed could not be deleted
+	mapped     mapped        // of all files
 	ringFiles  pool
 	spillFiles pool
 
 	preparer worker // of disk space that will be needed
+	hurry    worker // does what somebody waits for: see Wait
 	remover  worker // of what is not needed any more
 	ticker   ticker
+	mover    worker      // of records to failed channels
+	serving  atomic.Bool // hurry has goroutines
 
 	paused pausedQueues
 
@@ -98,6 +104,27 @@ func (st *store) fill(work *ring.Work) {
 	})
 }
 
+// haste is how many files are worked with at once for those who wait, so that one which takes long
+// does not hold up the others.
+const haste = 4
+
+// startWorking starts the goroutines, and stopWorking ends them when they have done everything.
+func (st *store) startWorking() {
+	st.preparer.start(1)
+	st.remover.start(1)
+	st.hurry.start(haste)
+	st.mover.start(1)
+	st.serving.Store(true)
+}
+
+func (st *store) stopWorking() {
+	st.mover.stop()
+	st.serving.Store(false)
+	st.hurry.stop()
+	st.preparer.stop()
+	st.remover.stop()
+}
+
 // careForCatalogue makes sure that the catalogue finds its disk space.
 func (st *store) careForCatalogue() {
 	if !st.catalogue.NeedsCare() {
@@ -109,6 +136,15 @@ func (st *store) careForCatalogue() {
 			st.log.Error("the catalogue could not be made longer, or shorter", zap.Error(err))
 		}
 	})
+}
+
+// roomInCatalogue makes sure that an entry about so many queues can be stored without a look at the
+// file, for somebody who may be told to wait.
+func (st *store) roomInCatalogue(waits bool, queues int) error {
+	if st.catalogue.HasRoom(queues) || st.dir.Full() != nil { // then it makes no difference
+		return nil
+	}
+	return st.await(waits && st.serving.Load(), func() error { return st.catalogue.MakeRoom(queues) })
 }
 
 // remove deletes the ring, in a file or not, without anybody waiting for that.
@@ -154,7 +190,9 @@ func (st *store) later(what func() error) {
 func (st *store) nextFile() uint64 { return st.files.Add(1) }
 
 // dirOf is the directory of files of that kind.
-func (st *store) dirOf(kind ring.Kind) disk.Dir {
+func (st *store) dirOf(kind ring.Kind) disk.Dir { return st.floorOf(kind) }
+
+func (st *store) floorOf(kind ring.Kind) *disk.Floor {
 	if kind == ring.Main {
 		return st.rings
 	}

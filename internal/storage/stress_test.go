@@ -125,16 +125,6 @@ func (s *stress) produce(id int) {
 	}
 }
 
-// bell is a Waker for a goroutine.
-type bell chan struct{}
-
-func (b bell) Wake() {
-	select {
-	case b <- struct{}{}:
-	default:
-	}
-}
-
 func (s *stress) attach(c *Consumer, b bell) bool {
 	if !s.storage.channel.Lock() {
 		return false

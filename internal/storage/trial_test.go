@@ -39,6 +39,7 @@ type trial struct {
 	popped   []*handedOut
 	clean    bool // the node has stopped, and nothing failed
 	silent   bool // there is no reason for an error in the log of a start
+	waits    bool // who needs files waits for them; they are made ready when the trial says so
 	serial   int
 
 	// at is called, if set, wherever the node might be killed.
@@ -86,8 +87,9 @@ func newTrial(t testing.TB) *trial {
 			}
 			return ringSize
 		},
-		Logs:   func(string) *zap.Logger { return zap.NewNop() },
-		inline: true,
+		Logs:     func(string) *zap.Logger { return zap.NewNop() },
+		inline:   true,
+		Mappings: 16, // so that files are mapped anew all the time
 	}
 	return n
 }
@@ -174,8 +176,64 @@ func (n *trial) start() {
 		n.channels = nil
 		return
 	}
+	if n.waits {
+		cs.store.hurry.some.L, cs.store.hurry.running = &cs.store.hurry.mu, true // by nobody
+		cs.store.serving.Store(true)
+	}
 	n.point("serving")
 }
+
+// work does what is waited for, or all there is to do.
+func (n *trial) work(until func() bool) {
+	if n.channels == nil {
+		return
+	}
+	for w := &n.channels.store.hurry; len(w.work) > 0 && !until(); {
+		what := w.work[0]
+		w.work = w.work[1:]
+		n.point("waiting")
+		what()
+	}
+}
+
+func never() bool { return false }
+
+// atOnce does what waits by blocking, which the trial can't do as nobody else works.
+func (n *trial) atOnce(operation func()) {
+	serving := &n.channels.store.serving
+	waits := serving.Swap(false)
+	operation()
+	serving.Store(waits)
+}
+
+// wait does something again and again until it need not wait any more. unlock and lock are for
+// the time in between.
+func (n *trial) wait(operation func() error, unlock, lock func()) error {
+	n.t.Helper()
+	for {
+		err := operation()
+		w, ok := err.(*Wait)
+		if !ok {
+			return err
+		}
+		unlock()
+		n.work(w.Over)
+		lock()
+		if !w.Over() {
+			n.fatalf("nobody does what is waited for")
+		}
+		if err := w.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+func (n *trial) onChannel(c *Channel, operation func() error) error {
+	n.t.Helper()
+	return n.wait(operation, c.Commit, func() { c.lock(true) })
+}
+
+func nothing() {}
 
 // originalFiles returns what there is in the formats of the original.
 func originalFiles(dir *disktest.Dir) map[string]string {
@@ -251,7 +309,11 @@ func (n *trial) open(channel string) *Channel {
 	if n.channels.Find([]byte(channel)) == nil {
 		n.queue(channel).exists = maybe
 	}
-	c, err := n.channels.Open([]byte(channel))
+	var c *Channel
+	err := n.wait(func() (err error) {
+		c, err = n.channels.open([]byte(channel), n.waits)
+		return err
+	}, nothing, nothing)
 	if n.failed(err) {
 		return nil
 	}
@@ -286,11 +348,11 @@ func (n *trial) push(channel string, asRun bool, sizes ...int) {
 		}
 		run = appendRecord(run, []byte(p))
 		if !asRun && err == nil {
-			err = c.Push([]byte(p))
+			err = n.onChannel(c, func() error { return c.Push([]byte(p)) })
 		}
 	}
 	if asRun {
-		err = c.PushRun(run, len(sizes))
+		err = n.onChannel(c, func() error { return c.PushRun(run, len(sizes)) })
 	}
 	n.point("pushed, but not committed")
 	c.Commit()
@@ -323,7 +385,10 @@ func (n *trial) subscribe(channel, subscriber string) {
 	} else {
 		q.renamed = name
 	}
-	_, err := c.Subscribe(subscriber)
+	err := n.onChannel(c, func() error {
+		_, err := c.Subscribe(subscriber)
+		return err
+	})
 	n.point("subscribed, but not committed")
 	c.Commit()
 	if !n.failed(err) {
@@ -360,7 +425,9 @@ func (n *trial) clear(channel, subscriber string) {
 			i.gone = maybe
 		}
 	}
-	if _, err := n.channels.Clear(q.name); n.failed(err) {
+	var err error
+	n.atOnce(func() { _, err = n.channels.Clear(q.name) })
+	if n.failed(err) {
 		return
 	}
 	for _, i := range dropped {
@@ -407,7 +474,8 @@ func (n *trial) remove(channel string) {
 	for i, q := range removed {
 		were[i], q.exists = q.exists, min(q.exists, maybe)
 	}
-	if n.failed(n.channels.Remove([]byte(channel))) {
+	err := n.wait(func() error { return n.channels.remove([]byte(channel), n.waits) }, nothing, nothing)
+	if n.failed(err) {
 		for i, q := range removed {
 			q.exists = were[i]
 		}
@@ -488,7 +556,11 @@ func (n *trial) pop(channel string) {
 	if c == nil {
 		return
 	}
-	run, err := c.Pop(false)
+	var run *Run
+	err := n.onChannel(c, func() (err error) {
+		run, err = c.Pop(false)
+		return err
+	})
 	c.Commit()
 	if err != ErrSubscribed && !n.failed(err) && run != nil {
 		n.popped = append(n.popped, n.handedOut(n.queue(channel), run))
@@ -563,6 +635,10 @@ func (n *trial) next(r *keptReader, enough int) {
 	for _, f := range settled {
 		f()
 	}
+	for err == nil && len(runs) == 0 && r.storage.stalled {
+		n.work(func() bool { return !r.storage.stalled })
+		runs, _, err = r.Next(runs, enough, false)
+	}
 	r.runs, r.outs = runs, nil
 	n.failed(err)
 	for _, run := range runs {
@@ -600,6 +676,7 @@ func (n *trial) tick() {
 	if n.channels == nil {
 		return
 	}
+	n.work(never)
 	n.channels.store.dir.Probe()
 	n.channels.trim()
 	n.failed(n.channels.sync())
@@ -614,6 +691,7 @@ func (n *trial) stop() {
 		return
 	}
 	n.goHome()
+	n.work(never)
 	n.channels.store.options.Keep = n.options.Keep
 	err := n.channels.Close()
 	n.channels = nil
@@ -637,7 +715,7 @@ func (n *trial) checkDumps(dir *disktest.Dir, check func(found map[string][]stri
 	n.t.Helper()
 	dir = dir.Clone() // where nothing fails
 	defer dir.Release()
-	d, err := dformat.Read(dir)
+	d, err := dformat.Read(dir, dformat.Left{})
 	if err != nil {
 		n.fatalf("%s: what is left can't be read: %v", where, err)
 	}
@@ -656,6 +734,7 @@ func (n *trial) checkDumps(dir *disktest.Dir, check func(found map[string][]stri
 			n.fatalf("%s: the dump of %s has %d bytes, which a ring of %d has no room for", where, q.Storage, q.Dump.Bytes, size)
 		}
 	}
+	d.Findings = slices.DeleteFunc(d.Findings, func(f dformat.Finding) bool { return n.foreign[f.File] != "" })
 	if len(d.Findings) > 0 {
 		n.fatalf("%s: what is left is not as it should be: %+v", where, d.Findings)
 	}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// worker does things one after another that nobody waits for. The zero value does them at once,
-// by whoever asks.
+// worker does things that whoever asks for them does not wait for. The zero value does them at
+// once, by whoever asks.
 type worker struct {
 	mu      sync.Mutex
 	some    sync.Cond
@@ -15,11 +15,13 @@ type worker struct {
 	ended   sync.WaitGroup
 }
 
-// start makes the worker a goroutine of its own.
-func (w *worker) start() {
+// start makes the worker so many goroutines of its own: one does things in order.
+func (w *worker) start(goroutines int) {
 	w.some.L = &w.mu
 	w.running = true
-	w.ended.Go(w.run)
+	for range goroutines {
+		w.ended.Go(w.run)
+	}
 }
 
 // do has something done. It may be called with any lock held, except by a worker that has none
@@ -37,22 +39,20 @@ func (w *worker) do(what func()) {
 }
 
 func (w *worker) run() {
-	var work []func()
 	for {
 		w.mu.Lock()
 		for len(w.work) == 0 && w.running {
 			w.some.Wait()
 		}
-		work, w.work = w.work, work[:0]
-		running := w.running
-		w.mu.Unlock()
-		for i, what := range work {
-			what()
-			work[i] = nil
-		}
-		if len(work) == 0 && !running {
+		if len(w.work) == 0 {
+			w.mu.Unlock()
 			return
 		}
+		what := w.work[0]
+		w.work[0] = nil
+		w.work = w.work[1:]
+		w.mu.Unlock()
+		what()
 	}
 }
 
@@ -65,7 +65,7 @@ func (w *worker) stop() {
 	}
 	w.running = false
 	w.mu.Unlock()
-	w.some.Signal()
+	w.some.Broadcast()
 	w.ended.Wait()
 }
 

@@ -1,18 +1,19 @@
 package web
 
 import (
-	"bytes"
 	"fmt"
-	"regexp"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/web/pages"
 )
 
-// sampled returns a page of sources, after some samples.
-func sampled(t *testing.T, ringSize uint64, channels ...string) (*statusPage, *sampler) {
+// sampled returns the source of the pages, after some samples.
+func sampled(t *testing.T, ringSize uint64, channels ...string) *source {
 	t.Helper()
 	sources := newSources(t, ringSize)
 	s := &sampler{sources: sources, queues: make(map[queueKey]*trend)}
@@ -21,50 +22,23 @@ func sampled(t *testing.T, ringSize uint64, channels ...string) (*statusPage, *s
 		push(t, sources, c, "a record", "another record")
 	}
 	s.sample()
-	return &statusPage{sampler: s, sources: sources, build: Build{"v1.2.3", "go1"}, started: time.Now().Add(-time.Hour)}, s
+	return &source{s, sources, newOperations(sources), Build{"v1.2.3", "go1"}, time.Now().Add(-time.Hour), func() error { return nil }}
 }
 
-func render(t *testing.T, v *view) string {
+// render returns a page.
+func render(t *testing.T, from *source, path string) string {
 	t.Helper()
-	var text bytes.Buffer
-	if err := page.Execute(&text, v); err != nil {
-		t.Fatal(err)
+	answer := httptest.NewRecorder()
+	pages.New(from, pages.Options{Peek: All.may}).ServeHTTP(answer, httptest.NewRequest("GET", path, nil))
+	if answer.Code != http.StatusOK {
+		t.Fatalf("GET %s: got status %d, %s", path, answer.Code, answer.Body)
 	}
-	return text.String()
-}
-
-// What the browser may run and show is exactly what is in the page.
-func TestPolicyAllowsWhatIsInThePage(t *testing.T) {
-	p, _ := sampled(t, 1000)
-	text := render(t, p.view())
-	for _, element := range []string{"style", "script"} {
-		found := regexp.MustCompile(`(?s)<`+element+`>(.*)</`+element+`>`).FindAllStringSubmatch(text, -1)
-		if len(found) != 1 || !strings.Contains(pagePolicy, element+"-src "+hash(found[0][1])) {
-			t.Errorf("there are %d elements %s, or one with another hash than the policy's", len(found), element)
-		}
-	}
-	if outside := regexp.MustCompile(`(?i)(src|href|url)\s*[=(]\s*["']?\s*(https?:)?//|@import| style=| on[a-z]+=`).FindString(text); outside != "" {
-		t.Errorf("the page has %q, which it cannot use", outside)
-	}
-}
-
-func TestPageIsEscaped(t *testing.T) {
-	p, _ := sampled(t, 1000)
-	v := p.view()
-	evil := `"><script>alert(1)</script>`
-	v.Host, v.Up, v.Time, v.Build.Version = evil, evil, evil, evil
-	v.Tiles = []tile{{evil, evil, evil}}
-	v.Queues = []queueView{{Channel: evil, Subscriber: evil, Level: evil, Trend: evil, TrendArea: evil, Oldest: evil}}
-	for i := range v.Charts {
-		v.Charts[i].Title, v.Charts[i].Lines[0].Name, v.Charts[i].TopLabel = evil, evil, evil
-	}
-	if text := render(t, v); strings.Contains(text, "<script>alert") {
-		t.Errorf("a name is not escaped:\n%s", text)
-	}
+	return answer.Body.String()
 }
 
 func TestPageShowsTheFigures(t *testing.T) {
-	p, s := sampled(t, 50, "orders", "clicks")
+	p := sampled(t, 50, "orders", "clicks")
+	s := p.sampler
 	push(t, p.sources, "orders", strings.Repeat("x", 40)) // goes to the overflow
 	c := p.sources.Channels.Find([]byte("clicks"))
 	c.Lock()
@@ -83,20 +57,21 @@ func TestPageShowsTheFigures(t *testing.T) {
 	defer run.Deliver()
 	p.sources.Legacy.Refused.Count(stats.RefusedQueue)
 	s.sample()
-	text := render(t, p.view())
+	text := render(t, p, "/")
 	for _, want := range []string{
 		"<title>dmqnode", "v1.2.3", "up 1 h 0 min",
 		"<dt>Records</dt><dd><b>5</b>", "<dt>In the overflow</dt><dd><b>1</b><small>40 B on the disk",
 		"<dt>Connections</dt><dd><b>7</b><small>3 legacy, 4 neo", "<dt>Refused</dt><dd><b>2</b><small>limit 5,000 a port",
 		"<dt>Refused pushes</dt><dd><b>1</b><small>1 for: queue",
-		`<th scope="row">orders</th>`, `<th scope="row">clicks <span class="subscriber">reports</span></th>`,
+		`<th scope="row"><a href="queue?name=orders">orders</a></th>`,
+		`<a href="queue?name=reports%40clicks">clicks</a> <span class="subscriber">reports</span> <span class="badge alone">nobody consumes</span></th>`,
 		"<b>76 %</b>", `class="overflow">1</td>`, `data-label="unconfirmed">1 <small>for `, "</b>/s pushed",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text[strings.Index(text, "<body>"):])
 		}
 	}
-	if strings.Index(text, ">orders<") > strings.Index(text, ">clicks ") {
+	if strings.Index(text, ">orders<") > strings.Index(text, ">clicks<") {
 		t.Error("the fuller queue does not come first")
 	}
 }
@@ -106,15 +81,15 @@ func TestPageOfThousandsOfChannels(t *testing.T) {
 	for i := range 2000 {
 		names = append(names, fmt.Sprintf("channel%d", i))
 	}
-	p, s := sampled(t, 1000, names...)
+	p := sampled(t, 1000, names...)
 	push(t, p.sources, "channel1234", "one more")
-	s.sample()
-	text := render(t, p.view())
-	if !strings.Contains(text, "the 50 fullest of 2000") {
+	p.sampler.sample()
+	text := render(t, p, "/")
+	if !strings.Contains(text, "1 to 50 of 2000") {
 		t.Error("the page does not say how many queues there are")
 	}
-	if n := strings.Count(text, `<tr class="`); n != mostQueues {
-		t.Errorf("%d queues shown, want %d", n, mostQueues)
+	if n := strings.Count(text, `<tr class="`); n != 50 {
+		t.Errorf("%d queues shown, want 50", n)
 	}
 	if !strings.Contains(text, ">channel1234<") {
 		t.Error("the fullest queue is not shown")
@@ -122,11 +97,11 @@ func TestPageOfThousandsOfChannels(t *testing.T) {
 }
 
 func TestRatesAndTrends(t *testing.T) {
-	_, s := sampled(t, 1000, "a")
+	s := sampled(t, 1000, "a").sampler
 	s.now.At = s.now.At.Add(-time.Second) // the sample is a second old
 	push(t, s.sources, "a", "1", "2", "3")
 	s.sample()
-	if got := s.rates.all()[len(s.rates.values)-1].pushed; got <= 0 || got > 3 {
+	if got := s.rates.all()[len(s.rates.values)-1].Pushed; got <= 0 || got > 3 {
 		t.Errorf("3 records in a second or more: got a rate of %g", got)
 	}
 	q := s.queues[queueKey{"a", ""}]
@@ -156,24 +131,76 @@ func TestTrailKeepsTheNewest(t *testing.T) {
 	}
 }
 
-func TestFormats(t *testing.T) {
-	for _, test := range []struct{ got, want string }{
-		{formatShort(13 * time.Microsecond), "13 µs"}, {formatShort(1500 * time.Microsecond), "1.5 ms"}, {formatShort(2 * time.Second), "2.0 s"},
-		{fmt.Sprint(nice(0.1), nice(1), nice(3), nice(4.1), nice(99), nice(101)), "1 1 4 10 100 200"},
-		{fmt.Sprint(powerOfTwo(10), powerOfTwo(1024), powerOfTwo(1025)), "16 1024 2048"},
-	} {
-		if test.got != test.want {
-			t.Errorf("got %q, want %q", test.got, test.want)
+// Every queue can be reached: by its name, by a search, or page after page.
+func TestEveryQueueIsReachable(t *testing.T) {
+	var names []string
+	for i := range 120 {
+		names = append(names, fmt.Sprintf("channel%03d", i))
+	}
+	p := sampled(t, 1000, names...)
+	seen := make(map[string]bool)
+	for page := 1; page <= 3; page++ {
+		text := render(t, p, fmt.Sprintf("/?sort=name&page=%d", page))
+		for _, name := range names {
+			if strings.Contains(text, ">"+name+"<") {
+				seen[name] = true
+			}
+		}
+	}
+	if len(seen) != len(names) {
+		t.Errorf("%d of %d queues are on some page", len(seen), len(names))
+	}
+	if text := render(t, p, "/?search=NEL077"); !strings.Contains(text, ">channel077<") || strings.Count(text, `<tr class="`) != 1 {
+		t.Error("a search does not find the queue, or others")
+	}
+	if text := render(t, p, "/queue?name=channel077"); !strings.Contains(text, "another record") {
+		t.Errorf("the page of the queue does not show its records:\n%s", text)
+	}
+}
+
+// A history has five minutes, an hour and a day, in ever larger steps, and the memory of all of them
+// is bounded.
+func TestHistory(t *testing.T) {
+	h := new(history)
+	day := levels[0].of * levels[1].of * levels[2].of * levels[2].kept
+	for i := range 2 * day {
+		h.add(pages.Point{In: 2, Records: float32(i)})
+	}
+	for i, want := range []struct{ span, step, points int }{{300, 5, 60}, {3600, 60, 60}, {86400, 900, 96}} {
+		got := h.all()[i]
+		if got.Span != want.span || got.Step != want.step || len(got.Points) != want.points {
+			t.Errorf("got %d points, one each %d s, for %d s, want %+v", len(got.Points), got.Step, got.Span, want)
+		}
+		last := got.Points[len(got.Points)-1]
+		if last.In != 2 || last.Records != float32(2*day-1) {
+			t.Errorf("step %d s: got %+v, want the mean rate and the most records", got.Step, last)
 		}
 	}
 }
 
-func TestPath(t *testing.T) {
-	line, area := path([]float64{0, 5, 20}, 5, 100, 10, 10)
-	if line != "M50 10L75 5L100 0" || area != line+"V10H50Z" {
-		t.Errorf("got %s, %s", line, area)
+// A queue in which nothing ever happens has no history, and when there are too many further ones
+// have none.
+func TestHistoriesAreBounded(t *testing.T) {
+	p := sampled(t, 1000, "a")
+	s := p.sampler
+	c, err := p.sources.Channels.Open([]byte("quiet"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if line, area = path(nil, 5, 100, 10, 10); line != "" || area != "" {
-		t.Errorf("of nothing: got %q, %q", line, area)
+	c.Commit()
+	s.sample()
+	if s.kept != 1 || s.queues[queueKey{"quiet", ""}].history != nil {
+		t.Errorf("%d queues have a history, want the one with records", s.kept)
+	}
+	s.kept = mostHistories
+	push(t, p.sources, "late", "a record")
+	s.sample()
+	if s.queues[queueKey{"late", ""}].history != nil {
+		t.Error("there are more histories than there may be")
+	}
+	s.sources.Channels.Remove([]byte("a"))
+	s.sample()
+	if s.kept != mostHistories-1 {
+		t.Errorf("a history that is gone still counts: %d", s.kept)
 	}
 }

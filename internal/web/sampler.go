@@ -7,13 +7,13 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/figures"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/web/pages"
 )
 
 const (
 	period = time.Second // of sampling
 
-	chartSpan   = 5 * time.Minute // what the charts show
-	chartPoints = int(chartSpan / period)
+	chartPoints = 300 // of the node, one a period
 
 	trendStep   = 5 // periods between two points of a queue's fullness
 	trendPoints = chartPoints / trendStep
@@ -31,14 +31,12 @@ type sampler struct {
 
 	mu     sync.Mutex
 	now    stats.Reading // the newest sample
-	rates  trail[rates]
+	rates  trail[pages.Rates]
 	cpu    float64 // percent of one CPU, in the last period
 	queues map[queueKey]*trend
+	kept   int // queues that have a history
 	ticks  int
 }
-
-// rates are events a second.
-type rates struct{ pushed, delivered, received, sent float64 }
 
 type queueKey struct{ channel, subscriber string }
 
@@ -47,7 +45,8 @@ type trend struct {
 	before   storage.Counters
 	in, out  float64 // records a second, smoothed
 	fullness trail[uint8]
-	tick     int // when it was last seen
+	history  *history // nil as long as nothing has happened, or if there are too many
+	tick     int      // when it was last seen
 }
 
 // trail is the newest values of something, up to a number.
@@ -116,11 +115,11 @@ func (s *sampler) sample() {
 func (s *sampler) compare(before stats.Reading) {
 	now := &s.now
 	took := now.At.Sub(before.At)
-	s.rates.add(rates{
-		pushed:    figures.PerSecond(before.Pushed.Records, now.Pushed.Records, took),
-		delivered: figures.PerSecond(before.Delivered.Records, now.Delivered.Records, took),
-		received:  figures.PerSecond(before.Received, now.Received, took),
-		sent:      figures.PerSecond(before.Sent, now.Sent, took),
+	s.rates.add(pages.Rates{
+		Pushed:    figures.PerSecond(before.Pushed.Records, now.Pushed.Records, took),
+		Delivered: figures.PerSecond(before.Delivered.Records, now.Delivered.Records, took),
+		Received:  figures.PerSecond(before.Received, now.Received, took),
+		Sent:      figures.PerSecond(before.Sent, now.Sent, took),
 	}, chartPoints)
 	used := now.Process.User + now.Process.System - before.Process.User - before.Process.System
 	s.cpu = 100 * used.Seconds() / took.Seconds()
@@ -135,8 +134,11 @@ func (s *sampler) follow(took time.Duration) {
 			t = &trend{before: f.Counters}
 			s.queues[queueKey{f.Channel, f.Subscriber}] = t
 		}
-		t.in += smoothing * (figures.PerSecond(t.before.Pushed.Records, f.Pushed.Records, took) - t.in)
-		t.out += smoothing * (figures.PerSecond(t.before.Delivered.Records, f.Delivered.Records, took) - t.out)
+		in := figures.PerSecond(t.before.Pushed.Records, f.Pushed.Records, took)
+		out := figures.PerSecond(t.before.Delivered.Records, f.Delivered.Records, took)
+		t.in += smoothing * (in - t.in)
+		t.out += smoothing * (out - t.out)
+		s.remember(t, f, in, out)
 		t.before, t.tick = f.Counters, s.ticks
 		if s.ticks%trendStep == 1 {
 			t.fullness.add(uint8(100*stats.Fullness(f)), trendPoints)
@@ -146,6 +148,9 @@ func (s *sampler) follow(took time.Duration) {
 		for key, t := range s.queues {
 			if t.tick < s.ticks {
 				delete(s.queues, key)
+				if t.history != nil {
+					s.kept--
+				}
 			}
 		}
 	}

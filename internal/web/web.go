@@ -1,14 +1,15 @@
 // Package web tells over HTTP how the node is:
 //
-//	/         a page for people: the node at a glance
+//	/         pages for people, and /api/ for programs: package pages
 //	/metrics  the same figures, and more, for Prometheus (docs/metrics.md)
 //	/healthz  200 if the event loops answer
 //	/readyz   200 if, besides, clients are served, and what they store is taken and safe
 //
-// It is off unless [Http] port is set, asks for no password and changes nothing, so it
-// belongs on loopback or behind a proxy. It answers only to names of its own (host.go).
+// It is off unless [Http] port is set, and asks for no password, so it belongs on loopback or
+// behind a proxy; it changes nothing unless [Http] admin is true, for those who know a token. It
+// answers only to names of its own.
 //
-//	stats.Sources ─▶ sampler, once a second ─▶ history ─▶ page
+//	stats.Sources ─▶ sampler, once a second ─▶ history ─▶ source ─▶ package pages
 //	             └─▶ collector, queues, at each scrape ─▶ metrics
 //
 // Everything here runs on goroutines of its own and reads the figures as stats.log does:
@@ -16,7 +17,7 @@
 // event loops are asked for nothing but whether they answer. Peers are bounded in number,
 // time and size.
 //
-// The package imports stats, storage and logging's logger; only the main program imports it.
+// The package imports admin, pages, stats, storage and logging's logger; only the main program imports it.
 package web
 
 import (
@@ -27,20 +28,26 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/admin"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/web/pages"
 )
 
 // Options describe a Server.
 type Options struct {
 	Address netip.AddrPort // port 0 = any free one
 	Build   Build
-	Hosts   []string // names under which it may be asked for, besides those in host.go; "*" = any
+	Hosts   []string // names under which it may be asked for, besides those that pages.MayAnswer takes; "*" = any
+	Token   string   // that lets change things; "" = nobody may
+	Peek    Audience // who may see records
 	// Alive returns an error if the node does not work. It is given up with its context.
 	Alive func(context.Context) error
 	Log   *zap.Logger
@@ -48,6 +55,44 @@ type Options struct {
 
 // Build says what is running.
 type Build struct{ Version, Go string }
+
+// Audience is who may see something.
+type Audience int
+
+// Audiences. Who knows the token sees everything.
+const (
+	Local  Audience = iota // clients on the same machine
+	All                    // everybody
+	Nobody                 // but who knows the token
+)
+
+// ReadToken reads the token from a file that only its owner, or a group, can read.
+func ReadToken(file string) (string, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return "", err
+	}
+	if info.Mode().Perm()&0o006 != 0 {
+		return "", fmt.Errorf("everybody on this machine can read or change %s, mode %04o: chmod o= %s", file, info.Mode().Perm(), file)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(text))
+	if len(token) < leastToken {
+		return "", fmt.Errorf("%s has %d characters, want a token of at least %d, for example of: openssl rand -hex 16", file, len(token), leastToken)
+	}
+	return token, nil
+}
+
+// leastToken is how many characters a token has at least: nobody guesses that many.
+const leastToken = 16
+
+// may tells whether a request comes from somebody who may see it.
+func (a Audience) may(r *http.Request) bool {
+	return a == All || a == Local && pages.FromHere(r)
+}
 
 // Limits of what peers may do.
 const (
@@ -73,14 +118,14 @@ type Server struct {
 	closed bool           // no request is let in any more
 	done   sync.WaitGroup // the accepting goroutine, and requests
 
-	pages   atomic.Pointer[pages] // nil while clients are not served
+	pages   atomic.Pointer[handlers] // nil while clients are not served
 	sampler *sampler
 }
 
-// pages are those that have figures.
-type pages struct {
-	status, metrics http.Handler
-	unready         func() error // says why clients should not store records here
+// handlers are those of what has figures.
+type handlers struct {
+	figures, metrics http.Handler // the former are those of package pages
+	unready          func() error // says why clients should not store records here
 }
 
 // Listen binds and answers: /healthz as ever, everything else with 503 until Serve is
@@ -116,15 +161,20 @@ func Listen(o Options) (*Server, error) {
 }
 
 // Serve tells that clients are served, and where the figures are.
-func (s *Server) Serve(sources *stats.Sources) {
+func (s *Server) Serve(sources *stats.Sources, operations *admin.Operations) {
 	if s == nil {
 		return
 	}
 	s.sampler = startSampler(sources)
-	s.pages.Store(&pages{
-		status:  &statusPage{sampler: s.sampler, sources: sources, build: s.options.Build, started: s.started},
+	unready := func() error { return cmp.Or(sources.Channels.Lost(), sources.Channels.Full()) }
+	o := pages.Options{Peek: s.options.Peek.may}
+	if s.options.Token != "" {
+		o.Admin = pages.NewAdmin(s.options.Token, operations, s.options.Log)
+	}
+	s.pages.Store(&handlers{
+		figures: pages.New(&source{s.sampler, sources, operations, s.options.Build, s.started, unready}, o),
 		metrics: newMetrics(sources, s.options.Build, s.http.ErrorLog),
-		unready: func() error { return cmp.Or(sources.Channels.Lost(), sources.Channels.Full()) },
+		unready: unready,
 	})
 }
 
@@ -150,25 +200,27 @@ func (s *Server) Close() {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { s.answerHealth(w, r, "alive") })
-	mux.HandleFunc("GET /readyz", s.whenServing(func(p *pages, w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /readyz", s.whenServing(func(p *handlers, w http.ResponseWriter, r *http.Request) {
 		if err := p.unready(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		s.answerHealth(w, r, "serving")
 	}))
-	mux.HandleFunc("GET /metrics", s.whenServing(func(p *pages, w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /metrics", s.whenServing(func(p *handlers, w http.ResponseWriter, r *http.Request) {
 		p.metrics.ServeHTTP(w, r)
 	}))
-	mux.HandleFunc("GET /{$}", s.whenServing(func(p *pages, w http.ResponseWriter, r *http.Request) {
-		p.status.ServeHTTP(w, r)
-	}))
+	for _, pattern := range pages.Patterns {
+		mux.HandleFunc(pattern, s.whenServing(func(p *handlers, w http.ResponseWriter, r *http.Request) {
+			p.figures.ServeHTTP(w, r)
+		}))
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.enter() {
 			return
 		}
 		defer s.done.Done()
-		if !s.options.allowsHost(r.Host) {
+		if !pages.MayAnswer(r.Host, s.options.Hosts) {
 			http.Error(w, "this node does not answer to that name: [Http] hosts", http.StatusMisdirectedRequest)
 			return
 		}
@@ -191,7 +243,7 @@ func (s *Server) enter() bool {
 	return !s.closed
 }
 
-func (s *Server) whenServing(handle func(*pages, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+func (s *Server) whenServing(handle func(*handlers, http.ResponseWriter, *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p := s.pages.Load()
 		if p == nil {

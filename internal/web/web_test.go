@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/admin"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/logging"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/storagetest"
@@ -40,6 +41,14 @@ func newSources(t testing.TB, ringSize uint64) *stats.Sources {
 		Logged:            func() logging.Counts { return logging.Counts{Warn: 5} },
 	}
 }
+
+// newOperations returns the operations of a node without connections.
+func newOperations(sources *stats.Sources) *admin.Operations {
+	return admin.New(sources.Channels, new(admin.Clients), nil)
+}
+
+// serve lets a server tell of sources.
+func (s *Server) serve(sources *stats.Sources) { s.Serve(sources, newOperations(sources)) }
 
 func push(t testing.TB, sources *stats.Sources, channel string, payloads ...string) {
 	t.Helper()
@@ -115,7 +124,7 @@ func TestPagesFromStartToStop(t *testing.T) {
 		}
 	}
 	check("starting", map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 503, "/": 503, "/other": 404})
-	s.Serve(newSources(t, 1000))
+	s.serve(newSources(t, 1000))
 	check("serving", map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/": 200, "/other": 404, "/metrics/": 404})
 	ill.Store(true)
 	check("ill", map[string]int{"/healthz": 503, "/readyz": 503, "/metrics": 200, "/": 200})
@@ -130,7 +139,7 @@ func TestPagesFromStartToStop(t *testing.T) {
 
 func TestOnlyReading(t *testing.T) {
 	s := listen(t, well)
-	s.Serve(newSources(t, 1000))
+	s.serve(newSources(t, 1000))
 	for _, path := range []string{"/", "/metrics", "/healthz"} {
 		reply, err := http.Post("http://"+s.address.String()+path, "text/plain", strings.NewReader("x"))
 		if err != nil {
@@ -155,7 +164,7 @@ func TestPortInUse(t *testing.T) {
 
 func TestNoServer(t *testing.T) {
 	var s *Server
-	s.Serve(nil)
+	s.Serve(nil, nil)
 	s.Close()
 }
 
@@ -346,7 +355,7 @@ func TestUnconfirmedRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := listen(t, well)
-	s.Serve(sources)
+	s.serve(sources)
 	_, body := get(t, s, "/metrics")
 	for _, want := range []string{
 		`dmqnode_queue_records{channel="orders",place="memory",subscriber=""} 2`,

@@ -14,18 +14,38 @@ const coldBytes = 1_900_000_000
 
 // cold measures fill on a target of its own, with records of that size.
 func (s *session) cold(size int, fill func(*session, bound) (int64, error)) (values []float64, err error) {
+	return s.elsewhere(size, func(cold *session) ([]float64, error) {
+		end := bound{int64(recordsIn(coldBytes, size)), time.Now().Add(4 * s.duration)}
+		if err := cold.measured(func() (int64, error) { return fill(cold, end) }); err != nil {
+			return nil, err
+		}
+		return cold.perSecond(), nil
+	})
+}
+
+// warm measures a workload with records of that size on a target of its own, the second time that
+// it runs there.
+func (s *session) warm(size int, run func(*session) ([]float64, error)) ([]float64, error) {
+	return s.elsewhere(size, func(other *session) ([]float64, error) {
+		first := *other
+		if _, err := run(&first); err != nil {
+			return nil, err
+		}
+		return run(other)
+	})
+}
+
+// elsewhere runs a workload with records of that size on a target of its own.
+func (s *session) elsewhere(size int, run func(*session) ([]float64, error)) (values []float64, err error) {
 	fresh, err := s.fresh(size)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, fresh.kill()) }()
-	cold := &session{load: newLoad(size), target: fresh, fresh: s.fresh, duration: s.duration}
-	end := bound{int64(recordsIn(coldBytes, size)), time.Now().Add(4 * s.duration)}
-	if err := cold.measured(func() (int64, error) { return fill(cold, end) }); err != nil {
-		return nil, err
-	}
-	s.records, s.elapsed, s.cpu = s.records+cold.records, s.elapsed+cold.elapsed, s.cpu+cold.cpu
-	return s.perSecond(), nil
+	other := &session{load: newLoad(size), target: fresh, fresh: s.fresh, duration: s.duration}
+	values, err = run(other)
+	s.records, s.elapsed, s.cpu = s.records+other.records, s.elapsed+other.elapsed, s.cpu+other.cpu
+	return values, err
 }
 
 func (s *session) coldProduce(end bound) (int64, error) {
@@ -46,11 +66,16 @@ func (s *session) coldPush(end bound) (int64, error) {
 	return s.load.pushAll(conns, 1, end)
 }
 
-func (s *session) coldPushNeo(end bound) (int64, error) {
+func (s *session) coldPushNeo(end bound) (int64, error) { return s.fillNeo(64, end) }
+
+// coldPushNeo2 has few in flight, for very large records.
+func (s *session) coldPushNeo2(end bound) (int64, error) { return s.fillNeo(2, end) }
+
+func (s *session) fillNeo(depth int, end bound) (int64, error) {
 	c, err := dialNeo(s.target.neo)
 	if err != nil {
 		return 0, err
 	}
 	defer c.close()
-	return s.load.pushAllNeo(c, s.load.neo(64), end)
+	return s.load.pushAllNeo(c, s.load.neo(depth), end)
 }

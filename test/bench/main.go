@@ -53,6 +53,7 @@ type options struct {
 	size     int
 	only     []string
 	json     bool
+	markdown bool
 	ceiling  bool
 	attack   string
 	port     int
@@ -96,6 +97,7 @@ func parseOptions(args []string) (options, error) {
 	flags.IntVar(&o.size, "size", 100, "bytes of a record")
 	flags.StringSliceVar(&o.only, "only", nil, "workloads to run: "+strings.Join(names(), ", ")+" (default all)")
 	flags.BoolVar(&o.json, "json", false, "print the report as JSON")
+	flags.BoolVar(&o.markdown, "markdown", false, "print the medians as the table of docs/performance.md")
 	flags.BoolVar(&o.ceiling, "ceiling", false, "serve as the ceiling")
 	flags.StringVar(&o.attack, "attack", "", "be the attackers of this workload")
 	flags.IntVar(&o.port, "port", 0, "that they attack, on this machine; 0 = a sink")
@@ -172,8 +174,11 @@ func run(o options) (err error) {
 		return err
 	}
 	r := report{Size: o.size, Rounds: o.rounds, Seconds: o.duration.Seconds(), CPUs: runtime.NumCPU(), Rows: rows}
-	if o.json {
+	switch {
+	case o.json:
 		return r.writeJSON(os.Stdout)
+	case o.markdown:
+		return r.writeMarkdown(os.Stdout)
 	}
 	return r.writeTable(os.Stdout)
 }

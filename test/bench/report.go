@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"regexp"
+	"runtime"
 	"slices"
 	"text/tabwriter"
 )
@@ -79,6 +82,8 @@ type row struct {
 	// Node divided by ceiling, round by round: what disturbs the machine disturbs the
 	// two turns of a round alike.
 	Ratio *summary `json:"ratio"`
+	// What the ratio is to reach, or for a time not to exceed; 0 = that is not said.
+	Goal float64 `json:"goal,omitempty"`
 
 	// CPU seconds a million records, median.
 	NodeCPU    *float64 `json:"node_cpu_s_per_million,omitempty"`
@@ -90,6 +95,7 @@ func newRow(w workload, m metric, node, ceiling series) row {
 		Workload: w.name, About: w.about, Metric: m.name, Unit: m.unit,
 		Node: summarize(node.values), Ceiling: summarize(ceiling.values),
 		Ratio:   summarize(ratios(node.values, ceiling.values)),
+		Goal:    m.goal,
 		NodeCPU: median(node.cpu), CeilingCPU: median(ceiling.cpu),
 	}
 }
@@ -123,15 +129,60 @@ func (r report) writeTable(out io.Writer) error {
 	fmt.Fprintf(out, "records of %d bytes, %d rounds of %g s, %d CPUs; median, min and max of the rounds\n\n",
 		r.Size, r.Rounds, r.Seconds, r.CPUs)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "%-*s\tnode\tmin\tmax\tceiling\tmin\tmax\tnode/ceiling\tmin\tmax\tCPU s/M node\tceiling\t\n", labelWidth, "workload")
+	fmt.Fprintf(table, "%-*s\tnode\tmin\tmax\tceiling\tmin\tmax\tnode/ceiling\tmin\tmax\tgoal\tCPU s/M node\tceiling\t\n", labelWidth, "workload")
 	for _, row := range r.Rows {
 		ratio := func(value float64) string { return fmt.Sprintf("%.2f", value) }
-		fmt.Fprintf(table, "%-*s\t%s\t%s\t%s\t%s\t%s\t\n", labelWidth, row.Workload+" "+row.Metric,
-			cells(row.Node, row.Unit.format), cells(row.Ceiling, row.Unit.format), cells(row.Ratio, ratio),
+		fmt.Fprintf(table, "%-*s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", labelWidth, row.Workload+" "+row.Metric,
+			cells(row.Node, row.Unit.format), cells(row.Ceiling, row.Unit.format), cells(row.Ratio, ratio), row.goal(),
 			cell(row.NodeCPU), cell(row.CeilingCPU))
 	}
 	return table.Flush()
 }
+
+// goal prints what the ratio is to reach.
+func (r row) goal() string {
+	switch {
+	case r.Goal == 0:
+		return "-"
+	case r.Unit == microseconds:
+		return fmt.Sprintf("≤ %.2f", r.Goal)
+	}
+	return fmt.Sprintf("≥ %.2f", r.Goal)
+}
+
+// writeMarkdown prints the medians as a table for docs/performance.md.
+func (r report) writeMarkdown(out io.Writer) error {
+	fmt.Fprintf(out, "Records of %d bytes unless said otherwise, median of %d rounds of %g s, %d CPUs (%s).\n\n",
+		r.Size, r.Rounds, r.Seconds, r.CPUs, processor())
+	fmt.Fprintf(out, "| workload | node | ceiling | node/ceiling | goal |\n|---|---|---|---|---|\n")
+	for _, row := range r.Rows {
+		median := func(s *summary, format func(float64) string) string {
+			if s == nil {
+				return "-"
+			}
+			return format(s.Median)
+		}
+		what := row.About
+		if row.Metric != "" {
+			what += ", " + row.Metric
+		}
+		ratio := func(value float64) string { return fmt.Sprintf("%.2f", value) }
+		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", what,
+			median(row.Node, row.Unit.format), median(row.Ceiling, row.Unit.format), median(row.Ratio, ratio), row.goal())
+	}
+	return nil
+}
+
+// processor is the name of the processor, as far as the system tells.
+func processor() string {
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	if match := modelName.FindSubmatch(text); match != nil {
+		return string(match[1])
+	}
+	return runtime.GOARCH
+}
+
+var modelName = regexp.MustCompile(`(?m)^model name\s*:\s*(.*)$`)
 
 // labelWidth makes the first column, alone in being aligned left, as wide as its longest.
 const labelWidth = len("produce-consume")

@@ -55,7 +55,7 @@ func TestValuesKeepThreeDigits(t *testing.T) {
 }
 
 var exampleReport = report{Size: 100, Rounds: 3, Seconds: 2, CPUs: 2, Rows: []row{
-	newRow(workload{name: "push"}, metric{unit: perSecond},
+	newRow(workload{name: "push", about: "Push one at a time"}, metric{unit: perSecond, goal: 0.9},
 		series{values: []float64{90e3, 95e3, 99e3}, cpu: []float64{4, 5, 6}},
 		series{values: []float64{100e3, 100e3, 110e3}, cpu: []float64{3.25}}),
 	newRow(workload{name: "idle"}, metric{unit: megabytes}, series{}, series{values: []float64{7.5}}),
@@ -64,9 +64,9 @@ var exampleReport = report{Size: 100, Rounds: 3, Seconds: 2, CPUs: 2, Rows: []ro
 func TestTableIsAligned(t *testing.T) {
 	want := `records of 100 bytes, 3 rounds of 2 s, 2 CPUs; median, min and max of the rounds
 
-  workload             node       min       max  ceiling      min      max  node/ceiling   min   max  CPU s/M node  ceiling
-  push             95.0 k/s  90.0 k/s  99.0 k/s  100 k/s  100 k/s  110 k/s          0.90  0.90  0.95         5.000    3.250
-  idle                    -         -         -  7.50 MB  7.50 MB  7.50 MB             -     -     -             -        -
+  workload             node       min       max  ceiling      min      max  node/ceiling   min   max    goal  CPU s/M node  ceiling
+  push             95.0 k/s  90.0 k/s  99.0 k/s  100 k/s  100 k/s  110 k/s          0.90  0.90  0.95  ≥ 0.90         5.000    3.250
+  idle                    -         -         -  7.50 MB  7.50 MB  7.50 MB             -     -     -       -             -        -
 `
 	var got strings.Builder
 	if err := exampleReport.writeTable(&got); err != nil {
@@ -74,6 +74,22 @@ func TestTableIsAligned(t *testing.T) {
 	}
 	if got.String() != want {
 		t.Errorf("table:\n%s\nwant:\n%s", got.String(), want)
+	}
+}
+
+func TestMarkdownHasMediansRatioAndGoal(t *testing.T) {
+	want := []string{
+		"Records of 100 bytes unless said otherwise, median of 3 rounds of 2 s, 2 CPUs (" + processor() + ").", "",
+		"| workload | node | ceiling | node/ceiling | goal |", "|---|---|---|---|---|",
+		"| Push one at a time | 95.0 k/s | 100 k/s | 0.90 | ≥ 0.90 |",
+		"|  | - | 7.50 MB | - | - |", "",
+	}
+	var got strings.Builder
+	if err := exampleReport.writeMarkdown(&got); err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != strings.Join(want, "\n") {
+		t.Errorf("table:\n%s\nwant:\n%s", got.String(), strings.Join(want, "\n"))
 	}
 }
 
@@ -90,7 +106,7 @@ func TestJSONSaysNullWhereNothingIsKnown(t *testing.T) {
 	}
 	want := []map[string]any{
 		{
-			"workload": "push", "about": "", "unit": "records/s",
+			"workload": "push", "about": "Push one at a time", "goal": 0.9, "unit": "records/s",
 			"node":                   map[string]any{"median": 95e3, "min": 90e3, "max": 99e3},
 			"ceiling":                map[string]any{"median": 100e3, "min": 100e3, "max": 110e3},
 			"ratio":                  map[string]any{"median": 0.9, "min": 0.9, "max": 0.95},

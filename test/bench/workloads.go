@@ -23,31 +23,50 @@ type workload struct {
 type metric struct {
 	name string // empty if the workload has only one
 	unit unit
+	goal float64 // that the ratio is to reach, or for a time not to exceed; 0 = there is none
 }
 
-var rate = []metric{{unit: perSecond}}
+// rate is the metric of a workload that counts records.
+func rate(goal float64) []metric { return []metric{{unit: perSecond, goal: goal}} }
 
-var p50p99 = []metric{{"p50", microseconds}, {"p99", microseconds}}
+// times are the metrics of a workload that measures how long something takes.
+func times(p50, p99 float64) []metric {
+	return []metric{{"p50", microseconds, p50}, {"p99", microseconds, p99}}
+}
 
 // workloads are those of the report, in its order. The two with one push at a time on one
 // connection are neighbours because they are to be compared.
 var workloads = append([]workload{
-	{"push", "Push one at a time, 16 connections", rate, func(s *session) ([]float64, error) { return s.push(16, 1) }},
-	{"push-pipelined", "Push 64 pipelined, 4 connections", rate, func(s *session) ([]float64, error) { return s.push(4, 64) }},
-	{"produce", "Produce, 1 connection", rate, (*session).produce},
-	{"consume", "Consume of a filled channel", rate, (*session).consume},
-	{"produce-consume", "Produce and Consume at once", rate, (*session).produceAndConsume},
-	{"latency", "Push to a waiting consumer", p50p99, (*session).latency},
-	{"push-single", "Push one at a time, 1 connection", rate, (*session).pushSingle},
-	{"neo-push-single", "neo Push, 1 in flight", rate, func(s *session) ([]float64, error) { return s.pushNeo(1) }},
-	{"neo-push", "neo Push, 64 in flight, 1 connection", rate, func(s *session) ([]float64, error) { return s.pushNeo(64) }},
-	{"neo-pop", "neo Pop, 64 in flight, 1 connection", rate, func(s *session) ([]float64, error) { return s.popNeo(64) }},
-	{"neo-consume", "neo Consume of a filled channel", rate, (*session).consumeNeo},
-	{"neo-latency", "neo Push to a waiting consumer", p50p99, (*session).latencyNeo},
-	{"cold-produce", "First fill: Produce, 100 bytes", rate, func(s *session) ([]float64, error) { return s.cold(100, (*session).coldProduce) }},
-	{"cold-produce-1k", "First fill: Produce, 1,000 bytes", rate, func(s *session) ([]float64, error) { return s.cold(1000, (*session).coldProduce) }},
-	{"cold-push-1m", "First fill: Push, 1 MB, 4 connections", rate, func(s *session) ([]float64, error) { return s.cold(1_000_000, (*session).coldPush) }},
-	{"cold-neo-push-64k", "First fill: neo Push, 64 kB, 64 in flight", rate, func(s *session) ([]float64, error) { return s.cold(64_000, (*session).coldPushNeo) }},
+	{"push", "Push one at a time, 16 connections", rate(0.9), func(s *session) ([]float64, error) { return s.push(16, 1) }},
+	{"push-pipelined", "Push 64 pipelined, 4 connections", rate(0.85), func(s *session) ([]float64, error) { return s.push(4, 64) }},
+	{"produce", "Produce, 1 connection", rate(0), (*session).produce},
+	{"consume", "Consume of a filled channel", rate(0), (*session).consume},
+	{"produce-consume", "Produce and Consume at once", rate(0.9), (*session).produceAndConsume},
+	{"latency", "Push to a waiting consumer", times(1.05, 1.1), (*session).latency},
+	{"push-single", "Push one at a time, 1 connection", rate(0.9), (*session).pushSingle},
+	{"neo-push-single", "neo Push, 1 in flight", rate(0.9), func(s *session) ([]float64, error) { return s.pushNeo(1) }},
+	{"neo-push", "neo Push, 64 in flight, 1 connection", rate(0.8), func(s *session) ([]float64, error) { return s.pushNeo(64) }},
+	{"neo-pop", "neo Pop, 64 in flight, 1 connection", rate(0.9), func(s *session) ([]float64, error) { return s.popNeo(64) }},
+	{"neo-consume", "neo Consume of a filled channel", rate(0), (*session).consumeNeo},
+	{"neo-latency", "neo Push to a waiting consumer", times(1.05, 1.1), (*session).latencyNeo},
+	{"cold-produce", "First fill: Produce, 100 bytes", rate(0), func(s *session) ([]float64, error) { return s.cold(100, (*session).coldProduce) }},
+	{"cold-produce-1k", "First fill: Produce, 1,000 bytes", rate(0), func(s *session) ([]float64, error) { return s.cold(1000, (*session).coldProduce) }},
+	{"cold-push-1m", "First fill: Push, 1 MB, 4 connections", rate(0), func(s *session) ([]float64, error) { return s.cold(1_000_000, (*session).coldPush) }},
+	{"cold-neo-push-64k", "First fill: neo Push, 64 kB, 64 in flight", rate(0), func(s *session) ([]float64, error) { return s.cold(64_000, (*session).coldPushNeo) }},
+	{"cold-push-10m", "First fill: Push, 10 MB, 4 connections", rate(0), func(s *session) ([]float64, error) { return s.cold(10_000_000, (*session).coldPush) }},
+	{"cold-neo-push-50m", "First fill: neo Push, 50 MB, 2 in flight", rate(0), func(s *session) ([]float64, error) { return s.cold(50_000_000, (*session).coldPushNeo2) }},
+	{"size-10", "Produce and Consume at once, 10 bytes", rate(0), func(s *session) ([]float64, error) { return s.warm(10, (*session).produceAndConsume) }},
+	{"size-1k", "Produce and Consume at once, 1,000 bytes", rate(0), func(s *session) ([]float64, error) { return s.warm(1000, (*session).produceAndConsume) }},
+	{"size-60k", "Produce and Consume at once, 60,000 bytes", rate(0), func(s *session) ([]float64, error) { return s.warm(60_000, (*session).produceAndConsume) }},
+	{"size-neo-10", "neo Push, 64 in flight, 10 bytes", rate(0), func(s *session) ([]float64, error) {
+		return s.warm(10, func(s *session) ([]float64, error) { return s.pushNeo(64) })
+	}},
+	{"size-neo-1k", "neo Push, 64 in flight, 1,000 bytes", rate(0), func(s *session) ([]float64, error) {
+		return s.warm(1000, func(s *session) ([]float64, error) { return s.pushNeo(64) })
+	}},
+	{"size-neo-60k", "neo Push, 64 in flight, 60,000 bytes", rate(0), func(s *session) ([]float64, error) {
+		return s.warm(60_000, func(s *session) ([]float64, error) { return s.pushNeo(64) })
+	}},
 	{"idle", fmt.Sprintf("Memory with %d idle connections", idleConnections), []metric{{unit: megabytes}}, (*session).idle},
 }, attackWorkloads()...)
 

@@ -112,3 +112,19 @@ func arrays(b []byte) (all [][]byte, err error) {
 	}
 	return all, nil
 }
+
+// Ours encodes the first message of a request that has the names of a channel and a subscriber, and
+// numbers behind them (docs/protocol.md).
+func Ours(code byte, channel, subscriber string, numbers ...uint64) []byte {
+	b := append(append([]byte{code, 1}, Array(channel)...), Array(subscriber)...)
+	for _, n := range numbers {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+// PopWait starts a PopWait and waits until the node supports it. [Client.Popped] has its result.
+func (c *Client) PopWait(channel, subscriber string, milliseconds uint64) (id uint64, err error) {
+	id = c.NextID()
+	return id, c.Start(id, Ours(138, channel, subscriber, milliseconds))
+}

@@ -27,7 +27,7 @@ type Consumer struct {
 	mu        sync.Mutex
 	cond      *sync.Cond // anything below has changed
 	ready     []item     // what loops will get, in this order
-	left      []*batch   // of the records at which loops were left
+	left      []taken    // the records at which loops were left
 	suspended bool
 	stopping  bool
 	ended     error // why the consumer was closed
@@ -46,7 +46,11 @@ type item struct {
 func (c *Cluster) Consume(ctx context.Context, channel string, options dmq.ConsumeOptions) (dmq.Consumer, error) {
 	consumer := &Consumer{cluster: c, channel: channel, options: options, handlers: ctx}
 	consumer.cond = sync.NewCond(&consumer.mu)
-	if err := checkConsume(channel, options.Subscriber); err != nil {
+	err := CheckConsume(channel, options.Subscriber)
+	if options.MaxBatch < 0 || options.Unsettled < 0 {
+		err = fmt.Errorf("ConsumeOptions: MaxBatch %d, Unsettled %d: want no less than 0", options.MaxBatch, options.Unsettled)
+	}
+	if err != nil {
 		return nil, consumer.failure("", err)
 	}
 	consumer.ctx, consumer.cancel = context.WithCancel(context.Background())
@@ -66,7 +70,8 @@ func (c *Cluster) Consume(ctx context.Context, channel string, options dmq.Consu
 	return consumer, nil
 }
 
-func checkConsume(channel, subscriber string) error {
+// CheckConsume checks the names of a channel and a subscriber.
+func CheckConsume(channel, subscriber string) error {
 	if err := CheckChannels([]string{channel}, 1); err != nil {
 		return err
 	}
@@ -112,7 +117,7 @@ func (c *Consumer) remove(n *Node) {
 func (c *Consumer) Records() iter.Seq2[dmq.Record, error] {
 	return func(yield func(dmq.Record, error) bool) {
 		c.handleLeft()
-		var last *batch // of the record yielded last
+		var last taken // the record yielded last
 		for {
 			record, of, err, end := c.next(last)
 			if end && err == nil {
@@ -144,57 +149,71 @@ func (c *Consumer) Each(handle func(context.Context, dmq.Record) error) error {
 	return nil
 }
 
-// next waits for what a loop gets next: a record and its batch, or an error; end tells that
-// nothing follows. last is the batch of the record before, nil if there was none: that
-// record is now handled.
-func (c *Consumer) next(last *batch) (record dmq.Record, of *batch, err error, end bool) {
+// taken is a record that a loop has got; the zero value is none.
+type taken struct {
+	batch *batch
+	job   *job // nil if it can't be settled by itself
+}
+
+// next waits for what a loop gets next: a record, or an error; end tells that nothing follows.
+// last is the record before: it is now handled.
+func (c *Consumer) next(last taken) (record dmq.Record, of taken, err error, end bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if last != nil {
-		c.handled(last)
-	}
+	c.handled(last)
 	for {
 		switch {
 		case len(c.ready) > 0 && (!c.suspended || c.ended != nil):
 			record, of, err = c.take()
 			return record, of, err, false
 		case c.ended != nil:
-			return dmq.Record{}, nil, c.failure("", c.ended), true
+			return dmq.Record{}, taken{}, c.failure("", c.ended), true
 		case len(c.ready) == 0 && c.running == 0:
-			return dmq.Record{}, nil, nil, true
+			return dmq.Record{}, taken{}, nil, true
 		}
 		c.cond.Wait()
 	}
 }
 
 // take takes the next record, or error, of those that are ready. c.mu is held.
-func (c *Consumer) take() (dmq.Record, *batch, error) {
+func (c *Consumer) take() (dmq.Record, taken, error) {
 	first := c.ready[0]
 	b := first.batch
 	if b == nil {
 		c.ready = slices.Delete(c.ready, 0, 1)
-		return dmq.Record{}, nil, first.err
+		return dmq.Record{}, taken{}, first.err
 	}
 	value, _ := b.records.Next() // there is one as long as the batch is ready
 	if b.left--; b.left == 0 {
 		c.ready = slices.Delete(c.ready, 0, 1)
 	}
-	return dmq.Record{Value: value, Node: b.part.Node.Address, Left: b.left}, b, nil
+	record := dmq.Record{Value: value, Node: b.part.Node.Address, Left: b.left, Tries: b.tries}
+	if !b.job {
+		return record, taken{batch: b}, nil
+	}
+	j := &job{consumer: c, batch: b}
+	return record.SettledBy(j), taken{b, j}, nil
 }
 
-// handled notes that a record of a batch is handled. c.mu is held.
-func (c *Consumer) handled(b *batch) {
-	if b.pending--; b.pending == 0 {
-		b.part.acknowledge(b)
+// handled notes that a record is handled. c.mu is held.
+func (c *Consumer) handled(t taken) {
+	switch {
+	case t.batch == nil:
+	case t.job == nil:
+		if t.batch.pending--; t.batch.pending == 0 {
+			t.batch.part.acknowledge(t.batch)
+		}
+	case !c.options.Explicit:
+		t.job.settle(dmq.Done, 0)
 	}
 }
 
 // leave notes at which record a loop was left.
-func (c *Consumer) leave(b *batch) {
-	if b != nil {
+func (c *Consumer) leave(t taken) {
+	if t.batch != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.left = append(c.left, b)
+		c.left = append(c.left, t)
 	}
 }
 
@@ -202,8 +221,8 @@ func (c *Consumer) leave(b *batch) {
 func (c *Consumer) handleLeft() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, b := range c.left {
-		c.handled(b)
+	for _, t := range c.left {
+		c.handled(t)
 	}
 	c.left = nil
 }

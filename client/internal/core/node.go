@@ -118,11 +118,14 @@ func (n *Node) Connected() (state dmq.State, err error) {
 	return n.state, n.err
 }
 
-// set changes the state and tells those who want to know. then is a part of the change that
-// comes before.
-func (n *Node) set(state dmq.State, err error, then func()) {
+// set changes the state and tells those who want to know. first is a part of the change: who
+// sees the node as connected must be able to use it.
+func (n *Node) set(state dmq.State, err error, first func()) {
 	n.changes.Lock()
 	defer n.changes.Unlock()
+	if first != nil {
+		first()
+	}
 	n.mu.Lock()
 	if n.state == dmq.Closed {
 		n.mu.Unlock()
@@ -139,9 +142,6 @@ func (n *Node) set(state dmq.State, err error, then func()) {
 		n.err = err
 	}
 	n.mu.Unlock()
-	if then != nil {
-		then()
-	}
 	n.Cluster.Change.Notify()
 	log := n.Cluster.Options.Logger
 	switch state {

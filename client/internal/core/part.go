@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client/dmq"
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/nodes"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
@@ -14,7 +15,7 @@ import (
 // until it is over.
 //
 //	            Link.Consume         Started             Received
-//	away ─────────────────▶ starting ───────▶ idle ─────────────▶ batch in hand
+//	away ─────────────────▶ starting ───────▶ idle ─────────────▶ batches in hand
 //	 ▲                         │              │ ▲                  │
 //	 └─────────────────────────┴──────────────┘ └──────────────────┘
 //	             connection lost: from anywhere     all handled: Acknowledge
@@ -27,18 +28,25 @@ type Part struct {
 	// Guarded by Consumer.mu.
 	session  Session // nil unless the Consume runs
 	stopping bool
-	batch    *batch // in hand, to be acknowledged; nil if there is none
-	err      error  // why there is no connection; that of the last one if there is
+	inHand   []*batch // to be acknowledged; several if the session allows it
+	err      error    // why there is no connection; that of the last one if there is
 }
 
 // Session is a Consume that runs. Its methods are called with the lock of the consumer held:
 // they must not block.
 type Session interface {
-	// Acknowledge tells that what was received is handled, and no more is to come if stop.
-	Acknowledge(stop bool)
+	// Acknowledge tells what became of a batch, and that no more is to come if stop.
+	Acknowledge(b Outcome, stop bool)
 
-	// Stop is called when nothing is in hand.
-	Stop()
+	// Stop tells that no more is to come, while so many batches are in hand.
+	Stop(inHand int)
+}
+
+// Outcome is what became of a batch.
+type Outcome struct {
+	Number uint64 // that of ReceivedJob
+	How    dmq.Settlement
+	Delay  time.Duration
 }
 
 // batch is the records of one message.
@@ -48,6 +56,10 @@ type batch struct {
 	left    int         // of these
 	pending int         // not handled yet
 	final   bool        // these records do not come again
+
+	job     bool // each record can be settled by itself
+	tries   int  // of a job: deliveries before that have failed
+	outcome Outcome
 }
 
 // Channel and Subscriber are those of the Consume.
@@ -94,24 +106,32 @@ func (p *Part) Started(s Session) {
 	c.started++
 	c.cond.Broadcast()
 	if p.stopping {
-		s.Stop()
+		s.Stop(0)
 	}
 }
 
 // Received takes in a batch, with the lock held. With toAcknowledge the session is told when it
 // is handled; the batch before has been. With final it does not come again if it is not.
 func (p *Part) Received(records wire.Arrays, toAcknowledge, final bool) {
-	b := &batch{part: p, records: records, final: final}
-	for range records.All {
+	p.received(&batch{part: p, records: records, final: final}, toAcknowledge)
+}
+
+// ReceivedJob takes in a batch that is settled by its number, with the lock held.
+func (p *Part) ReceivedJob(records wire.Arrays, number uint64, tries int) {
+	p.received(&batch{part: p, records: records, job: true, tries: tries, outcome: Outcome{Number: number}}, true)
+}
+
+func (p *Part) received(b *batch, toAcknowledge bool) {
+	for range b.records.All {
 		b.left++
 	}
 	b.pending = b.left
 	p.Node.Consumed.Add(uint64(b.left))
 	c := p.consumer
 	if toAcknowledge {
-		p.batch = b
+		p.inHand = append(p.inHand, b)
 	}
-	if c.ended == nil || final {
+	if c.ended == nil || b.final {
 		c.ready = append(c.ready, item{batch: b})
 		c.cond.Broadcast()
 	}
@@ -125,24 +145,28 @@ func (p *Part) Do(f func()) {
 }
 
 // Busy tells whether a batch is in hand. The lock is held.
-func (p *Part) Busy() bool { return p.batch != nil }
+func (p *Part) Busy() bool { return len(p.inHand) > 0 }
+
+// Options are those of the Consume.
+func (p *Part) Options() dmq.ConsumeOptions { return p.consumer.options }
 
 // acknowledge tells the node that a batch is handled, if it still waits for that. c.mu is
 // held.
 func (p *Part) acknowledge(b *batch) {
-	if p.batch != b {
+	i := slices.Index(p.inHand, b)
+	if i < 0 {
 		return // it came with Stop, or on a connection that is lost
 	}
-	p.batch = nil
-	p.session.Acknowledge(p.stopping)
+	p.inHand = slices.Delete(p.inHand, i, i+1)
+	p.session.Acknowledge(b.outcome, p.stopping)
 }
 
 // stop ends the part in order. c.mu is held.
 func (p *Part) stop() {
 	p.stopping = true
 	p.giveUp()
-	if p.session != nil && p.batch == nil {
-		p.session.Stop()
+	if p.session != nil {
+		p.session.Stop(len(p.inHand))
 	}
 }
 
@@ -155,10 +179,12 @@ func (p *Part) lost(err error) (started bool, level slog.Level) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	started = p.end()
-	if b := p.batch; b != nil && !b.final && !c.options.KeepBatch {
-		c.ready = slices.DeleteFunc(c.ready, func(i item) bool { return i.batch == b })
+	for _, b := range p.inHand {
+		if !b.final && (b.job || !c.options.KeepBatch) {
+			c.ready = slices.DeleteFunc(c.ready, func(i item) bool { return i.batch == b })
+		}
 	}
-	p.batch = nil
+	p.inHand = nil
 	level = slog.LevelWarn
 	if !started && said(p.err, err) {
 		level = slog.LevelDebug
@@ -182,7 +208,7 @@ func (p *Part) over(err error) {
 	c := p.consumer
 	c.mu.Lock()
 	p.end()
-	p.batch = nil
+	p.inHand = nil
 	if err != nil && c.ended == nil {
 		c.ready = append(c.ready, item{err: c.failure(p.Node.Address, err)})
 	}
@@ -197,3 +223,6 @@ func (p *Part) over(err error) {
 		c.cluster.mu.Unlock()
 	}
 }
+
+// has tells whether a batch is in hand. c.mu is held.
+func (p *Part) has(b *batch) bool { return slices.Contains(p.inHand, b) }

@@ -17,6 +17,7 @@ type ConsumeStatus uint8
 const (
 	Started      ConsumeStatus = 1
 	ConsumeError ConsumeStatus = 2 // node error
+	Malformed    ConsumeStatus = 3 // of a Work: the message is
 )
 
 // Feedback is what a client sends after Started: one for each Records, and Stop also at

@@ -82,14 +82,14 @@ func TestOnlyOneVersionOfEachRequestIsSupported(t *testing.T) {
 		for version := range 256 {
 			want := RequestNotSupported
 			switch code {
-			case 1, 2, 6, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137:
+			case 1, 2, 6, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139:
 				want = VersionNotSupported
 			}
 			switch [2]int{code, version} {
 			case [2]int{1, 3}, [2]int{2, 1}, [2]int{6, 4}:
 				want = Supported
 			}
-			if code >= 128 && code <= 137 && version == 1 { // those of our own
+			if code >= 128 && code <= 139 && version == 1 { // those of our own
 				want = Supported
 			}
 			if got := Supports(Code(code), uint8(version)); got != want {

@@ -24,6 +24,12 @@
 //	Consume v4  channel, subscriber    → fd, status, Records …, Stopped or ChannelRemoved
 //	                                     one Continue or Stop for each Records
 //
+// and, of our own, which the D node does not have (docs/protocol.md),
+//
+//	PopWait v1  channel, subscriber, … → fd, status [value]
+//	Work v1     channel, subscriber, … → fd, status, Records …, Stopped or ChannelRemoved
+//	                                     one Confirm, Return or Release for each Records
+//
 // Decoders return slices of their input, so their results live as long as the input does.
 // They consume a message exactly: bytes missing and bytes left over are errors. They check
 // every length against the bytes that are there before they use it, whatever a peer

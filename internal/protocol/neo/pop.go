@@ -11,6 +11,7 @@ const (
 	PopEmpty      PopStatus = 2
 	PopError      PopStatus = 3 // node error
 	PopSubscribed PopStatus = 4 // the channel has subscribers, popping is impossible
+	PopMalformed  PopStatus = 5 // of a PopWait: the message is
 )
 
 // PoppedPrefixSize is the size in bytes of what [AppendPoppedPrefix] appends.

@@ -39,7 +39,7 @@ var forms = [...]form{
 	{"clients", 1, 0},           // queue or nothing
 	{"disconnect", 0, 1},        // client
 	{"clear", 1, 0},             // queue
-	{"remove-subscriber", 1, 0}, // queue
+	{"remove-subscriber", 1, 1}, // queue; condition
 	{"remove-channel", 1, 0},    // channel
 	{"pause", 1, 0},             // queue
 	{"resume", 1, 0},            // queue
@@ -57,6 +57,9 @@ func IsQuestion(code Code) bool {
 	_, ok := formOf(code)
 	return ok
 }
+
+// Changes reports whether a question is not only a question: whoever asks has to be allowed to.
+func Changes(code Code) bool { return IsQuestion(code) && code >= CodeDisconnect }
 
 // QuestionName is the name of a question in messages.
 func QuestionName(code Code) string {
@@ -123,6 +126,13 @@ const (
 	QuestionUnknown   AnswerStatus = 3 // there is no such queue, channel or client
 	QuestionMalformed AnswerStatus = 4
 	QuestionFailed    AnswerStatus = 5 // the node could not do it
+	QuestionInUse     AnswerStatus = 6 // the condition of the question does not hold
+)
+
+// Conditions of the removal of a subscriber.
+const (
+	RemoveAnyway   = 0
+	RemoveIfUnused = 1 // if it has no consumers, and no records that no other subscriber gets
 )
 
 // AppendAnswerPrefix appends what precedes the body in the node's second message of a question,

@@ -13,6 +13,8 @@ const (
 	CodePush    Code = 1
 	CodePop     Code = 2
 	CodeConsume Code = 6
+	CodePopWait Code = 138 // ours: see PopWait
+	CodeWork    Code = 139 // ours: see Work
 )
 
 // Versions of the requests that a node supports, and no other (neo protocol spec §8).
@@ -20,6 +22,8 @@ const (
 	PushVersion    = 3
 	PopVersion     = 1
 	ConsumeVersion = 4
+	PopWaitVersion = 1
+	WorkVersion    = 1
 )
 
 // Support is the node's first message of each request (neo protocol spec §7.2).
@@ -42,6 +46,10 @@ func Supports(code Code, version uint8) Support {
 		supported = PopVersion
 	case CodeConsume:
 		supported = ConsumeVersion
+	case CodePopWait:
+		supported = PopWaitVersion
+	case CodeWork:
+		supported = WorkVersion
 	default:
 		if !IsQuestion(code) {
 			return RequestNotSupported

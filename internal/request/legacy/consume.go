@@ -23,38 +23,44 @@ const consumeBytes = 256 << 10
 
 // startConsume subscribes with the empty name. The status goes out at the end of the
 // round, the records follow.
-func (s *Session) startConsume(r *wire.Request) {
+func (s *Session) startConsume(r *wire.Request) (done bool) {
 	if !names.ValidChannel(r.Channel) {
 		s.reply(wire.BadChannelName)
-		return
+		return true
 	}
+	var queue *storage.Storage
 	c, err := s.open(r.Channel)
-	if err != nil {
-		s.fail(r.Command, err)
-		return
+	if err == nil {
+		queue, err = s.node.options.Limits.Subscribe(s.node.channels, c, "")
 	}
-	queue, err := s.node.options.Limits.Subscribe(s.node.channels, c, "")
-	if err != nil {
+	switch {
+	case s.mustWait(err):
+		return false
+	case err != nil:
 		s.fail(r.Command, err)
-		return
+		return true
 	}
 	s.consume.consumer.Attach(queue, s)
 	s.state = consuming
 	s.conn.Pause()
 	s.reply(wire.OK)
 	s.Wake()
+	return true
 }
 
-// Wake implements storage.Waker.
+// Wake implements storage.Waker, for a Consume and for any request that waits.
 func (s *Session) Wake() { s.conn.Loop().Post(s) }
 
-// Run implements listener.Task: there are records, or the channel is removed. It may
-// also be called for a Consume that is over.
+// Run implements listener.Task: there are records, or the channel is removed, or a request need
+// not wait any more. It may also be called for one that is over.
 func (s *Session) Run() {
-	if s.state == consuming {
+	switch {
+	case s.state == consuming:
 		s.conn.StartTurn()
 		s.serve()
 		s.conn.Continue()
+	case !s.batch.Waiting():
+		s.conn.Unblock()
 	}
 }
 

@@ -34,9 +34,13 @@ func (c *count) sent() {
 	c.pushMulti.End(c.began)
 }
 
-func (c *count) startStream(r *stats.Requests) {
+// startStream counts a request that lasts, or one that was refused.
+func (c *count) startStream(r *stats.Requests, lasts bool) {
 	r.Begin()
 	c.stream = r
+	if !lasts {
+		c.endStream()
+	}
 }
 
 func (c *count) endStream() {

@@ -35,6 +35,7 @@ type node struct {
 	pools    []*connpool.Pool // by loop
 	channels *storage.Channels
 	dir      string // of its data
+	stats    stats.Legacy
 	logs     *observer.ObservedLogs
 	last     *Session // made or opened last
 }
@@ -82,7 +83,7 @@ func startWith(t testing.TB, loops int, channels *storage.Channels) *node {
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
 	n := &node{t: t, loops: group, logs: logs, channels: channels}
-	sessions := NewNode(n.channels, Options{}, new(stats.Legacy), Loggers{Main: zap.New(core), Handlers: zap.New(core)})
+	sessions := NewNode(n.channels, Options{}, &n.stats, Loggers{Main: zap.New(core), Handlers: zap.New(core)})
 	for _, l := range group.Loops() {
 		n.pools = append(n.pools, connpool.NewPool(l, connpool.Options{
 			NewSession: func(c *connpool.Conn) connpool.Session {

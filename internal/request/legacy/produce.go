@@ -29,18 +29,23 @@ type chunk struct {
 var errNoMemory = errors.New("there is no memory for the names of its channels: [Limits] input_memory is used up")
 
 // startProduce opens the channel and expects records for it.
-func (s *Session) startProduce(r *wire.Request) {
+func (s *Session) startProduce(r *wire.Request) (done bool) {
 	if !names.ValidChannel(r.Channel) {
 		s.reply(wire.BadChannelName)
-		return
+		return true
 	}
-	if _, err := s.open(r.Channel); err != nil {
+	_, err := s.open(r.Channel)
+	switch {
+	case s.mustWait(err):
+		return false
+	case err != nil:
 		s.fail(r.Command, err)
-		return
+		return true
 	}
 	s.stream = stream{command: r.Command, channel: append([]byte(nil), r.Channel...)}
 	s.state = records
 	s.reply(wire.OK)
+	return true
 }
 
 // startProduceMulti expects records for a list of channels, which are created with the
@@ -82,6 +87,9 @@ func (s *Session) receiveRecords(in []byte) (used int, more bool) {
 	if r.Count > 0 {
 		s.conn.Work(r.Count / recordsPerUnit)
 		stored, err := s.store(r)
+		if s.mustWait(err) {
+			return stored, false
+		}
 		if err != nil {
 			s.fail(s.stream.command, err)
 			return len(r.Run), false
@@ -110,7 +118,10 @@ const recordsPerUnit = 8
 // bytes of them are done with.
 func (s *Session) store(r wire.Records) (stored int, err error) {
 	if s.stream.command == wire.Produce {
-		return len(r.Run), s.storeRun(s.stream.channel, r.Run, r.Count)
+		if err := s.storeRun(s.stream.channel, r.Run, r.Count); err != nil {
+			return 0, err
+		}
+		return len(r.Run), nil
 	}
 	if s.stream.names == 0 {
 		return len(r.Run), nil

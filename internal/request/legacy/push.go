@@ -7,24 +7,28 @@ import (
 
 // push stores a record (legacy protocol spec §6.1). A record that cannot be stored is answered with
 // OutOfMemory, which makes the client try the next node.
-func (s *Session) push(r *wire.Request) {
+func (s *Session) push(r *wire.Request) (done bool) {
 	if !names.ValidChannel(r.Channel) {
 		s.reply(wire.BadChannelName)
-		return
+		return true
 	}
 	c, err := s.open(r.Channel) // also if the value turns out to be empty
 	switch {
 	case err != nil:
 	case len(r.Value) == 0:
 		s.reply(wire.EmptyValue)
-		return
+		return true
 	default:
 		err = c.Push(r.Value)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		s.reply(wire.OK)
+	case s.mustWait(err):
+		return false
+	default:
 		s.failed(r.Command, err)
 		s.reply(wire.OutOfMemory)
-		return
 	}
-	s.reply(wire.OK)
+	return true
 }

@@ -16,13 +16,15 @@ type multi struct {
 	value int // bytes of its record
 	at    int // position of the next channel in the list
 	step  step
+	fresh request.Fresh
 }
 
 // step is what is done with one channel after another.
 type step int
 
 const (
-	open      step = iota // so that they exist, whatever comes of the rest
+	counting  step = iota // those to be made, so that either all are or none
+	open                  // so that they exist, whatever comes of the rest
 	reserving             // disk space, so that none of them has the record if there is none
 	storing
 )
@@ -45,7 +47,11 @@ func (s *Session) pushMulti(r *wire.Request, size int) (done bool) {
 		s.fail(r.Command, err)
 		return true
 	}
-	s.multi = multi{size: size, names: r.Channels.Size(), value: len(r.Value)}
+	s.multi = multi{size: size, names: r.Channels.Size(), value: len(r.Value),
+		fresh: s.node.options.Limits.Fresh(s.node.channels, count)}
+	if s.multi.fresh == nil {
+		s.multi.step = open
+	}
 	return s.storeCopies(r.Channels, r.Value)
 }
 
@@ -59,7 +65,7 @@ func (s *Session) pushMultiOn(in []byte) (used int, more bool) {
 	return m.size, true
 }
 
-// storeCopies goes on until the turn is over. It reports whether the request is done, be it that
+// storeCopies goes on until the turn is over, or a file has to be waited for. It reports whether the request is done, be it that
 // it has failed.
 func (s *Session) storeCopies(channels wire.Names, value []byte) (done bool) {
 	m := &s.multi
@@ -67,7 +73,11 @@ func (s *Session) storeCopies(channels wire.Names, value []byte) (done bool) {
 		name, next := channels.At(m.at)
 		switch {
 		case name != nil:
-			if err := s.storeCopy(name, value); err != nil {
+			err := s.storeCopy(name, value)
+			if s.mustWait(err) {
+				return false
+			}
+			if err != nil {
 				s.multi = multi{}
 				s.fail(wire.PushMulti, err)
 				return true
@@ -86,6 +96,13 @@ func (s *Session) storeCopies(channels wire.Names, value []byte) (done bool) {
 
 // storeCopy does with a channel what is to be done now.
 func (s *Session) storeCopy(name, value []byte) error {
+	if s.multi.step == counting {
+		s.conn.Work(1)
+		if s.batch.Find(name) != nil {
+			return nil
+		}
+		return s.node.options.Limits.Add(s.multi.fresh, s.node.channels, name)
+	}
 	c, err := s.open(name)
 	if err != nil {
 		return err

@@ -7,15 +7,23 @@ import (
 )
 
 // removeChannel drops a channel, if it exists, and ends its consumers (legacy protocol spec §6.8, §8).
-func (s *Session) removeChannel(r *wire.Request) {
+func (s *Session) removeChannel(r *wire.Request) (done bool) {
 	if !names.ValidChannel(r.Channel) {
 		s.reply(wire.BadChannelName)
-		return
+		return true
 	}
-	if err := s.batch.Remove(r.Channel); err != nil {
+	err := s.batch.Failed()
+	if err == nil {
+		err = s.batch.Remove(r.Channel)
+	}
+	switch {
+	case s.mustWait(err):
+		return false
+	case err != nil:
 		s.fail(r.Command, err)
-		return
+		return true
 	}
 	s.conn.Work(request.CreateWork)
 	s.reply(wire.OK)
+	return true
 }

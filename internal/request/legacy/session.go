@@ -150,40 +150,63 @@ func (s *Session) receiveRequest(in []byte) (used int, more bool) {
 		s.warnOfLarge(r, len(r.Value))
 	}
 	s.conn.Work(1)
-	switch r.Command {
-	case wire.Push:
-		s.count.push.Add()
-		s.push(r)
-	case wire.Pop:
-		s.count.pop.Add()
-		s.pop(r)
-	case wire.Consume:
-		s.count.startStream(&s.node.stats.Consume)
-		s.startConsume(r)
-	case wire.GetNumConnections:
-		s.reply(wire.NotSupported)
-	case wire.PushMulti:
-		s.count.pushMulti.Add()
-		if !s.pushMulti(r, n) {
-			return 0, false
-		}
-	case wire.Produce:
-		s.count.startStream(&s.node.stats.Produce)
-		s.startProduce(r)
-	case wire.ProduceMulti:
-		s.count.startStream(&s.node.stats.ProduceMulti)
-		s.startProduceMulti(r)
-	case wire.RemoveChannel:
-		s.removeChannel(r)
-	}
-	if s.state == requests {
-		s.count.endStream() // one that was refused counts, too
+	if !s.execute(r, n) {
+		return 0, false
 	}
 	return n, true
 }
 
+// execute executes a request, which takes that many bytes of the input, and reports whether it is
+// done. Otherwise it stays there: it goes on, or is executed again, later.
+func (s *Session) execute(r *wire.Request, size int) (done bool) {
+	switch r.Command {
+	case wire.Push:
+		if done = s.push(r); done {
+			s.count.push.Add()
+		}
+	case wire.Pop:
+		if done = s.pop(r); done {
+			s.count.pop.Add()
+		}
+	case wire.Consume:
+		if done = s.startConsume(r); done {
+			s.count.startStream(&s.node.stats.Consume, s.state != requests)
+		}
+	case wire.GetNumConnections:
+		s.reply(wire.NotSupported)
+		done = true
+	case wire.PushMulti:
+		s.count.pushMulti.Add()
+		done = s.pushMulti(r, size)
+	case wire.Produce:
+		if done = s.startProduce(r); done {
+			s.count.startStream(&s.node.stats.Produce, s.state != requests)
+		}
+	case wire.ProduceMulti:
+		s.startProduceMulti(r)
+		s.count.startStream(&s.node.stats.ProduceMulti, s.state != requests)
+		done = true
+	case wire.RemoveChannel:
+		done = s.removeChannel(r)
+	}
+	return done
+}
+
+// mustWait reports whether an error says that a request has to wait for files. It is executed
+// again when these are ready.
+func (s *Session) mustWait(err error) bool {
+	if !s.batch.Waits(err, s) {
+		return false
+	}
+	s.conn.Block()
+	return true
+}
+
 // open returns the channel of that name, locked, and makes it if necessary and allowed.
 func (s *Session) open(name []byte) (*storage.Channel, error) {
+	if err := s.batch.Failed(); err != nil {
+		return nil, err
+	}
 	if c := s.batch.Find(name); c != nil {
 		return c, nil
 	}
@@ -263,6 +286,7 @@ func (s *Session) EndOfInput() {
 
 // Closed implements connpool.Session.
 func (s *Session) Closed() {
+	s.batch.Leave(s)
 	if s.state == consuming {
 		s.leave()
 	}

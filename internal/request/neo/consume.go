@@ -1,6 +1,7 @@
 package neo
 
 import (
+	"errors"
 	"math"
 	"slices"
 
@@ -31,47 +32,64 @@ type consume struct {
 	runs     []*storage.Run // of the batch in flight, as far as the client must confirm them
 	inFlight bool
 	size     int    // bytes of the batch in flight
-	end      uint64 // position in the output behind the batch
+	outEnd   uint64 // position in the output behind the batch
 	inLine   bool   // for room in the output
 	over     bool
 }
 
-// startConsume subscribes. The error is that of a malformed message.
-func (s *Session) startConsume(id uint64, fields []byte) error {
+// startConsume subscribes. It reports whether it is done. The error is that of a malformed message.
+func (s *Session) startConsume(id uint64, fields []byte) (done bool, err error) {
 	r, err := wire.ParseConsume(fields)
 	if err != nil {
-		return err
+		return true, err
+	}
+	c, err := s.subscribe(id, r)
+	if s.mustWait(err) {
+		return false, nil
 	}
 	s.node.stats.Consume.Begin()
-	c, ok := s.subscribe(id, r)
-	if !ok {
+	if err != nil {
+		if err != errNames {
+			s.failed(wire.CodeConsume, err)
+		}
 		s.node.stats.Consume.EndUntimed()
 		s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.ConsumeError))
-		return nil
+		return true, nil
 	}
-	s.consumes[id] = c
+	s.active[id] = c
 	s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.Started))
 	c.Wake()
-	return nil
+	return true, nil
 }
 
-func (s *Session) subscribe(id uint64, r wire.Consume) (*consume, bool) {
-	if !names.ValidChannel(r.Channel) || !names.ValidSubscriber(r.Subscriber) || !names.Fits(r.Subscriber, r.Channel) {
-		return nil, false
-	}
-	channel, err := s.open(r.Channel)
-	var queue *storage.Storage
-	if err == nil {
-		queue, err = s.node.options.Limits.Subscribe(s.node.channels, channel, string(r.Subscriber))
-	}
+// errNames is a channel or subscriber that no name can be made of.
+var errNames = errors.New("invalid name")
+
+func (s *Session) subscribe(id uint64, r wire.Consume) (*consume, error) {
+	queue, err := s.subscribeTo(r.Channel, r.Subscriber)
 	if err != nil {
-		s.failed(wire.CodeConsume, err)
-		return nil, false
+		return nil, err
 	}
 	c := &consume{session: s, id: id, name: names.Storage(string(r.Subscriber), string(r.Channel), true)}
 	c.consumer.Attach(queue, c)
-	return c, true
+	return c, nil
 }
+
+// subscribeTo returns the queue of a subscriber, with its channel locked.
+func (s *Session) subscribeTo(channel, subscriber []byte) (*storage.Storage, error) {
+	if !names.ValidChannel(channel) || !names.ValidSubscriber(subscriber) || !names.Fits(subscriber, channel) {
+		return nil, errNames
+	}
+	c, err := s.open(channel)
+	if err != nil {
+		return nil, err
+	}
+	return s.node.options.Limits.Subscribe(s.node.channels, c, string(subscriber))
+}
+
+func (c *consume) code() wire.Code { return wire.CodeConsume }
+
+func (c *consume) unconfirmed() []*storage.Run { return c.runs }
 
 func (c *consume) String() string { return c.name }
 
@@ -112,6 +130,9 @@ func (c *consume) serve() {
 
 // next sends the next batch, if there is one.
 func (c *consume) next() {
+	if c.inLine = false; c.over {
+		return
+	}
 	s := c.session
 	runs, removed, err := c.consumer.Next(c.runs, wire.MinBatch, false)
 	c.runs, c.inFlight = runs, len(runs) > 0
@@ -138,7 +159,7 @@ func (c *consume) send() {
 	for _, run := range c.runs {
 		conn.Write(run.Bytes())
 	}
-	c.end = conn.OutputEnd()
+	c.outEnd = conn.OutputEnd()
 	if !c.session.node.options.Redeliver {
 		c.deliverWhenSent()
 	}
@@ -160,7 +181,7 @@ func (s *Session) full() bool {
 // because no confirmation will follow, or none is wanted.
 func (c *consume) deliverWhenSent() {
 	for _, run := range c.runs {
-		c.session.sending.Add(run, c.end)
+		c.session.sending.Add(run, c.outEnd)
 	}
 	c.runs = c.runs[:0]
 }
@@ -168,12 +189,12 @@ func (c *consume) deliverWhenSent() {
 // sent tells whether the whole batch is handed to the kernel.
 func (c *consume) sent() bool {
 	sent, _ := c.session.conn.Progress()
-	return sent >= c.end
+	return sent >= c.outEnd
 }
 
-// receiveFeedback handles a message of the client (neo protocol spec §11.4).
-func (s *Session) receiveFeedback(c *consume, payload []byte) {
-	s.batch.End() // the consumer takes the lock of its own channel
+// receive handles a message of the client (neo protocol spec §11.4).
+func (c *consume) receive(payload []byte) {
+	s := c.session
 	feedback, err := wire.ParseFeedback(payload)
 	switch {
 	case err != nil:
@@ -193,36 +214,41 @@ func (s *Session) receiveFeedback(c *consume, payload []byte) {
 // finish ends the request with a last message, and confirms its batch, if any. A batch that
 // has not arrived yet has crossed the Stop of the client: it is confirmed when it has.
 func (c *consume) finish(last func(dst []byte, id uint64) []byte) {
-	if len(c.runs) > 0 && c.session.conn.Acknowledged() < c.end {
-		c.session.deliverWhenArrived(c.runs, c.end)
+	if len(c.runs) > 0 && c.session.conn.Acknowledged() < c.outEnd {
+		c.session.deliverWhenArrived(c.runs, c.outEnd)
 		c.runs = c.runs[:0]
 	}
-	c.leave(math.MaxInt)
+	c.end()
+	c.consumer.Leave(c.runs, math.MaxInt)
 	c.session.conn.Appended(last(c.session.buffer(), c.id))
 }
 
 // abandon ends the request without a message. The records of its batch go back to the
 // storage.
-func (c *consume) abandon() { c.leave(0) }
+func (c *consume) abandon() {
+	reached, size := 0, c.size
+	sent, _ := c.session.conn.Progress()
+	for start := c.outEnd - uint64(size); reached < len(c.runs) && start < sent; reached++ {
+		start += uint64(len(c.runs[reached].Bytes()))
+	}
+	c.end()
+	c.consumer.Abandon(c.runs, reached)
+}
 
-// leave ends the request; of the batch so many bytes count as delivered.
-func (c *consume) leave(confirmed int) {
+// end ends the request, but for its batch.
+func (c *consume) end() {
 	c.over = true
 	c.release()
-	c.consumer.Leave(c.runs, confirmed)
-	delete(c.session.consumes, c.id)
+	delete(c.session.active, c.id)
 	c.session.node.stats.Consume.EndUntimed()
 }
 
-// advanceLine lets the consumes that wait for room in the output go on.
+// advanceLine lets the requests that wait for room in the output go on.
 func (s *Session) advanceLine() {
 	for len(s.line) > 0 && !s.full() && !s.conn.Closing() {
-		c := s.line[0]
+		first := s.line[0]
 		s.line = slices.Delete(s.line, 0, 1)
-		c.inLine = false
-		if !c.over {
-			c.next()
-		}
+		first.next()
 	}
 	s.flushSoon()
 }

@@ -10,17 +10,18 @@ import (
 // copying is how far a Push has come whose channels are too much for one turn of its
 // connection. It stays in the input until it is done.
 type copying struct {
-	begun   bool
 	several bool // there is more than one channel
 	step    step
 	done    int // channels for which that has been done
+	fresh   request.Fresh
 }
 
 // step is what is done with one channel after another.
 type step int
 
 const (
-	opening   step = iota // so that they exist, whatever comes of the rest
+	counting  step = iota // those to be made, so that either all are or none
+	opening               // so that they exist, whatever comes of the rest
 	reserving             // disk space, so that none of several has the record if there is none
 	storing
 )
@@ -30,8 +31,8 @@ const (
 // whether it is done. The error is that of a malformed message.
 func (s *Session) push(id uint64, fields []byte) (done bool, err error) {
 	p, err := wire.ParsePush(fields)
-	if err != nil {
-		return true, err
+	if err != nil || s.begun {
+		return err != nil || s.store(id, p), err
 	}
 	count := 0
 	for name := range p.Channels.All {
@@ -46,21 +47,18 @@ func (s *Session) push(id uint64, fields []byte) (done bool, err error) {
 		s.pushed(id, wire.PushError)
 		return true, nil
 	}
-	s.copying = copying{begun: true, several: count > 1}
+	s.copying = copying{several: count > 1, fresh: s.node.options.Limits.Fresh(s.node.channels, count)}
+	if s.copying.fresh == nil {
+		s.copying.step = opening
+	}
 	return s.store(id, p), nil
-}
-
-// pushOn goes on with a Push that has been found to be well-formed.
-func (s *Session) pushOn(id uint64, fields []byte) (done bool) {
-	p, _ := wire.ParsePush(fields)
-	return s.store(id, p)
 }
 
 func (s *Session) pushed(id uint64, status wire.PushStatus) {
 	s.conn.Appended(wire.AppendPushStatus(s.buffer(), id, status))
 }
 
-// store goes on until the turn is over. It reports whether the request is done, be it that it
+// store goes on until the turn is over, or a file has to be waited for. It reports whether the request is done, be it that it
 // has failed.
 func (s *Session) store(id uint64, p wire.Push) (done bool) {
 	rest := p.Channels
@@ -71,7 +69,11 @@ func (s *Session) store(id uint64, p wire.Push) (done bool) {
 		name, more := rest.Next()
 		switch {
 		case more:
-			if err := s.storeCopy(name, p.Value); err != nil {
+			err := s.storeCopy(name, p.Value)
+			if s.mustWait(err) {
+				return false
+			}
+			if err != nil {
 				s.copying = copying{}
 				s.failed(wire.CodePush, err)
 				s.pushed(id, wire.PushError)
@@ -95,6 +97,12 @@ func (s *Session) store(id uint64, p wire.Push) (done bool) {
 
 // storeCopy does with a channel what is to be done now.
 func (s *Session) storeCopy(name, value []byte) error {
+	if s.copying.step == counting {
+		if s.batch.Find(name) != nil {
+			return nil
+		}
+		return s.node.options.Limits.Add(s.copying.fresh, s.node.channels, name)
+	}
 	c, err := s.open(name)
 	if err != nil {
 		return err

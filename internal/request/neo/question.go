@@ -3,6 +3,7 @@ package neo
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"go.uber.org/zap"
@@ -100,12 +101,9 @@ func (s *Session) forgetQuestions() {
 // WaitForAnswers waits until nobody is answering any more. All connections must be closed.
 func (n *Node) WaitForAnswers() { n.answering.Wait() }
 
-// changes reports whether a question is not only a question.
-func changes(code wire.Code) bool { return code >= wire.CodeDisconnect }
-
 // answer does what a question asks for.
 func answer(o *admin.Operations, client string, q wire.Question) (wire.AnswerStatus, []byte) {
-	if changes(q.Code) && !o.MayChange(client) {
+	if wire.Changes(q.Code) && !o.MayChange(client) {
 		return wire.QuestionDenied, []byte("client " + client + " may not change anything: it is not one of [Admin] clients of the node")
 	}
 	var result any
@@ -128,7 +126,14 @@ func answer(o *admin.Operations, client string, q wire.Question) (wire.AnswerSta
 	case wire.CodeClear:
 		result, err = o.Clear(name(0))
 	case wire.CodeRemoveSubscriber:
-		err = o.RemoveSubscriber(name(0))
+		switch q.Numbers[0] {
+		case wire.RemoveAnyway:
+			err = o.RemoveSubscriber(name(0))
+		case wire.RemoveIfUnused:
+			err = o.RemoveUnused(name(0))
+		default:
+			err = fmt.Errorf("%w: there is no condition %d", admin.ErrMalformed, q.Numbers[0])
+		}
 	case wire.CodeRemoveChannel:
 		err = o.RemoveChannel(name(0))
 	case wire.CodePause, wire.CodeResume:
@@ -143,6 +148,8 @@ func answer(o *admin.Operations, client string, q wire.Question) (wire.AnswerSta
 		return wire.Answered, body
 	case errors.Is(err, storage.ErrNoQueue), errors.Is(err, admin.ErrNoClient):
 		return wire.QuestionUnknown, []byte(err.Error())
+	case errors.Is(err, storage.ErrInUse):
+		return wire.QuestionInUse, []byte(err.Error())
 	case errors.Is(err, admin.ErrMalformed):
 		return wire.QuestionMalformed, []byte(err.Error())
 	}

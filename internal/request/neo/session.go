@@ -19,6 +19,7 @@ package neo
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -95,11 +96,11 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Neo, log 
 // NewSession returns the session of a connection handler.
 func (n *Node) NewSession(c *connpool.Conn) connpool.Session {
 	return &Session{
-		node:     n,
-		conn:     c,
-		batch:    storage.NewBatch(n.channels),
-		consumes: make(map[uint64]*consume),
-		count:    newCount(n.stats),
+		node:   n,
+		conn:   c,
+		batch:  storage.NewBatch(n.channels),
+		active: make(map[uint64]active),
+		count:  newCount(n.stats),
 	}
 }
 
@@ -112,18 +113,35 @@ type Session struct {
 	handshake wire.Handshake
 	timeout   *listener.Timer // of the handshake
 
-	batch     storage.Batch       // ended before Receive returns
-	copying   copying             // a Push that goes on with the next turn
-	questions questions           // not answered yet
-	consumes  map[uint64]*consume // active, by request id
-	held      int                 // bytes of their batches
-	line      []*consume          // those that wait for room in the output
+	batch     storage.Batch     // ended before Receive returns
+	begun     bool              // the request at the start of the input: it goes on later
+	copying   copying           // how far it has come, if it is a Push
+	questions questions         // not answered yet
+	active    map[uint64]active // requests that go on, by id
+	held      int               // what their batches cost
+	line      []active          // those that wait for room in the output
 	sending   storage.Sending
 	crossed   storage.Sending // batches that have crossed a Stop, until they have arrived
 	arrival   *listener.Timer // of the next look whether they have
 	flushing  bool            // a Continue of the connection is posted
 	count     count
 	logged    bool // which requests the end of the connection cuts short
+}
+
+// active is a request that goes on after its first message.
+type active interface {
+	// receive handles a message of the client.
+	receive(payload []byte)
+	// next goes on, because there is room in the output and it was first in line.
+	next()
+	// sent tells whether nothing of the request is on its way to the kernel.
+	sent() bool
+	// abandon ends it, because the connection ends.
+	abandon()
+
+	code() wire.Code
+	unconfirmed() []*storage.Run
+	fmt.Stringer // the storage, for messages
 }
 
 // Opened implements connpool.Session.
@@ -155,8 +173,9 @@ func (s *Session) Receive(in []byte) (used int) {
 			return used
 		}
 		s.conn.Work(1)
-		if c := s.consumes[id]; c != nil {
-			s.receiveFeedback(c, payload)
+		if a := s.active[id]; a != nil {
+			s.batch.End() // it takes the lock of its own channel
+			a.receive(payload)
 		} else if len(s.questions) > 0 && s.asked(id) {
 			s.breach()
 			return used
@@ -189,38 +208,44 @@ func (s *Session) authenticate(in []byte) (used int) {
 
 // start handles a message on an id that has no request: the first one of a new request,
 // or a late one of a Consume that is over (neo protocol spec §7.2, §15). It reports whether it is done
-// with it: a Push that takes long goes on with the next turn.
+// with it: one that takes long, or has to wait for files, goes on later.
 func (s *Session) start(id uint64, payload []byte) (done bool) {
 	code, version, fields, err := wire.ParseStart(payload)
 	if err != nil {
 		s.late(id, payload)
 		return true
 	}
-	if s.copying.begun {
-		return s.pushOn(id, fields)
-	}
-	if len(s.consumes)+len(s.questions) >= s.node.options.MaxRequests {
-		s.breach()
-		return true
-	}
-	support := wire.Supports(code, version)
-	s.conn.Appended(wire.AppendSupport(s.buffer(), id, support))
-	if support != wire.Supported {
-		return true
+	if !s.begun {
+		if wire.IsSettlement(code) {
+			return true // of a batch that was there when it was sent
+		}
+		if len(s.active)+len(s.questions) >= s.node.options.MaxRequests {
+			s.breach()
+			return true
+		}
+		support := wire.Supports(code, version)
+		s.conn.Appended(wire.AppendSupport(s.buffer(), id, support))
+		if support != wire.Supported {
+			return true
+		}
+		s.counted(code)
 	}
 	done = true
 	switch code {
 	case wire.CodePush:
-		s.count.push.Add()
 		done, err = s.push(id, fields)
 	case wire.CodePop:
-		s.count.pop.Add()
-		err = s.pop(id, fields)
+		done, err = s.pop(id, fields)
 	case wire.CodeConsume:
-		err = s.startConsume(id, fields)
+		done, err = s.startConsume(id, fields)
+	case wire.CodePopWait:
+		done = s.startPopWait(id, fields)
+	case wire.CodeWork:
+		done = s.startWork(id, fields)
 	default:
 		s.startQuestion(id, code, fields)
 	}
+	s.begun = !done
 	if err != nil {
 		s.node.malformed.Log(zapcore.ErrorLevel, "malformed request, connection closed",
 			zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
@@ -229,8 +254,34 @@ func (s *Session) start(id uint64, payload []byte) (done bool) {
 	return done
 }
 
+// counted counts a request that is begun.
+func (s *Session) counted(code wire.Code) {
+	switch code {
+	case wire.CodePush:
+		s.count.push.Add()
+	case wire.CodePop:
+		s.count.pop.Add()
+	}
+}
+
+// mustWait reports whether an error says that a request has to wait for files. It goes on when
+// these are ready.
+func (s *Session) mustWait(err error) bool {
+	if !s.batch.Waits(err, s) {
+		return false
+	}
+	s.conn.Block()
+	return true
+}
+
+// Wake implements storage.Waker, for a request that waits.
+func (s *Session) Wake() { s.conn.Loop().Post(s) }
+
 // open returns the channel of that name, locked, and makes it if necessary and allowed.
 func (s *Session) open(name []byte) (*storage.Channel, error) {
+	if err := s.batch.Failed(); err != nil {
+		return nil, err
+	}
 	if c := s.batch.Find(name); c != nil {
 		return c, nil
 	}
@@ -242,6 +293,7 @@ func (s *Session) open(name []byte) (*storage.Channel, error) {
 // have crossed the end of its Consume; a client that sent Stop waits for the answer.
 func (s *Session) late(id uint64, payload []byte) {
 	switch feedback, err := wire.ParseFeedback(payload); {
+	case wire.IsCancel(payload):
 	case err != nil:
 		s.breach()
 	case feedback == wire.Stop:
@@ -256,9 +308,9 @@ func (s *Session) breach() {
 	s.batch.End() // consumers take the locks of their own channels
 	s.cutShort(s.node.breaches, zap.ErrorLevel, "connection closed after a protocol error")
 	s.conn.Close()
-	for _, c := range s.consumes {
-		if c.sent() {
-			c.abandon()
+	for _, a := range s.active {
+		if a.sent() {
+			a.abandon()
 		}
 	}
 }
@@ -269,10 +321,16 @@ func (s *Session) cutShort(log *logging.Limited, level zapcore.Level, reason str
 		return
 	}
 	s.logged = true
-	for _, c := range s.consumes {
+	for _, a := range s.active {
 		log.Log(level, reason,
-			zap.String("client", s.client), zap.String("request", requestName(wire.CodeConsume)), zap.Stringer("storage", c))
+			zap.String("client", s.client), zap.String("request", requestName(a.code())), zap.Stringer("storage", a))
 	}
+}
+
+// refused logs that a request is malformed, which has cost nothing but the request.
+func (s *Session) refused(code wire.Code, err error) {
+	s.node.malformed.Log(zapcore.ErrorLevel, "malformed request, refused",
+		zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
 }
 
 // failed logs that a request could not be carried out.
@@ -291,6 +349,10 @@ func requestName(code wire.Code) string {
 		return "push"
 	case wire.CodePop:
 		return "pop"
+	case wire.CodePopWait:
+		return "pop-wait"
+	case wire.CodeWork:
+		return "work"
 	}
 	return "consume"
 }
@@ -344,9 +406,12 @@ func (s *Session) flushSoon() {
 	}
 }
 
-// Run implements listener.Task: see flushSoon.
+// Run implements listener.Task: see flushSoon and Wake.
 func (s *Session) Run() {
 	s.flushing = false
+	if !s.batch.Waiting() {
+		s.conn.Unblock()
+	}
 	s.conn.Continue()
 }
 
@@ -355,6 +420,7 @@ func (s *Session) EndOfInput() {}
 
 // Closed implements connpool.Session.
 func (s *Session) Closed() {
+	s.batch.Leave(s)
 	s.conn.Loop().StopTimer(s.timeout)
 	s.count.sent()
 	sent, _ := s.conn.Progress()
@@ -363,15 +429,15 @@ func (s *Session) Closed() {
 	s.crossed.Broken(s.conn.Acknowledged())
 	s.cutShort(s.node.ends, zap.InfoLevel, "connection ended")
 	s.forgetQuestions()
-	for _, c := range s.consumes {
-		c.abandon()
+	for _, a := range s.active {
+		a.abandon()
 	}
 	clear(s.line)
 	*s = Session{
 		node:     s.node,
 		conn:     s.conn,
 		batch:    storage.NewBatch(s.node.channels),
-		consumes: s.consumes,
+		active:   s.active,
 		count:    newCount(s.node.stats),
 		line:     s.line[:0],
 		sending:  s.sending,

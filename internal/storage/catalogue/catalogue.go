@@ -20,7 +20,8 @@
 //
 // # Concurrency
 //
-// A File may be used by several goroutines. Its lock is the last that is taken.
+// A File may be used by several goroutines. Its lock is the last that is taken, and not held while
+// the disk is waited for. Who must not wait for that either asks HasRoom first.
 //
 // The package imports disk, ring and dformat.
 package catalogue
@@ -235,14 +236,17 @@ func putWord(b []byte, at int, w uint64) { binary.LittleEndian.PutUint64(b[at:],
 // File is the open catalogue.
 type File struct {
 	dir     disk.Dir
-	mu      sync.Mutex
-	content Content
-	mapping disk.Mapping
-	file    disk.File
-	filled  int64    // bytes of the file
-	written int64    // how long the log was when it was written anew
-	anew    bool     // it is being written anew
-	since   [][]byte // entries that have come meanwhile
+	growing sync.Mutex // of who makes the file longer, or another one; taken before mu
+
+	mu        sync.Mutex
+	content   Content
+	mapping   disk.Mapping
+	file      disk.File
+	filled    int64    // bytes of the file
+	written   int64    // how long the log was when it was written anew
+	anew      bool     // it is being written anew
+	since     [][]byte // entries that have come meanwhile
+	switching bool     // the new one takes its place: none may come
 }
 
 // Create makes a catalogue that says what c does. It takes the place of one that is there.
@@ -302,18 +306,25 @@ func (f *File) write(c *Content) (new *File, err error) {
 	return new, nil
 }
 
-// replace makes new the file (with mu held).
+// replace makes new the file.
 func (f *File) replace(new *File) error {
 	if err := f.dir.Rename(NewFileName, FileName); err != nil {
-		return errors.Join(err, new.mapping.Close(), new.file.Close(), f.dir.Remove(NewFileName))
+		return errors.Join(err, new.discard())
 	}
+	f.mu.Lock()
 	old, oldFile := f.mapping, f.file
 	f.mapping, f.file, f.filled = new.mapping, new.file, new.filled
 	f.content.end, f.written = new.content.end, new.written
+	f.mu.Unlock()
 	if old == nil {
 		return nil
 	}
 	return errors.Join(old.Close(), oldFile.Close())
+}
+
+// discard deletes a file that is not to take the place of another one.
+func (f *File) discard() error {
+	return errors.Join(f.mapping.Close(), f.file.Close(), f.dir.Remove(NewFileName))
 }
 
 // image is the bytes of a file that says what c does, without the zeros.
@@ -353,7 +364,9 @@ func (f *File) Instance() uint64 { return f.content.Instance }
 
 // Add adds a queue, and returns its number, which no other has or will have.
 func (f *File) Add(name string) (number uint64, err error) {
-	f.mu.Lock()
+	if err := f.lock(len(name)); err != nil {
+		return number, err
+	}
 	defer f.mu.Unlock()
 	number = f.content.Next
 	return number, f.append(appendAdd(nil, Queue{Number: number, Name: name}))
@@ -361,7 +374,9 @@ func (f *File) Add(name string) (number uint64, err error) {
 
 // Rename gives queues another name, all at once.
 func (f *File) Rename(numbers []uint64, name string) error {
-	f.mu.Lock()
+	if err := f.lock(len(name) + mostNumber*len(numbers)); err != nil {
+		return err
+	}
 	defer f.mu.Unlock()
 	if err := f.known(numbers...); err != nil {
 		return err
@@ -371,14 +386,18 @@ func (f *File) Rename(numbers []uint64, name string) error {
 
 // Remove removes queues, all at once.
 func (f *File) Remove(numbers []uint64) error {
-	f.mu.Lock()
+	if err := f.lock(mostNumber * len(numbers)); err != nil {
+		return err
+	}
 	defer f.mu.Unlock()
 	return f.append(appendRemove(nil, numbers))
 }
 
 // SetFirst notes which is the first file of a queue.
 func (f *File) SetFirst(number uint64, first ring.Link) error {
-	f.mu.Lock()
+	if err := f.lock(0); err != nil {
+		return err
+	}
 	defer f.mu.Unlock()
 	if err := f.known(number); err != nil {
 		return err
@@ -389,9 +408,12 @@ func (f *File) SetFirst(number uint64, first ring.Link) error {
 // Takeover adds queues, or gives known ones their first file, with all the records that were
 // in files of the original. It is one entry: from then on these files are to be deleted.
 func (f *File) Takeover(queues []Queue, sources []dformat.Source) error {
-	f.mu.Lock()
+	payload := appendTakeover(nil, queues, sources)
+	if err := f.lock(len(payload)); err != nil {
+		return err
+	}
 	defer f.mu.Unlock()
-	return f.append(appendTakeover(nil, queues, sources))
+	return f.append(payload)
 }
 
 // TakenOver notes that the files are gone.
@@ -399,6 +421,8 @@ func (f *File) TakenOver() error { return f.Takeover(nil, nil) }
 
 // SetPhase stores the phase, durably.
 func (f *File) SetPhase(p Phase) (err error) {
+	f.growing.Lock() // the file stays this one
+	defer f.growing.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.caught(debug.SetPanicOnFault(true), &err)
@@ -407,12 +431,53 @@ func (f *File) SetPhase(p Phase) (err error) {
 	return f.mapping.Sync(headSize)
 }
 
-// append stores an entry (with mu held). If there is no disk space for it, nothing is changed.
-func (f *File) append(payload []byte) error {
-	end := f.content.end + 8 + padded(int64(len(payload)))
-	if err := f.fill(end + 8); err != nil {
-		return err
+const (
+	// mostNumber is the most bytes of a number in an entry, and
+	mostNumber = binary.MaxVarintLen64
+	// mostElse what an entry takes besides names and numbers of queues.
+	mostElse = 64
+	// margin is room for entries of others that come between a look and an entry.
+	margin = 16 << 10
+)
+
+// lock locks mu when there is room for an entry with that many bytes of names and numbers of
+// queues. It waits for the disk if it has to; if there is no disk space, nothing is changed.
+func (f *File) lock(size int) error {
+	for {
+		f.mu.Lock()
+		if f.hasRoom(int64(mostElse + size)) {
+			return nil
+		}
+		f.mu.Unlock()
+		if err := f.makeRoom(int64(mostElse + size)); err != nil {
+			return err
+		}
 	}
+}
+
+func (f *File) hasRoom(size int64) bool { return !f.switching && f.content.end+size <= f.filled }
+
+// HasRoom reports whether an entry about so many queues can be stored at once.
+func (f *File) HasRoom(queues int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hasRoom(int64(margin + mostNumber*queues))
+}
+
+// MakeRoom makes HasRoom true.
+func (f *File) MakeRoom(queues int) error { return f.makeRoom(int64(margin + mostNumber*queues)) }
+
+func (f *File) makeRoom(size int64) error {
+	f.growing.Lock()
+	defer f.growing.Unlock()
+	f.mu.Lock()
+	end := f.content.end + size
+	f.mu.Unlock()
+	return f.fill(end)
+}
+
+// append stores an entry for which there is room (with mu held).
+func (f *File) append(payload []byte) error {
 	if err := f.tryToStore(payload); err != nil {
 		return err
 	}
@@ -459,19 +524,24 @@ func (f *File) known(numbers ...uint64) error {
 	return nil
 }
 
-// fill makes sure that there are zeros up to that offset.
+// fill makes sure that there are zeros up to that offset (with growing held).
 func (f *File) fill(end int64) error {
-	if end <= f.filled {
+	f.mu.Lock()
+	file, filled := f.file, f.filled
+	f.mu.Unlock()
+	if end <= filled {
 		return nil
 	}
-	size := (end - f.filled + fillSize - 1) / fillSize * fillSize
-	if f.filled+size > mapSize {
+	size := (end - filled + fillSize - 1) / fillSize * fillSize
+	if filled+size > mapSize {
 		return fmt.Errorf("%s: there are too many queues", f.dir.Path(FileName))
 	}
-	if _, err := f.file.WriteAt(make([]byte, size), f.filled); err != nil {
+	if _, err := file.WriteAt(make([]byte, size), filled); err != nil {
 		return err
 	}
-	f.filled += size
+	f.mu.Lock()
+	f.filled = filled + size
+	f.mu.Unlock()
 	return nil
 }
 
@@ -496,8 +566,8 @@ func (f *File) Care() error {
 		return nil
 	}
 	if !f.tooLong() {
-		defer f.mu.Unlock()
-		return f.fill(f.content.end + fillSize/2)
+		f.mu.Unlock()
+		return f.makeRoom(fillSize / 2)
 	}
 	c := f.content
 	c.Queues = maps.Clone(c.Queues)
@@ -505,22 +575,41 @@ func (f *File) Care() error {
 	f.mu.Unlock()
 
 	new, err := f.write(&c)
-
+	if err == nil {
+		f.growing.Lock()
+		defer f.growing.Unlock()
+		if err = f.catchUp(new); err == nil {
+			putWord(new.mapping.Bytes(), phaseAt, f.content.Phase.word())
+			err = f.replace(new)
+		} else {
+			err = errors.Join(err, new.discard())
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.anew = false
-	if err != nil {
-		return err
-	}
-	for _, payload := range f.since {
-		if err := new.fill(new.content.end + 16 + padded(int64(len(payload)))); err != nil {
-			return errors.Join(err, new.mapping.Close(), new.file.Close(), f.dir.Remove(NewFileName))
+	f.anew, f.since, f.switching = false, nil, false
+	return err
+}
+
+// catchUp stores the entries in a new file that have come since it was begun, until none come any
+// more.
+func (f *File) catchUp(new *File) error {
+	for {
+		f.mu.Lock()
+		since := f.since
+		f.since = nil
+		f.switching = len(since) == 0
+		f.mu.Unlock()
+		if len(since) == 0 {
+			return nil
 		}
-		new.store(payload)
+		for _, payload := range since {
+			if err := new.fill(new.content.end + 16 + padded(int64(len(payload)))); err != nil {
+				return err
+			}
+			new.store(payload)
+		}
 	}
-	f.since = nil
-	putWord(new.mapping.Bytes(), phaseAt, f.content.Phase.word())
-	return f.replace(new)
 }
 
 // Sync makes what it says durable. Nobody waits for that but the caller.

@@ -106,20 +106,20 @@ func (c *checker) check() {
 	}
 	for _, q := range plan.Original.Queues {
 		s := c.add(q.Storage)
-		s.Memory.add(countOf(q.Dump))
-		s.Overflow.add(countOf(q.Overflow))
+		s.Memory.Add(q.Dump.Count())
+		s.Overflow.Add(q.Overflow.Count())
 	}
 	c.report.Situation = situation(plan)
 	for _, r := range plan.Refusals {
 		c.fault(Fault{File: filepath.Base(r.File), Storage: r.Storage, Problem: r.Problem, Meaning: "no node starts without this file", Remedy: r.Remedy})
 	}
+	c.others(plan)
 	for _, f := range plan.Findings {
 		c.finding(f, "nothing")
 	}
 	for _, f := range plan.Original.Findings {
 		c.finding(f, "nothing for this node. For an original one, start and stop this node first")
 	}
-	c.others(plan)
 }
 
 // checkSpace finds out whether the next start has room for copies.
@@ -181,7 +181,7 @@ func (c *checker) checkRing(s *Storage, h ring.Head) {
 		dir, count = c.dir, &s.Overflow
 	}
 	intact, err := ring.Inspect(dir, h.FileName(), h, io.Discard)
-	count.add(Count{intact.Records, intact.Bytes})
+	count.Add(Count{Records: intact.Records, Bytes: intact.Bytes})
 	var damages ring.Damages
 	switch {
 	case err == nil:
@@ -198,20 +198,18 @@ func (c *checker) checkRing(s *Storage, h ring.Head) {
 	}
 }
 
-func countOf(p dformat.Part) Count { return Count{p.Records, p.Bytes - ring.HeaderSize*p.Records} }
-
 // finding reports what the plan tells. It is a fault without a remedy of its own if the next start
 // gets over it.
 func (c *checker) finding(f dformat.Finding, remedy string) {
 	switch {
-	case f.Severity == dformat.Silent:
-	case f.Severity == dformat.Info, f.Meaning == "ignored":
+	case f.Problem == dformat.Ignored && c.noted(f.File):
+	case f.Severity == dformat.Info, f.Problem == dformat.Ignored, f.Meaning == dformat.Ignored:
 		c.note(f.File, "%s: %s", f.Problem, f.Meaning)
 	default:
 		if f.Remedy == "" {
 			f.Remedy = remedy
 		}
-		c.fault(Fault{File: f.File, Offset: f.Offset, Storage: f.Storage, Problem: f.Problem, Meaning: f.Meaning, Remedy: f.Remedy})
+		c.fault(f)
 	}
 }
 
@@ -234,6 +232,10 @@ func (c *checker) note(file, format string, arguments ...any) {
 	c.report.Notes = append(c.report.Notes, Note{file, fmt.Sprintf(format, arguments...)})
 }
 
+func (c *checker) noted(file string) bool {
+	return slices.ContainsFunc(c.report.Notes, func(n Note) bool { return n.File == file })
+}
+
 func (c *checker) unreadable(err error) {
 	c.report.Incomplete = append(c.report.Incomplete, err.Error())
 }
@@ -243,10 +245,10 @@ func (c *checker) finish() {
 	r := c.report
 	for _, s := range c.storages {
 		s.Total = s.Memory
-		s.Total.add(s.Overflow)
-		r.Totals.Memory.add(s.Memory)
-		r.Totals.Overflow.add(s.Overflow)
-		r.Totals.Total.add(s.Total)
+		s.Total.Add(s.Overflow)
+		r.Totals.Memory.Add(s.Memory)
+		r.Totals.Overflow.Add(s.Overflow)
+		r.Totals.Total.Add(s.Total)
 		r.Storages = append(r.Storages, *s)
 	}
 	slices.SortFunc(r.Storages, func(a, b Storage) int { return cmp.Compare(a.Name, b.Name) })

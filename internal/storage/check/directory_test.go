@@ -84,11 +84,11 @@ func TestFilesOfTheOriginal(t *testing.T) {
 		total     Counts
 		faults    int
 	}{
-		"loadfiles":           {Stopped, Counts{Count{5, 50}, Count{7, 70}, Count{12, 120}}, 0},
+		"loadfiles":           {Stopped, Counts{count(5, 50), count(7, 70), count(12, 120)}, 0},
 		"crash/lost-index":    {Outdated, Counts{}, 4},
-		"crash/stale-pushed":  {Outdated, Counts{Overflow: Count{4, 22}, Total: Count{4, 22}}, 1},
-		"crash/stale-popped":  {Stopped, Counts{Overflow: Count{3, 16}, Total: Count{3, 16}}, 0},
-		"crash/stale-drained": {Outdated, Counts{Overflow: Count{2, 7}, Total: Count{2, 7}}, 1},
+		"crash/stale-pushed":  {Outdated, Counts{Overflow: count(4, 22), Total: count(4, 22)}, 1},
+		"crash/stale-popped":  {Stopped, Counts{Overflow: count(3, 16), Total: count(3, 16)}, 0},
+		"crash/stale-drained": {Outdated, Counts{Overflow: count(2, 7), Total: count(2, 7)}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := directory(t, filepath.Join("..", "..", "..", "docs", "spec", "fixtures", name))
@@ -104,7 +104,7 @@ func TestFilesOfTheOriginal(t *testing.T) {
 func TestOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"a.b.rq": "", "README": "", `back\slash`: "", "falloctest_x": "", "ring-000007-aside.dat": "x",
+		"a.b.rq": "", "README": "", `back\slash`: "", "falloctest_x": "", "ring-000007-aside.dat": "x", "catalogue-new.dat": "x",
 		"jobs.rq-aside":        "\x02\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00v",
 		"overflow-aside-1.dat": "QDSKOF01",
 	} {
@@ -115,7 +115,7 @@ func TestOtherFiles(t *testing.T) {
 	got := strings.Join(strings.Fields(text(t, directory(t, dir))), " ")
 	for _, want := range []string{
 		"FAULT a.b.rq: not the name of a storage", "rename it to STORAGE.rq", "README: ignored", `back\slash: ignored`,
-		"falloctest_x: a probe", "ring-000007-aside.dat: set aside", "which has loaded the 1 record of 1 bytes before the damage",
+		"falloctest_x: a probe", "ring-000007-aside.dat: set aside", "catalogue-new.dat: nobody needs it any more", "which has loaded the 1 record of 1 bytes before the damage",
 		"overflow-aside-1.dat: overflow records", "Faults: 1",
 	} {
 		if !strings.Contains(got, want) {
@@ -137,7 +137,7 @@ func TestMissingRing(t *testing.T) {
 	if len(r.Faults) != 1 || r.Faults[0].File != jobs || r.Faults[0].Storage != "jobs" || !strings.Contains(r.Faults[0].Remedy, "make an empty one") {
 		t.Errorf("got faults %+v, want one of %s with a remedy", r.Faults, jobs)
 	}
-	if want := (Count{5, 1203}); r.Totals.Total != want || r.Situation != Killed {
+	if want := count(5, 1203); r.Totals.Total != want || r.Situation != Killed {
 		t.Errorf("got %s with %v, want killed with the %v of the others", r.Situation, r.Totals.Total, want)
 	}
 	if err := os.WriteFile(filepath.Join(dir, jobs), nil, 0o600); err != nil {
@@ -154,7 +154,7 @@ func TestRunningNode(t *testing.T) {
 	defer closeIt(t, cs)
 	r := directory(t, cs.dir)
 	// The record that was delivered out of turn is still in the ring.
-	if want := (Count{8, 1214}); r.Situation != Running || r.Totals.Total != want || len(r.Storages) != 4 {
+	if want := count(8, 1214); r.Situation != Running || r.Totals.Total != want || len(r.Storages) != 4 {
 		t.Errorf("got %s, %v and storages %v, want running and %v", r.Situation, r.Totals.Total, r.Storages, want)
 	}
 	if got := text(t, r); !strings.Contains(got, "The numbers are a snapshot") {
@@ -314,27 +314,38 @@ func drain(t *testing.T, cs *storage.Channels) map[string]Count {
 			t.Fatal(err)
 		}
 		var consumer storage.Consumer
-		consumer.Attach(s, nobody{})
+		woken := make(bell, 1)
+		consumer.Attach(s, woken)
 		c.Commit()
-		var count Count
+		var n Count
 		for runs := []*storage.Run(nil); ; {
 			if runs, _, err = consumer.Next(runs, 1<<20, false); err != nil {
 				t.Fatal(err)
 			}
-			if len(runs) == 0 {
+			if now, err := cs.Queue(consumer.Queue()); err != nil || len(runs) == 0 && now.MemoryRecords+now.OverflowRecords == 0 {
 				break
 			}
+			if len(runs) == 0 { // a file is read
+				<-woken
+			}
 			for _, r := range runs {
-				count.add(Count{uint64(r.Records()), uint64(len(r.Bytes()) - ring.HeaderSize*r.Records())})
+				n.Add(count(uint64(r.Records()), uint64(len(r.Bytes())-ring.HeaderSize*r.Records())))
 			}
 		}
 		consumer.Leave(nil, 0)
-		counts[names.Storage(f.Subscriber, f.Channel, f.Subscribed)] = count
+		counts[names.Storage(f.Subscriber, f.Channel, f.Subscribed)] = n
 	}
 	return counts
 }
 
-// nobody is woken.
-type nobody struct{}
+func count(records, bytes uint64) Count { return Count{Records: records, Bytes: bytes} }
 
-func (nobody) Wake() {}
+// bell is rung to wake a consumer.
+type bell chan struct{}
+
+func (b bell) Wake() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}

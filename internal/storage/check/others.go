@@ -18,13 +18,8 @@ func (c *checker) others(plan *storage.Plan) {
 		}
 		c.note(f.Name, "nobody needs it any more; the next start deletes it")
 	}
-	for _, s := range plan.Catalogue.Sources {
-		if dformat.IsSame(c.dir, s.Name, plan.Catalogue.Sources) {
-			c.note(s.Name, "its records have been loaded; only its deletion is missing")
-		}
-	}
-	for _, i := range plan.Original.Ignored {
-		c.ignored(i)
+	for _, name := range plan.Original.Loaded {
+		c.note(name, "its records have been loaded; only its deletion is missing")
 	}
 	dirs := []disk.Dir{c.dir, c.rings}
 	if c.rings == c.dir {
@@ -36,8 +31,15 @@ func (c *checker) others(plan *storage.Plan) {
 			c.unreadable(err)
 		}
 		for _, e := range entries {
-			if isAsideRing(e.Name()) {
-				c.note(e.Name(), "set aside because it was damaged; the log tells what was lost. See 'dmq extract --help'")
+			switch name := e.Name(); {
+			case isAsideRing(name):
+				c.note(name, "set aside because it was damaged; the log tells what was lost. See 'dmq extract --help'")
+			case strings.Contains(name, ".rq-aside"):
+				c.asideDump(name)
+			case strings.HasPrefix(name, "overflow-aside-") && strings.HasSuffix(name, ".dat"):
+				c.asideOverflow(name)
+			case strings.HasPrefix(name, "falloctest_"):
+				c.note(name, "a probe of the file system that a killed node has left; it can be deleted")
 			}
 		}
 	}
@@ -53,31 +55,13 @@ func isAsideRing(name string) bool {
 	return false
 }
 
-// ignored tells what is in a file that no start loads.
-func (c *checker) ignored(i dformat.Ignored) {
-	switch {
-	case i.Severity == dformat.Error:
-		c.fault(Fault{File: i.Name, Problem: i.Reason,
-			Meaning: "no node loads it; records that it may hold stay in it",
-			Remedy:  i.Remedy})
-	case strings.Contains(i.Name, ".rq-aside"):
-		c.asideDump(i.Name)
-	case strings.HasPrefix(i.Name, "overflow-aside-") && strings.HasSuffix(i.Name, ".dat"):
-		c.asideOverflow(i.Name)
-	case strings.HasPrefix(i.Name, "falloctest_"):
-		c.note(i.Name, "a probe of the file system that a killed node has left; it can be deleted")
-	case i.Severity == dformat.Warning:
-		c.note(i.Name, "ignored: %s", i.Reason)
-	}
-}
-
 func (c *checker) asideDump(name string) {
 	d, err := dformat.ReadFile(c.dir, name)
 	if err != nil {
 		c.unreadable(err)
 		return
 	}
-	count := countOf(d.Queues[0].Dump)
+	count := d.Queues[0].Dump.Count()
 	if len(d.Findings) == 0 {
 		c.note(name, "set aside by an earlier start, which has not loaded it; it has %s", count)
 		return

@@ -1,6 +1,6 @@
 package check
 
-import "fmt"
+import "github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dformat"
 
 // Report is what is known of a data directory.
 type Report struct {
@@ -53,32 +53,10 @@ type Counts struct {
 }
 
 // Count is a number of records and the bytes of their payloads.
-type Count struct {
-	Records uint64 `json:"records"`
-	Bytes   uint64 `json:"bytes"`
-}
+type Count = dformat.Count
 
-func (c *Count) add(other Count) {
-	c.Records += other.Records
-	c.Bytes += other.Bytes
-}
-
-func (c Count) String() string {
-	if c.Records == 1 {
-		return fmt.Sprintf("1 record of %d bytes", c.Bytes)
-	}
-	return fmt.Sprintf("%d records of %d bytes", c.Records, c.Bytes)
-}
-
-// Fault is something that is wrong.
-type Fault struct {
-	File    string `json:"file"`              // its name
-	Offset  int64  `json:"offset,omitempty"`  // in bytes; 0 = none in particular
-	Storage string `json:"storage,omitempty"` // if it is about one in particular
-	Problem string `json:"problem"`
-	Meaning string `json:"meaning"` // for records, and for the next start
-	Remedy  string `json:"remedy"`  // what an operator can do
-}
+// Fault is something that is wrong; its severity does not matter.
+type Fault = dformat.Finding
 
 // Note is something worth knowing.
 type Note struct {

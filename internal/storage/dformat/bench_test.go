@@ -18,7 +18,7 @@ const (
 
 // drop reads all records of a directory, and drops them.
 func drop(b *testing.B, dir disk.Dir) {
-	d, err := Read(dir)
+	d, err := Read(dir, Left{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -152,7 +152,7 @@ func (d *testDir) points(t *testing.T, do func() error) []*testDir {
 func mustRead(t *testing.T, dir *testDir) (*Directory, map[string][]string) {
 	t.Helper()
 	t.Cleanup(dir.Release)
-	d, err := Read(dir)
+	d, err := Read(dir, Left{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func stop(t *testing.T, dir *disktest.Dir, contents []Content) {
 	if err := Write(dir, contents); err != nil {
 		t.Fatal(err)
 	}
-	if err := Commit(dir, Names(contents)); err != nil {
+	if err := Commit(dir, contents); err != nil {
 		t.Fatal(err)
 	}
 }

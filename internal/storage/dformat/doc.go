@@ -21,7 +21,8 @@
 //
 // [Read] looks at every record of a directory and changes nothing: what it returns is the D half of
 // the plan of a start, and what 'dmq check' prints. The caller reads the [Part.Runs] of each queue
-// into its own form. When that is safe, [Finish] deletes the sources.
+// into its own form. When that is safe, [Finish] deletes the sources. What a start or a stop of
+// this node has left that was interrupted, is told apart by what [Left] says.
 //
 // What two files prove together is loaded, what they don't prove is not guessed: then records that
 // may be lost that way are kept in a file that is set aside, under a name that no node loads, and

@@ -1,10 +1,8 @@
 package dformat
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
@@ -40,18 +38,21 @@ type chainOf struct {
 	jumps map[int64]int64
 }
 
-// examine reads both files.
-func examine(dir disk.Dir, names fileNames) (*overflow, error) {
+// examine reads the files that are there, of which it is known when they were written.
+func examine(dir disk.Dir, names fileNames, written map[string]time.Time) (*overflow, error) {
 	o := &overflow{names: names}
-	index, bad, err := readIndex(dir, names.index)
-	if err != nil {
-		return nil, err
+	indexed, hasIndex := written[names.index]
+	if hasIndex {
+		index, bad, err := readIndex(dir, names.index)
+		if err != nil {
+			return nil, err
+		}
+		o.index = index
+		if bad != nil {
+			o.stale = append(o.stale, fmt.Sprintf("%s: %v", names.index, bad))
+		}
 	}
-	o.index = index
-	if bad != nil {
-		o.stale = append(o.stale, fmt.Sprintf("%s: %v", names.index, bad))
-	}
-	data, size, err := openData(dir, names.data)
+	data, size, err := openData(dir, names.data, written)
 	if err != nil {
 		return nil, err
 	}
@@ -68,20 +69,26 @@ func examine(dir disk.Dir, names fileNames) (*overflow, error) {
 		o.doubts = append(o.doubts, fmt.Sprintf("%s doesn't begin with %s", names.data, magic))
 		return o, nil
 	}
-	if err := o.checkAge(dir); err != nil {
+	snapshot := len(o.stale) == 0
+	if !hasIndex || written[names.data].Sub(indexed) > tolerance {
+		o.stale = append(o.stale, fmt.Sprintf("%s was written before %s", names.index, names.data))
+	}
+	if o.survey, err = newSurvey(data, size, o.index); err != nil {
 		return nil, err
 	}
-	o.survey = newSurvey(data, size, o.index)
-	return o, o.compare(bad == nil)
+	return o, o.compare(&block{file: data, size: size}, snapshot)
 }
 
+// tolerance is how much older than the data file an index may be that belongs to it: it covers a
+// clean stop, and copying both.
+const tolerance = time.Second
+
 // openData opens a data file; without one, or anything in it, the size is 0.
-func openData(dir disk.Dir, name string) (data disk.File, size int64, err error) {
-	data, err = disk.OpenToRead(dir, name)
-	if disk.IsNotExist(err) {
+func openData(dir disk.Dir, name string, written map[string]time.Time) (data disk.File, size int64, err error) {
+	if _, ok := written[name]; !ok {
 		return nil, 0, nil
 	}
-	if err != nil {
+	if data, err = disk.OpenToRead(dir, name); err != nil {
 		return nil, 0, err
 	}
 	if size, err = data.Size(); size == 0 || err != nil {
@@ -100,37 +107,16 @@ func hasMagic(file io.ReaderAt) (bool, error) {
 	return string(b[:n]) == magic, err
 }
 
-// checkAge compares the times of the files, with a tolerance that covers a clean stop, and
-// copying both.
-func (o *overflow) checkAge(dir disk.Dir) error {
-	data, err := dir.Stat(o.names.data)
-	if err != nil {
-		return err
-	}
-	index, err := dir.Stat(o.names.index)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err != nil || data.ModTime().Sub(index.ModTime()) > time.Second {
-		o.stale = append(o.stale, fmt.Sprintf("%s was written before %s", o.names.index, o.names.data))
-	}
-	return nil
-}
-
-// compare goes through the data file. snapshot says that the index lists all storages that had
-// records at one moment.
-func (o *overflow) compare(snapshot bool) error {
+// compare compares the index with what is in the data file. snapshot says that it lists all storages
+// that had records at one moment.
+func (o *overflow) compare(data *block, snapshot bool) error {
 	s := o.survey
-	first, last, err := s.sight(o.index)
-	if err != nil {
-		return err
-	}
-	named, err := o.matchEntries(first, last)
+	named, err := o.matchEntries(data)
 	if err != nil {
 		return err
 	}
 	if snapshot && len(o.doubts) == 0 {
-		o.settle(first, last)
+		o.settle()
 	}
 	for _, c := range s.sorted() {
 		if !named[c.id] {
@@ -168,9 +154,10 @@ func (o *overflow) compare(snapshot bool) error {
 // was written. What it didn't list was consumed then, or removed: whether it is a chain, or
 // was one before it became garbage. That holds if the index and the file belong together:
 // every entry has to fit, because the records that one lacks could be in such garbage.
-func (o *overflow) settle(first, last []sighting) {
-	for i, e := range o.index {
-		if n, bytes, ok := first[i].between(last[i]); !ok || !e.has(n, bytes) {
+func (o *overflow) settle() {
+	seen := o.survey.seen
+	for _, e := range o.index {
+		if n, ok := seen[e.first].between(seen[e.last]); !ok || n != e.count() {
 			return
 		}
 	}
@@ -181,15 +168,15 @@ func (o *overflow) settle(first, last []sighting) {
 func (o *overflow) unknown(c *chain) bool { return c.latest >= o.settled }
 
 // matchEntries finds the live records of each entry and returns the ids that have a name.
-func (o *overflow) matchEntries(first, last []sighting) (named map[uint32]bool, err error) {
+func (o *overflow) matchEntries(data *block) (named map[uint32]bool, err error) {
 	named = make(map[uint32]bool)
 	storages := make(map[string]bool)
-	for i, e := range o.index {
-		seen := first[i]
-		if seen.chain == nil {
-			seen = last[i] // whose records behind a damaged first one are its own, too
+	for _, e := range o.index {
+		first, last := o.survey.seen[e.first], o.survey.seen[e.last]
+		c := first.chain
+		if c == nil {
+			c = last.chain // whose records behind a damaged first one are its own, too
 		}
-		c := seen.chain
 		switch {
 		case storages[e.name]:
 			o.doubt(e, "is listed twice")
@@ -200,27 +187,27 @@ func (o *overflow) matchEntries(first, last []sighting) (named map[uint32]bool, 
 		case named[c.id]:
 			o.doubt(e, "has the records of another storage")
 			continue
-		case first[i].chain == nil:
+		case first.chain == nil:
 			o.doubt(e, "has no record at its first offset")
 		case c.gaps > 0, c.strays > 0:
 			o.doubt(e, "lacks records")
 		}
 		named[c.id], storages[e.name] = true, true
-		if first[i].chain == nil {
-			behind, err := o.survey.behind(c, e.first)
+		if first.chain == nil {
+			behind, err := c.behind(e.first, data)
 			if err != nil {
 				return nil, err
 			}
 			o.live = append(o.live, chainOf{e.name, c.id, behind, c.jumps})
 			continue
 		}
-		live := seen.live(e.first)
-		if n, bytes, ok := seen.between(last[i]); ok && !e.has(n, bytes) && !e.has(live.records, live.bytes) {
-			o.doubt(e, fmt.Sprintf("has %s there", amount(n, bytes)))
+		live := first.live(e.first)
+		if n, ok := first.between(last); ok && n != e.count() && live.Count != e.count() {
+			o.doubt(e, fmt.Sprintf("has %v there", n))
 		}
-		if live != (segment{e.first, e.last, e.records, e.bytes}) {
+		if live != (segment{e.first, e.last, e.count()}) {
 			o.stale = append(o.stale, fmt.Sprintf("storage %s has %d records of %d bytes at offsets %d to %d, not %d of %d at %d to %d",
-				e.name, live.records, live.bytes, live.first, live.last, e.records, e.bytes, e.first, e.last))
+				e.name, live.Records, live.Bytes, live.first, live.last, e.records, e.bytes, e.first, e.last))
 		}
 		o.live = append(o.live, chainOf{e.name, c.id, live, c.jumps})
 	}

@@ -20,15 +20,22 @@ var ErrWhich = errors.New("which records?")
 // There is a queue for each storage of which the file has records that may not have been
 // delivered; one whose name is not known has an empty one.
 func ReadFile(dir disk.Dir, name string) (*Directory, error) {
-	d := &Directory{dir: dir, taken: make(map[string]bool)}
+	d := newDirectory(dir)
 	isData, err := isDataFile(dir, name)
-	if err == nil && isData {
-		err = d.readDataFile(name)
-	} else if err == nil {
-		err = d.readDumpFile(name)
-	}
 	if err != nil {
 		return nil, err
+	}
+	if isData {
+		return d, d.readDataFile(name)
+	}
+	dump, err := readDump(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	q := &Queue{Dump: dump.Part}
+	d.add(q)
+	if dump.fault != "" {
+		d.reportDump(q, dump, "")
 	}
 	return d, nil
 }
@@ -49,59 +56,76 @@ func (d *Directory) readDataFile(name string) error {
 		return err
 	}
 	d.Sources, d.Findings = nil, nil // those of a start
-	o := d.overflow
-	for _, c := range o.nameless {
-		o.live = append(o.live, chainOf{"", c.id, c.segment, c.jumps})
-	}
-	for _, c := range o.live {
+	for _, c := range d.overflow.live {
 		d.add(d.queueOf(c))
+	}
+	for _, c := range d.overflow.nameless {
+		d.add(d.queueOf(chainOf{"", c.id, c.segment, c.jumps}))
 	}
 	return nil
 }
 
-func (d *Directory) readDumpFile(name string) error {
-	dump, err := readDump(d.dir, name)
-	if err != nil {
-		return err
-	}
-	q := &Queue{Dump: dump.Part}
-	d.add(q)
-	if dump.fault != "" {
-		d.reportDump(q, dump, "")
-	}
-	return nil
+// extract is records that are to be made a dump.
+type extract struct {
+	records, bytes uint64 // with 8 for each, as in a ring
+	write          func(io.Writer) error
+	damage         string // what was found wrong with the file that they are in
 }
 
 // Extract writes the records of a file to w, as a dump (storage spec §2.1): of an overflow data
-// file those with that id, of a dump all that are intact, for which id is 0. It returns how many
-// that are, bytes with 8 for each, and what was found wrong. It reads the file twice, which must
-// not change meanwhile.
-func Extract(dir disk.Dir, name string, id uint32, w io.Writer) (records, bytes uint64, damage string, err error) {
-	d, err := ReadFile(dir, name)
+// file those with that id, of a dump or ring file all that are intact, for which id is 0. It
+// returns how many that are, and what was found wrong. It reads the file twice, which must not
+// change meanwhile.
+func Extract(dir disk.Dir, name string, id uint32, w io.Writer) (written Count, damage string, err error) {
+	isRing, err := ring.IsFile(dir, name)
 	if err != nil {
-		return 0, 0, "", err
+		return Count{}, "", err
 	}
-	part, err := d.part(name, id)
+	find := ofFile
+	if isRing {
+		find = ofRing
+	}
+	e, err := find(dir, name, id)
+	if err == nil && e.records > math.MaxUint32 {
+		err = fmt.Errorf("%d records are more than a dump can hold", e.records)
+	}
 	if err != nil {
-		return 0, 0, "", err
-	}
-	for _, f := range d.Findings {
-		damage = fmt.Sprintf("%s, at offset %d: %s", dir.Path(f.File), f.Offset, f.Problem)
-	}
-	if part.Records > math.MaxUint32 {
-		return 0, 0, "", fmt.Errorf("%d records are more than a dump can hold", part.Records)
+		return Count{}, "", err
 	}
 	out := bufio.NewWriterSize(w, RunSize)
-	out.Write(dumpHeader(part.Records, part.Bytes))
-	expected := Stream{part.Records, part.Bytes, part.Runs()}
-	err = expected.each(func(run Run) error {
-		_, err := out.Write(run.Bytes)
-		return err
-	})
-	if err == nil {
+	out.Write(dumpHeader(e.records, e.bytes))
+	if err = e.write(out); err == nil {
 		err = out.Flush()
 	}
-	return expected.Records, expected.Bytes, damage, err
+	return Count{e.records, e.bytes - ring.HeaderSize*e.records}, e.damage, err
+}
+
+// ofFile finds the records of a file of the D node.
+func ofFile(dir disk.Dir, name string, id uint32) (e extract, err error) {
+	d, err := ReadFile(dir, name)
+	if err != nil {
+		return e, err
+	}
+	p, err := d.part(name, id)
+	if err != nil {
+		return e, err
+	}
+	for _, f := range d.Findings {
+		e.damage = fmt.Sprintf("%s, at offset %d: %s", dir.Path(f.File), f.Offset, f.Problem)
+	}
+	e.records, e.bytes = p.Records, p.Bytes
+	e.write = func(w io.Writer) error {
+		for run, err := range p.Runs() {
+			if err != nil {
+				return err
+			}
+			if _, err := w.Write(run.Bytes); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return e, nil
 }
 
 // part finds the records that are meant by an id.
@@ -122,19 +146,42 @@ func (d *Directory) part(name string, id uint32) (*Part, error) {
 	return nil, fmt.Errorf("%w %s holds:\n  %s", ErrWhich, d.dir.Path(name), strings.Join(all, "\n  "))
 }
 
-// String describes the records in the overflow.
-func (q *Queue) String() string {
-	text := fmt.Sprintf("id %d, %s", q.ID, amount(q.Overflow.Records, q.Overflow.Bytes-ring.HeaderSize*q.Overflow.Records))
-	if q.Storage != "" {
-		text += " of storage " + q.Storage
+// ofRing finds the records of a ring file. If its head does not tell where they are, all are taken
+// that look like some.
+func ofRing(dir disk.Dir, name string, id uint32) (e extract, err error) {
+	if id != 0 {
+		return e, fmt.Errorf("%w %s is a ring file, there are no ids in it", ErrWhich, dir.Path(name))
 	}
-	return text
-}
-
-// amount describes records and the bytes of their payloads.
-func amount(records, bytes uint64) string {
-	if records == 1 {
-		return fmt.Sprintf("1 record of %d bytes", bytes)
+	h, unknown := ring.ReadHead(dir, name)
+	var wrong *ring.DamageError
+	if unknown != nil && !errors.As(unknown, &wrong) {
+		return e, unknown
 	}
-	return fmt.Sprintf("%d records of %d bytes", records, bytes)
+	read := func(to io.Writer) (ring.Intact, error) { return ring.Inspect(dir, name, h, to) }
+	if unknown != nil || h.Held == 0 {
+		read = func(to io.Writer) (ring.Intact, error) { return ring.Salvage(dir, name, to) }
+		e.damage = fmt.Sprintf("%s does not tell which of its records are not delivered: all were written that could be read from its start on, "+
+			"so look whether they are wanted", dir.Path(name))
+	}
+	intact, err := read(io.Discard)
+	switch {
+	case errors.As(err, &wrong) && e.damage != "":
+		e.damage = wrong.Error() + "; " + e.damage
+	case errors.As(err, &wrong):
+		e.damage = wrong.Error()
+	case err != nil:
+		return e, err
+	}
+	e.records, e.bytes = intact.Records, intact.Bytes+ring.HeaderSize*intact.Records
+	e.write = func(w io.Writer) error {
+		again, err := read(w)
+		switch {
+		case err != nil && !errors.As(err, &wrong):
+			return err
+		case again != intact:
+			return fmt.Errorf("%s: %w", dir.Path(name), errChanged)
+		}
+		return nil
+	}
+	return e, nil
 }

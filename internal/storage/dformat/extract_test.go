@@ -14,13 +14,13 @@ import (
 func extracted(t *testing.T, dir *testDir, name string, id uint32) (all []string, damage string) {
 	t.Helper()
 	var dump bytes.Buffer
-	records, size, damage, err := Extract(dir, name, id, &dump)
+	written, damage, err := Extract(dir, name, id, &dump)
 	if err != nil {
 		t.Fatalf("%s, id %d: %v", name, id, err)
 	}
 	d, got := mustRead(t, dumpDir("x.rq", dump.Bytes()))
-	if q := d.Queues[0]; len(d.Findings) > 0 || q.Dump.Records != records || q.Dump.Bytes != size {
-		t.Errorf("%s, id %d: %d records of %d bytes are said to be in %x, %v", name, id, records, size, dump.Bytes(), d.Findings)
+	if q := d.Queues[0]; len(d.Findings) > 0 || q.Dump.Count() != written {
+		t.Errorf("%s, id %d: %v are said to be in %x, %v", name, id, written, dump.Bytes(), d.Findings)
 	}
 	return got["x"], damage
 }
@@ -56,7 +56,7 @@ func TestExtractFromFilesSetAside(t *testing.T) {
 	dir.Remove(indexName)
 	dir.Put("ofchannels-aside-3.csv", []byte("ch1 1 6 45 45\n"))
 	for _, id := range []uint32{0, 7} {
-		_, _, _, err := Extract(dir, "overflow-aside-3.dat", id, &bytes.Buffer{})
+		_, _, err := Extract(dir, "overflow-aside-3.dat", id, &bytes.Buffer{})
 		if want := "id 1, 3 records of 17 bytes of storage ch1"; !errors.Is(err, ErrWhich) || !strings.Contains(err.Error(), want) {
 			t.Errorf("id %d: got error %v, want it to tell: %s", id, err, want)
 		}
@@ -74,7 +74,7 @@ func TestWhatIsSetAsideIsExtractedAndLoaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	var dump bytes.Buffer
-	if _, _, _, err := Extract(dir, "overflow-aside-1.dat", 1, &dump); err != nil {
+	if _, _, err := Extract(dir, "overflow-aside-1.dat", 1, &dump); err != nil {
 		t.Fatal(err)
 	}
 	dir.Put("sub@ch.rq", dump.Bytes())
@@ -93,7 +93,7 @@ func TestExtractFromADamagedDump(t *testing.T) {
 		if !reflect.DeepEqual(got, []string{"a"}) || !strings.HasPrefix(damage, c.want) {
 			t.Errorf("got %q, %q, want the first record and %s", got, damage, c.want)
 		}
-		if _, _, _, err := Extract(dir, "c.rq-aside", 1, &bytes.Buffer{}); !errors.Is(err, ErrWhich) {
+		if _, _, err := Extract(dir, "c.rq-aside", 1, &bytes.Buffer{}); !errors.Is(err, ErrWhich) {
 			t.Errorf("with an id: got %v", err)
 		}
 	}
@@ -107,7 +107,7 @@ func TestExtractReportsWriteErrors(t *testing.T) {
 	defer full.Close()
 	dir := fixture(t, "interleaved")
 	defer dir.Release()
-	if _, _, _, err := Extract(dir, "logs.rq", 0, full); err == nil {
+	if _, _, err := Extract(dir, "logs.rq", 0, full); err == nil {
 		t.Error("no error though nothing could be written")
 	}
 }
@@ -117,7 +117,7 @@ func TestAFileThatCannotBeReadIsNotDamaged(t *testing.T) {
 	for _, file := range []string{dataName, "logs.rq"} {
 		dir := fixture(t, "interleaved")
 		dir.failing("read", file)
-		if _, err := Read(dir); !errors.Is(err, errTest) {
+		if _, err := Read(dir, Left{}); !errors.Is(err, errTest) {
 			t.Errorf("%s: got %v", file, err)
 		}
 		dir.Before = nil
@@ -151,7 +151,7 @@ func TestAFileThatIsChangedMeanwhile(t *testing.T) {
 			changed[at] ^= 0x41
 			for _, content := range [][]byte{changed, whole[:at]} {
 				dir := fixture(t, "interleaved")
-				d, err := Read(dir)
+				d, err := Read(dir, Left{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -191,7 +191,7 @@ func FuzzRead(f *testing.F) {
 			dir.old = indexName
 		}
 		before := dir.state()
-		d, err := Read(dir)
+		d, err := Read(dir, Left{})
 		if err != nil {
 			if !strings.Contains(err.Error(), "to do: ") {
 				t.Errorf("refused: %v", err)

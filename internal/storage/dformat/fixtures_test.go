@@ -1,9 +1,6 @@
 package dformat
 
 import (
-	"cmp"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -44,40 +41,5 @@ func TestFixtures(t *testing.T) {
 				t.Errorf("to be set aside: got %q, want %q", got, c.aside)
 			}
 		})
-	}
-}
-
-// A start and a clean stop leave what the D node has left, byte for byte but for the order of
-// lines in the index (storage spec §8.1).
-func TestStartAndStopLeaveTheFilesAsTheyWere(t *testing.T) {
-	dir := fixture(t, "loadfiles")
-	before := dir.state()
-	d, _ := mustRead(t, dir)
-	var contents []Content
-	queues := slices.SortedFunc(slices.Values(d.Queues), func(a, b *Queue) int { return cmp.Compare(a.First, b.First) })
-	for _, q := range queues {
-		contents = append(contents, Content{Number: uint64(slices.Index(d.Queues, q) + 1), Storage: q.Storage,
-			Dump: Stream{q.Dump.Records, q.Dump.Bytes, q.Dump.Runs()}, Overflow: Stream{q.Overflow.Records, q.Overflow.Bytes, q.Overflow.Runs()}})
-	}
-	if err := Write(dir, contents); err != nil {
-		t.Fatal(err)
-	}
-	if err := Finish(dir, d.Sources); err != nil {
-		t.Fatal(err)
-	}
-	if got := dir.Names(); len(got) != 5+2 {
-		t.Errorf("there is %v, want only what was written", got)
-	}
-	if err := Commit(dir, Names(contents)); err != nil {
-		t.Fatal(err)
-	}
-	after := dir.state()
-	for _, files := range []map[string]string{before, after} {
-		lines := strings.Split(files[indexName], "\n")
-		slices.Sort(lines)
-		files[indexName] = strings.Join(lines, "\n")
-	}
-	if !reflect.DeepEqual(after, before) {
-		t.Errorf("got %q\nwant %q", after, before)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strconv"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
@@ -25,20 +24,16 @@ func (e entry) String() string {
 	return fmt.Sprintf("%d records, %d bytes, offsets %d to %d", e.records, e.bytes, e.first, e.last)
 }
 
-func (e entry) has(records, bytes uint64) bool { return e.records == records && e.bytes == bytes }
+func (e entry) count() Count { return Count{e.records, e.bytes} }
 
 // append appends the line.
 func (e entry) append(text []byte) []byte {
 	return fmt.Appendf(text, "%s %d %d %d %d\n", e.name, e.records, e.bytes, e.first, e.last)
 }
 
-// readIndex reads an index file; a missing one is empty. bad is what is wrong with it behind
-// the entries.
+// readIndex reads an index file. bad is what is wrong with it behind the entries.
 func readIndex(dir disk.Dir, name string) (entries []entry, bad, err error) {
 	file, err := disk.OpenToRead(dir, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
-	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -19,6 +19,29 @@ type Run struct {
 	Records int
 }
 
+// Count is a number of records and the bytes of their payloads.
+type Count struct {
+	Records uint64 `json:"records"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Add adds others.
+func (c *Count) Add(other Count) {
+	c.Records += other.Records
+	c.Bytes += other.Bytes
+}
+
+func (c Count) less(other Count) Count {
+	return Count{c.Records - other.Records, c.Bytes - other.Bytes}
+}
+
+func (c Count) String() string {
+	if c.Records == 1 {
+		return fmt.Sprintf("1 record of %d bytes", c.Bytes)
+	}
+	return fmt.Sprintf("%d records of %d bytes", c.Records, c.Bytes)
+}
+
 // Part is the records of a queue in one file.
 type Part struct {
 	Records uint64
@@ -28,6 +51,9 @@ type Part struct {
 	file string
 	trail
 }
+
+// Count counts the records.
+func (p *Part) Count() Count { return Count{p.Records, p.Bytes - ring.HeaderSize*p.Records} }
 
 // trail is where records lie that are read one after another.
 type trail struct {

@@ -78,13 +78,13 @@ func (d *Directory) reportDump(q *Queue, dump dump, aside string) {
 }
 
 // reportConflict tells of a dump that is not loaded.
-func (d *Directory) reportConflict(q *Queue, other, aside string) {
-	d.report(Finding{Severity: Error, Storage: q.Storage, File: DumpFile(q.Storage),
+func (d *Directory) reportConflict(storage, other, aside string) {
+	d.report(Finding{Severity: Error, Storage: storage, File: DumpFile(storage),
 		Problem: fmt.Sprintf("there is %s, too, and a channel that has subscribers has no records of its own", other),
 		Meaning: "the dump is not loaded, but kept as " + aside + ". An original node does not start",
 		Remedy:  "find out where the file comes from; to have it loaded, rename it to that of another storage, STORAGE.rq, while the node is stopped"})
 }
 
 func (c *chain) String() string {
-	return fmt.Sprintf("id %d, %s, offsets %d to %d", c.id, amount(c.records, c.bytes), c.first, c.last)
+	return fmt.Sprintf("id %d, %v, offsets %d to %d", c.id, c.Count, c.first, c.last)
 }

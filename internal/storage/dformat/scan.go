@@ -20,65 +20,88 @@ type found struct {
 	info fs.FileInfo
 }
 
-// scan tells which entries of the directory are dump files and which are not (storage spec
-// §2.4). It reads the directory and no file; symbolic links are followed.
+// scan finds the dump files of the directory, and tells what else is there (storage spec §2.4). It
+// reads the directory and no file; symbolic links are followed.
 //
 // A file whose name has a backslash is ignored like others, though the original refuses to
 // start in such a directory. A symbolic link named like a dump that leads nowhere, or back to
 // itself, is ignored and left; the original takes the former for an empty storage and deletes
 // it.
-func scan(dir disk.Dir) (dumps []found, others []Ignored, taken map[string]bool, err error) {
-	entries, err := dir.List()
+func (d *Directory) scan(left Left) (dumps []*found, err error) {
+	entries, err := d.dir.List()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	taken = make(map[string]bool, len(entries))
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
+	d.taken = make(map[string]bool, len(entries))
 	for _, e := range entries {
-		taken[e.Name()] = true
-		f, ignored, err := look(dir, e.Name())
+		name := e.Name()
+		d.taken[name] = true
 		switch {
-		case err != nil:
-			return nil, nil, nil, err
-		case ignored.Reason != "":
-			others = append(others, ignored)
+		case left.made(name):
+			d.Unneeded = append(d.Unneeded, name)
+		case left.loaded(d.dir, name):
+			d.Loaded = append(d.Loaded, name)
 		default:
-			dumps = append(dumps, f)
+			f, ignored, err := look(d.dir, name)
+			if err != nil {
+				return nil, err
+			}
+			if f != nil {
+				dumps = append(dumps, f)
+			}
+			if ignored != nil {
+				d.report(*ignored)
+			}
 		}
 	}
-	slices.SortFunc(dumps, func(a, b found) int { return cmp.Compare(a.Storage, b.Storage) })
-	slices.SortFunc(others, func(a, b Ignored) int { return cmp.Compare(a.Name, b.Name) })
-	return dumps, others, taken, nil
+	return dumps, nil
 }
 
-// look tells what one entry is: it is ignored if there is a reason to.
-func look(dir disk.Dir, name string) (f found, ignored Ignored, err error) {
-	ignore := func(s Severity, reason string) (found, Ignored, error) {
-		return found{}, Ignored{name, s, reason, ""}, nil
+// made reports whether a stop that was interrupted has made a file, and it does not count.
+func (l Left) made(name string) bool {
+	stem, suffix := split(name)
+	return temporary(name) || l.Stopping && (name == dataName || name == indexName || suffix == dumpSuffix && l.Storages[stem])
+}
+
+// loaded reports whether a file has been loaded, and is still the same.
+func (l Left) loaded(dir disk.Dir, name string) bool {
+	i := slices.IndexFunc(l.Sources, func(s Source) bool { return s.Name == name })
+	if i < 0 {
+		return false
 	}
-	fault := func(reason, remedy string) (found, Ignored, error) {
-		return found{}, Ignored{name, Error, reason, "while the node is stopped, " + remedy}, nil
+	there, err := l.Sources[i].isThere(dir)
+	return there && err == nil
+}
+
+// look tells what one entry is: a dump, or ignored, which may be worth telling.
+func look(dir disk.Dir, name string) (f *found, ignored *Finding, err error) {
+	ignore := func(reason string) (*found, *Finding, error) {
+		return nil, &Finding{Severity: Warning, File: name, Problem: Ignored, Meaning: reason}, nil
+	}
+	fault := func(reason, remedy string) (*found, *Finding, error) {
+		return nil, &Finding{Severity: Error, File: name, Problem: reason,
+			Meaning: "no node loads it; records that it may hold stay in it", Remedy: "while the node is stopped, " + remedy}, nil
 	}
 	switch {
 	case strings.Contains(name, `\`):
-		return ignore(Warning, `a name with a \; the D node does not start while such a file is there`)
+		return ignore(`a name with a \; the D node does not start while such a file is there`)
 	case strings.HasPrefix(name, "."):
-		return ignore(Silent, "a hidden file")
+		return nil, nil, nil
 	}
 	stem, suffix := split(name)
 	info, statErr := dir.Stat(name)
 	switch {
 	case statErr == nil && info.IsDir():
-		return ignore(Warning, "a subdirectory")
-	case statErr == nil && !info.Mode().IsRegular():
-		return ignore(Silent, "not a regular file")
-	case suffix == ".dat" || suffix == ".csv":
-		return ignore(Silent, "not a dump")
+		return ignore("a subdirectory")
+	case statErr == nil && !info.Mode().IsRegular(), suffix == ".dat", suffix == ".csv":
+		return nil, nil, nil
 	case strings.HasPrefix(suffix, asideSuffix):
-		return ignore(Warning, "a dump that was set aside; the log of that start tells why, and how many of its records were loaded")
+		return ignore("a dump that was set aside; the log of that start tells why, and how many of its records were loaded")
 	case suffix != dumpSuffix:
-		return ignore(Warning, fmt.Sprintf("not a dump, whose name ends in %s", dumpSuffix))
+		return ignore(fmt.Sprintf("not a dump, whose name ends in %s", dumpSuffix))
 	}
-	f.Storage, f.info = stem, info
+	f = &found{Queue{Storage: stem}, info}
 	var ok bool
 	f.Subscriber, f.Channel, f.Subscribed, ok = names.ParseStorage(stem)
 	switch {
@@ -92,7 +115,7 @@ func look(dir disk.Dir, name string) (f found, ignored Ignored, err error) {
 		return fault("a symbolic link that leads back to itself",
 			"let it lead to a file, or remove it")
 	}
-	return f, Ignored{}, statErr
+	return f, nil, statErr
 }
 
 // split cuts a file name in front of its last dot and the dots adjacent to that.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,11 +40,11 @@ func TestWhichEntriesAreDumps(t *testing.T) {
 	type want struct {
 		storage, subscriber, channel string
 		subscribed                   bool
-		severity                     Severity
-		reason                       string // "" = a dump
+		ignored                      string // why; "" = it is a dump, or of no interest
 	}
+	nothing := want{}
 	plain := func(channel string) want { return want{storage: channel, channel: channel} }
-	ignored := func(s Severity, reason string) want { return want{severity: s, reason: reason} }
+	ignored := func(reason string) want { return want{ignored: reason} }
 	for _, c := range []struct {
 		name string
 		make func(path string) error
@@ -57,79 +58,89 @@ func TestWhichEntriesAreDumps(t *testing.T) {
 		{"@c.rq", file, want{storage: "@c", channel: "c", subscribed: true}},
 		{strings.Repeat("x", 252) + ".rq", file, plain(strings.Repeat("x", 252))},
 
-		{".rq", file, ignored(Silent, "a hidden file")},
-		{".c.rq", file, ignored(Silent, "a hidden file")},
-		{"..rq", file, ignored(Silent, "a hidden file")},
-		{"@.rq", file, ignored(Error, badStem)},
-		{"c@.rq", file, ignored(Error, badStem)},
-		{"@a@b.rq", file, ignored(Error, badStem)},
-		{"a@b@c.rq", file, ignored(Error, badStem)},
-		{"a.b.rq", file, ignored(Error, badStem)},
-		{"a..b.rq", file, ignored(Error, badStem)},
-		{"a:b.rq", file, ignored(Error, badStem)},
-		{"a b.rq", file, ignored(Error, badStem)},
-		{"ä.rq", file, ignored(Error, badStem)},
-		{"a\n.rq", file, ignored(Error, badStem)},
+		{".rq", file, nothing},
+		{".c.rq", file, nothing},
+		{"..rq", file, nothing},
+		{"@.rq", file, ignored(badStem)},
+		{"c@.rq", file, ignored(badStem)},
+		{"@a@b.rq", file, ignored(badStem)},
+		{"a@b@c.rq", file, ignored(badStem)},
+		{"a.b.rq", file, ignored(badStem)},
+		{"a..b.rq", file, ignored(badStem)},
+		{"a:b.rq", file, ignored(badStem)},
+		{"a b.rq", file, ignored(badStem)},
+		{"ä.rq", file, ignored(badStem)},
+		{"a\n.rq", file, ignored(badStem)},
 
-		{"overflow.dat", file, ignored(Silent, "not a dump")},
-		{"ofchannels.csv", file, ignored(Silent, "not a dump")},
-		{"world.rq.dat", file, ignored(Silent, "not a dump")},
-		{"falloctest_a1b2c3", file, ignored(Warning, badSuffix)},
-		{"world.txt", file, ignored(Warning, badSuffix)},
-		{"world.RQ", file, ignored(Warning, badSuffix)},
-		{"world.rq~", file, ignored(Warning, badSuffix)},
-		{"world.", file, ignored(Warning, badSuffix)},
-		{"z..rq", file, ignored(Warning, badSuffix)},
-		{"z...rq", file, ignored(Warning, badSuffix)},
-		{"z..dat", file, ignored(Warning, badSuffix)},
-		{"world.rq-aside", file, ignored(Warning, "a dump that was set aside; the log of that start tells why, and how many of its records were loaded")},
-		{"world.rq-aside-2", file, ignored(Warning, "a dump that was set aside; the log of that start tells why, and how many of its records were loaded")},
-		{`a\b.rq`, file, ignored(Warning, `a name with a \; the D node does not start while such a file is there`)},
-		{`.a\b`, file, ignored(Warning, `a name with a \; the D node does not start while such a file is there`)},
-		{`a\b.dat`, subdirectory, ignored(Warning, `a name with a \; the D node does not start while such a file is there`)},
+		{"overflow.dat", emptyFile, nothing},
+		{"ofchannels.csv", emptyFile, nothing},
+		{"world.rq.dat", file, nothing},
+		{"falloctest_a1b2c3", file, ignored(badSuffix)},
+		{"world.txt", file, ignored(badSuffix)},
+		{"world.RQ", file, ignored(badSuffix)},
+		{"world.rq~", file, ignored(badSuffix)},
+		{"world.", file, ignored(badSuffix)},
+		{"z..rq", file, ignored(badSuffix)},
+		{"z...rq", file, ignored(badSuffix)},
+		{"z..dat", file, ignored(badSuffix)},
+		{"world.rq-aside", file, ignored("a dump that was set aside; the log of that start tells why, and how many of its records were loaded")},
+		{"world.rq-aside-2", file, ignored("a dump that was set aside; the log of that start tells why, and how many of its records were loaded")},
+		{`a\b.rq`, file, ignored(`a name with a \; the D node does not start while such a file is there`)},
+		{`.a\b`, file, ignored(`a name with a \; the D node does not start while such a file is there`)},
+		{`a\b.dat`, subdirectory, ignored(`a name with a \; the D node does not start while such a file is there`)},
 
-		{"x.rq", subdirectory, ignored(Warning, "a subdirectory")},
-		{"x.dat", subdirectory, ignored(Warning, "a subdirectory")},
-		{"lost+found", subdirectory, ignored(Warning, "a subdirectory")},
-		{".x", subdirectory, ignored(Silent, "a hidden file")},
-		{"x.rq", pipe, ignored(Silent, "not a regular file")},
-		{"x", pipe, ignored(Silent, "not a regular file")},
+		{"x.rq", subdirectory, ignored("a subdirectory")},
+		{"x.dat", subdirectory, ignored("a subdirectory")},
+		{"lost+found", subdirectory, ignored("a subdirectory")},
+		{".x", subdirectory, nothing},
+		{"x.rq", pipe, nothing},
+		{"x", pipe, nothing},
 
 		{"s@c.rq", linkTo(file), want{storage: "s@c", subscriber: "s", channel: "c", subscribed: true}},
-		{"c@.rq", linkTo(file), ignored(Error, badStem)},
-		{"world", linkTo(file), ignored(Warning, badSuffix)},
-		{"x.rq", linkTo(subdirectory), ignored(Warning, "a subdirectory")},
-		{"x.rq", linkTo(pipe), ignored(Silent, "not a regular file")},
-		{"x.rq", linkTo(nothing), ignored(Error, noTarget)},
-		{"x@.rq", linkTo(nothing), ignored(Error, badStem)},
-		{"x", linkTo(nothing), ignored(Warning, badSuffix)},
-		{"x.dat", linkTo(nothing), ignored(Silent, "not a dump")},
-		{"x", linkToItself, ignored(Warning, badSuffix)},
-		{"x.rq", linkToItself, ignored(Error, circle)},
-		{"x.dat", linkToItself, ignored(Silent, "not a dump")},
+		{"c@.rq", linkTo(file), ignored(badStem)},
+		{"world", linkTo(file), ignored(badSuffix)},
+		{"x.rq", linkTo(subdirectory), ignored("a subdirectory")},
+		{"x.rq", linkTo(pipe), nothing},
+		{"x.rq", linkTo(noFile), ignored(noTarget)},
+		{"x@.rq", linkTo(noFile), ignored(badStem)},
+		{"x", linkTo(noFile), ignored(badSuffix)},
+		{"x.dat", linkTo(noFile), nothing},
+		{"x", linkToItself, ignored(badSuffix)},
+		{"x.rq", linkToItself, ignored(circle)},
+		{"x.dat", linkToItself, nothing},
 	} {
 		dir, path := tempDir(t)
 		if err := c.make(filepath.Join(path, c.name)); err != nil {
 			t.Fatal(err)
 		}
-		d, err := Read(dir)
-		if err != nil || len(d.Queues)+len(d.Ignored) != 1 {
-			t.Errorf("%s: got %+v, %v, want one entry", c.name, d, err)
+		d, err := Read(dir, Left{})
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if c.want.reason != "" {
-			want := Ignored{c.name, c.want.severity, c.want.reason, remedies[c.want.reason]}
-			if len(d.Ignored) != 1 || d.Ignored[0] != want {
-				t.Errorf("%s: got %v, want it ignored: %v", c.name, d.Ignored, want)
+		var findings []Finding
+		switch remedy := remedies[c.want.ignored]; {
+		case remedy != "":
+			findings = []Finding{{Severity: Error, File: c.name, Problem: c.want.ignored, Remedy: remedy,
+				Meaning: "no node loads it; records that it may hold stay in it"}}
+		case c.want.ignored != "":
+			findings = []Finding{{Severity: Warning, File: c.name, Problem: Ignored, Meaning: c.want.ignored}}
+		}
+		if !slices.Equal(d.Findings, findings) {
+			t.Errorf("%s: got %v, want %v", c.name, d.Findings, findings)
+		}
+		if c.want.storage == "" {
+			if len(d.Queues) > 0 {
+				t.Errorf("%s is loaded: %v", c.name, d.Queues[0])
 			}
 			continue
 		}
 		if len(d.Queues) != 1 {
-			t.Errorf("%s is ignored: %v", c.name, d.Ignored)
+			t.Errorf("%s is ignored: %v", c.name, d.Findings)
 			continue
 		}
 		q := d.Queues[0]
-		if got := (want{q.Storage, q.Subscriber, q.Channel, q.Subscribed, Silent, ""}); got != c.want {
+		if got := (want{q.Storage, q.Subscriber, q.Channel, q.Subscribed, ""}); got != c.want {
 			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
 		}
 		if err := Finish(dir, d.Sources); err != nil {
@@ -142,9 +153,10 @@ func TestWhichEntriesAreDumps(t *testing.T) {
 }
 
 func file(path string) error         { return os.WriteFile(path, make([]byte, 12), 0o666) }
+func emptyFile(path string) error    { return os.WriteFile(path, nil, 0o666) }
 func subdirectory(path string) error { return os.Mkdir(path, 0o777) }
 func pipe(path string) error         { return syscall.Mkfifo(path, 0o666) }
-func nothing(string) error           { return nil }
+func noFile(string) error            { return nil }
 func linkToItself(path string) error { return os.Symlink(path, path) }
 
 // linkTo makes a symbolic link to what another function makes, in another directory.
@@ -161,8 +173,8 @@ func TestAnEntryThatCannotBeLookedAtEndsTheStart(t *testing.T) {
 		dir.Put("a.rq", make([]byte, 12))
 		dir.Put("b.rq", make([]byte, 12))
 		dir.failing(op, file)
-		_, err := Read(dir)
-		if !errors.Is(err, errTest) || !strings.Contains(err.Error(), "No file has been changed") || !strings.Contains(err.Error(), "let the node read") {
+		_, err := Read(dir, Left{})
+		if !errors.Is(err, errTest) || !strings.Contains(err.Error(), "No file has been changed") || !strings.Contains(err.Error(), "Let the node read") {
 			t.Errorf("%s %s fails: got %v", op, file, err)
 		}
 		dir.Release()
@@ -177,7 +189,7 @@ func TestOverflowFilesThatAreNoFilesEndTheStart(t *testing.T) {
 			if err := make(filepath.Join(path, name)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), name+" is not a regular file") {
+			if _, err := Read(dir, Left{}); err == nil || !strings.Contains(err.Error(), name+" is not a regular file") {
 				t.Errorf("a %s named %s: got %v", kind, name, err)
 			}
 		}

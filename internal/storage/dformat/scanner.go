@@ -1,6 +1,7 @@
 package dformat
 
 import (
+	"container/heap"
 	"encoding/binary"
 	"io"
 )
@@ -39,7 +40,7 @@ func (s *scanner) scan() bool {
 			s.offset, s.record = s.at, h
 			s.at += h.size()
 			if h.next > 0 && h.channel > 0 {
-				s.links.push(link{s.offset + h.next, h.channel})
+				heap.Push(&s.links, link{s.offset + h.next, h.channel})
 			}
 			return true
 		}
@@ -71,7 +72,7 @@ func (s *scanner) overlapped(next int64) bool {
 		if l.to > s.at && s.leads(l) {
 			return true
 		}
-		s.links.pop()
+		heap.Pop(&s.links)
 	}
 	for _, to := range s.known {
 		if to >= next {
@@ -95,7 +96,7 @@ func (s *scanner) resync() {
 	from := s.at
 	for s.at++; s.at+headerSize <= s.size && s.err == nil; s.at++ {
 		for len(s.links) > 0 && s.links[0].to < s.at {
-			s.links.pop()
+			heap.Pop(&s.links)
 		}
 		for len(s.known) > 0 && s.known[0] < s.at {
 			s.known = s.known[1:]
@@ -177,29 +178,14 @@ type link struct {
 // linkHeap is a heap with the nearest link first. It holds about one link per storage.
 type linkHeap []link
 
-func (h *linkHeap) push(l link) {
-	*h = append(*h, l)
-	s := *h
-	for i := len(s) - 1; i > 0 && s[i].to < s[(i-1)/2].to; i = (i - 1) / 2 {
-		s[i], s[(i-1)/2] = s[(i-1)/2], s[i]
-	}
-}
+func (h linkHeap) Len() int           { return len(h) }
+func (h linkHeap) Less(i, j int) bool { return h[i].to < h[j].to }
+func (h linkHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *linkHeap) Push(l any)        { *h = append(*h, l.(link)) }
 
-func (h *linkHeap) pop() {
-	s := *h
-	last := len(s) - 1
-	s[0] = s[last]
-	s = s[:last]
-	*h = s
-	for i := 0; 2*i+1 < last; {
-		child := 2*i + 1
-		if child+1 < last && s[child+1].to < s[child].to {
-			child++
-		}
-		if s[i].to <= s[child].to {
-			return
-		}
-		s[i], s[child] = s[child], s[i]
-		i = child
-	}
+func (h *linkHeap) Pop() any {
+	last := len(*h) - 1
+	l := (*h)[last]
+	*h = (*h)[:last]
+	return l
 }

@@ -45,38 +45,36 @@ func Finish(dir disk.Dir, sources []Source) error {
 }
 
 func (s Source) finish(dir disk.Dir) error {
-	info, err := dir.Stat(s.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	there, err := s.isThere(dir)
+	if !there || err != nil {
 		return err
 	}
-	now := newSource(s.Name, info)
-	now.Aside = s.Aside
-	switch {
-	case now != s:
-		return nil
-	case s.Aside == "":
+	if s.Aside == "" {
 		return dir.Remove(s.Name)
 	}
-	taken, err := list(dir) // each time: another file may have got the name
+	entries, err := dir.List() // each time: another file may have got the name
 	if err != nil {
 		return err
+	}
+	taken := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		taken[e.Name()] = true
 	}
 	return dir.Rename(s.Name, freeName(s.Name, s.Aside, taken))
 }
 
-func list(dir disk.Dir) (names map[string]bool, err error) {
-	entries, err := dir.List()
+// isThere reports whether the file is there and still the same.
+func (s Source) isThere(dir disk.Dir) (bool, error) {
+	info, err := dir.Stat(s.Name)
 	if err != nil {
-		return nil, err
+		if disk.IsNotExist(err) {
+			err = nil
+		}
+		return false, err
 	}
-	names = make(map[string]bool, len(entries))
-	for _, e := range entries {
-		names[e.Name()] = true
-	}
-	return names, nil
+	now := newSource(s.Name, info)
+	now.Aside = s.Aside
+	return now == s, nil
 }
 
 const (

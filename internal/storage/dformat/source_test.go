@@ -47,7 +47,7 @@ func TestSettingAsideDoesNotReplaceALink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := Read(dir)
+	d, err := Read(dir, Left{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestChannelsWithAndWithoutSubscribers(t *testing.T) {
 		{"plain in the overflow", line("c", 1, 1, x, x), []string{"@c", "c"}, "c", "@c.rq-aside", ""},
 		{"a subscriber in the overflow", line("s@c", 1, 1, x, x), []string{"@c", "c"}, "s@c @c", "c.rq-aside", ""},
 		{"both in the overflow", line("c", 1, 1, x, x) + line("s@c", 1, 1, x+33, x+33), nil, "", "",
-			"ofchannels.csv lists s@c beside c"},
+			"ofchannels.csv lists s@c, but there is c, too"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := newTestDir()
@@ -150,7 +150,7 @@ func TestChannelsWithAndWithoutSubscribers(t *testing.T) {
 			}
 			if c.refused != "" {
 				before := dir.state()
-				if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), c.refused) || !strings.Contains(err.Error(), "to do: ") {
+				if _, err := Read(dir, Left{}); err == nil || !strings.Contains(err.Error(), c.refused) || !strings.Contains(err.Error(), "to do: ") {
 					t.Errorf("got %v, want it refused: %s", err, c.refused)
 				}
 				checkFinished(t, dir, before, nil)

@@ -31,19 +31,17 @@ type chain struct {
 // segment is records that are linked to each other. Positions are offsets in the file.
 type segment struct {
 	first, last int64
-	records     uint64
-	bytes       uint64 // of the payloads
+	Count
 }
 
 // garbage is a part of the data file that holds no records.
 type garbage struct{ from, to int64 }
 
-// survey goes through a data file and collects its chains.
+// survey is what is in a data file: its chains, what lies at the offsets that the index lists, and
+// garbage.
 type survey struct {
-	scanner *scanner
-	firsts  map[int64]int // entries of the index by first offset
-	chains  map[uint32]*chain
-	chain   *chain // of the record found last
+	chains map[uint32]*chain
+	seen   map[int64]*sighting // by offset: all that an entry lists
 
 	garbage      []garbage // the first mostGarbage parts
 	wasted       int64     // bytes of all garbage
@@ -51,22 +49,33 @@ type survey struct {
 	wastedBehind int64     // bytes of the garbage that ends behind it
 }
 
+// sighting is the record at the first or last offset of an index entry.
+type sighting struct {
+	first           bool   // it should be the first one
+	chain           *chain // nil if no record is there
+	segment         int    // number of the segment it lies in
+	before, through Count  // of that segment: without it, and with it
+}
+
 // mostGarbage bounds the list of garbage.
 const mostGarbage = 20
 
-// newSurvey begins a survey of a file with a magic. The index may be wrong, but where it
-// leads to records it tells them from garbage.
-func newSurvey(data io.ReaderAt, size int64, index []entry) *survey {
-	s := &survey{firsts: make(map[int64]int, len(index)), chains: make(map[uint32]*chain)}
-	known := make([]int64, 0, 2*len(index))
-	for i, e := range index {
-		s.firsts[e.first] = i
-		known = append(known, e.first, e.last)
+// newSurvey goes through a file with a magic. The index may be wrong, but where it leads to records
+// it tells them from garbage.
+func newSurvey(data io.ReaderAt, size int64, index []entry) (*survey, error) {
+	s := &survey{chains: make(map[uint32]*chain), seen: make(map[int64]*sighting, 2*len(index))}
+	for _, e := range index {
 		s.newest = max(s.newest, e.last)
+		s.seen[e.last] = &sighting{}
 	}
-	slices.Sort(known)
-	s.scanner = newScanner(data, size, slices.Compact(known), s.waste)
-	return s
+	for _, e := range index {
+		s.seen[e.first] = &sighting{first: true}
+	}
+	scanner := newScanner(data, size, slices.Sorted(maps.Keys(s.seen)), s.waste)
+	for scanner.scan() {
+		s.add(scanner.offset, scanner.record)
+	}
+	return s, scanner.err
 }
 
 func (s *survey) waste(from, to int64) {
@@ -79,26 +88,20 @@ func (s *survey) waste(from, to int64) {
 	}
 }
 
-// next finds the next record that belongs to a segment and reports whether there is one.
-// It is at scanner.offset, and is now the last one of chain.
-func (s *survey) next() bool {
-	for s.scanner.scan() {
-		id := s.scanner.record.channel
-		if id == 0 {
-			continue // a dummy record
-		}
-		if s.chain == nil || s.chain.id != id {
-			if s.chain = s.chains[id]; s.chain == nil {
-				s.chain = &chain{id: id}
-				s.chains[id] = s.chain
-			}
-		}
-		_, first := s.firsts[s.scanner.offset]
-		if s.chain.add(s.scanner.offset, s.scanner.record, first) {
-			return true
-		}
+// add adds a record to its chain.
+func (s *survey) add(offset int64, h header) {
+	if h.channel == 0 {
+		return // a dummy record
 	}
-	return false
+	c := s.chains[h.channel]
+	if c == nil {
+		c = &chain{id: h.channel}
+		s.chains[h.channel] = c
+	}
+	at := s.seen[offset]
+	if c.add(offset, h, at != nil && at.first) && at != nil {
+		at.chain, at.segment, at.before, at.through = c, c.dead, c.less(Count{1, h.length}), c.Count
+	}
 }
 
 // add adds a record to the chain unless it is a stray. first says that it is the first of
@@ -106,7 +109,7 @@ func (s *survey) next() bool {
 func (c *chain) add(offset int64, h header, first bool) bool {
 	c.latest = offset
 	switch {
-	case c.records == 0 || c.expected == offset:
+	case c.Records == 0 || c.expected == offset:
 	case c.expected == 0 || first:
 		c.dead++
 		c.segment, c.jumps, c.gaps, c.strays = segment{}, nil, 0, 0
@@ -123,12 +126,11 @@ func (c *chain) add(offset int64, h header, first bool) bool {
 	if first {
 		c.gaps, c.strays = 0, 0
 	}
-	if c.records == 0 {
+	if c.Records == 0 {
 		c.first = offset
 	}
 	c.last = offset
-	c.records++
-	c.bytes += h.length
+	c.Add(Count{1, h.length})
 	c.expected = 0
 	if h.next > 0 {
 		c.expected = offset + h.next
@@ -136,65 +138,33 @@ func (c *chain) add(offset int64, h header, first bool) bool {
 	return true
 }
 
-// sighting is the record at the first or last offset of an index entry.
-type sighting struct {
-	chain          *chain // nil if no record is there
-	segment        int    // number of the segment it lies in
-	records, bytes uint64 // of that segment: before the first one, up to the last one
-}
-
-// sight goes through the file and returns what is at the first and last offsets of the
-// entries.
-func (s *survey) sight(index []entry) (first, last []sighting, err error) {
-	first, last = make([]sighting, len(index)), make([]sighting, len(index))
-	lasts := make(map[int64]int, len(index))
-	for i, e := range index {
-		lasts[e.last] = i
-	}
-	for s.next() {
-		c := s.chain
-		at := sighting{c, c.dead, c.records, c.bytes}
-		if i, ok := lasts[s.scanner.offset]; ok {
-			last[i] = at
-		}
-		if i, ok := s.firsts[s.scanner.offset]; ok {
-			at.records--
-			at.bytes -= s.scanner.record.length
-			first[i] = at
-		}
-	}
-	return first, last, s.scanner.err
-}
-
 // behind returns the records of a chain that do not lie in front of an offset.
-func (s *survey) behind(c *chain, offset int64) (segment, error) {
-	rest := c.segment
-	t := trail{lengthOffset, c.first, c.jumps}
+func (c *chain) behind(offset int64, data *block) (segment, error) {
+	rest, t := c.segment, trail{lengthOffset, c.first, c.jumps}
 	for rest.first < offset {
-		size, next, err := t.look(&s.scanner.here, rest.first)
+		size, next, err := t.look(data, rest.first)
 		if err != nil {
 			return rest, err
 		}
-		rest.first, rest.records, rest.bytes = next, rest.records-1, rest.bytes-(size-ring.HeaderSize)
+		rest.first, rest.Count = next, rest.less(Count{1, size - ring.HeaderSize})
 	}
 	return rest, nil
 }
 
 // between counts the records from the first to the last one of an entry. It is not ok if these do
 // not lie in one segment.
-func (s sighting) between(last sighting) (records, bytes uint64, ok bool) {
-	ok = s.chain != nil && s.chain == last.chain && s.segment == last.segment
-	return last.records - s.records, last.bytes - s.bytes, ok
+func (s *sighting) between(last *sighting) (n Count, ok bool) {
+	return last.through.less(s.before), s.chain != nil && s.chain == last.chain && s.segment == last.segment
 }
 
 // live returns the live records of the chain, if those before the one at first were consumed.
-func (s sighting) live(first int64) segment {
+func (s *sighting) live(first int64) segment {
 	c := s.chain
 	if s.segment < c.dead {
 		// The storage was drained since the index was written, and pushed to again.
 		return c.segment
 	}
-	return segment{first, c.last, c.records - s.records, c.bytes - s.bytes}
+	return segment{first, c.last, c.less(s.before)}
 }
 
 // sorted returns the chains by id.

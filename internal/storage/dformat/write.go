@@ -32,21 +32,10 @@ type Stream struct {
 	Runs    iter.Seq2[Run, error] // may be nil if there are no records
 }
 
-// dumped reports whether the queue gets a dump.
-func (c Content) dumped() bool {
+// Dumped reports whether the queue gets a dump.
+func (c Content) Dumped() bool {
 	_, _, subscribed, _ := names.ParseStorage(c.Storage)
 	return c.Dump.Records > 0 || subscribed && c.Overflow.Records == 0
-}
-
-// Names returns the storages that get a dump, by number, for [Commit].
-func Names(contents []Content) map[uint64]string {
-	all := make(map[uint64]string)
-	for _, c := range contents {
-		if c.dumped() {
-			all[c.Number] = c.Storage
-		}
-	}
-	return all
 }
 
 // diskBlock is how disk space is given to files, in bytes.
@@ -57,7 +46,7 @@ func Need(contents []Content) uint64 {
 	const longestNumber = 21 // with the space before it
 	var need, data, index uint64
 	for _, c := range contents {
-		if c.dumped() {
+		if c.Dumped() {
 			need += blocks(dumpHeaderSize + c.Dump.Bytes)
 		}
 		if c.Overflow.Records > 0 {
@@ -80,7 +69,7 @@ func Write(dir disk.Dir, contents []Content) error {
 	w := writer{dir: dir, buffer: bufio.NewWriterSize(nil, RunSize)}
 	err := w.writeOverflow(contents)
 	for i := 0; i < len(contents) && err == nil; i++ {
-		if c := contents[i]; c.dumped() {
+		if c := contents[i]; c.Dumped() {
 			err = w.writeDump(c)
 		}
 	}
@@ -110,7 +99,7 @@ func (w *writer) file(name string, fill func() error) (err error) {
 	if err != nil {
 		return err
 	}
-	w.buffer.Reset(&appender{file: file})
+	w.buffer.Reset(io.NewOffsetWriter(file, 0))
 	if err = fill(); err == nil {
 		err = w.buffer.Flush()
 	}
@@ -252,19 +241,4 @@ func (s Stream) each(use func(Run) error) error {
 			s.Records, s.Bytes, records, bytes)
 	}
 	return nil
-}
-
-// appender writes at the end of a file that it was given empty.
-type appender struct {
-	file disk.File
-	at   int64
-}
-
-func (a *appender) Write(p []byte) (n int, err error) {
-	n, err = a.file.WriteAt(p, a.at)
-	a.at += int64(n)
-	if n < len(p) && err == nil {
-		err = io.ErrShortWrite
-	}
-	return n, err
 }

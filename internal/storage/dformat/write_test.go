@@ -108,21 +108,6 @@ func TestWriteReplacesWhatAnEarlierOneHasLeft(t *testing.T) {
 	checkContents(t, got, want)
 }
 
-func TestCommitDoesNotGuessWhoseADumpIs(t *testing.T) {
-	dir := newTestDir()
-	t.Cleanup(dir.Release)
-	if err := Write(dir, []Content{{Number: 1, Storage: "a", Dump: stream([]string{"x"}, 1)}, {Number: 2, Storage: "b", Dump: stream([]string{"y"}, 1)}}); err != nil {
-		t.Fatal(err)
-	}
-	err := Commit(dir, map[uint64]string{2: "b"})
-	if err == nil || !strings.Contains(err.Error(), "dump-000001.dat is the dump of an unknown storage; to do: ") {
-		t.Errorf("got %v", err)
-	}
-	if got := strings.Join(dir.Names(), " "); got != "b.rq dump-000001.dat" {
-		t.Errorf("got %s", got)
-	}
-}
-
 func TestOnlyTemporaryFilesAreDiscarded(t *testing.T) {
 	dir := newTestDir()
 	t.Cleanup(dir.Release)
@@ -214,20 +199,15 @@ func TestAStopCanBeKilledAtAnyPoint(t *testing.T) {
 		if len(got) > 0 || len(d.Findings) > 0 || len(d.Sources) > 0 {
 			t.Errorf("killed after operation %d of writing: a start finds %q, %v", i, got, d.Findings)
 		}
-		for _, ignored := range d.Ignored {
-			if ignored.Severity > Silent {
-				t.Errorf("killed after operation %d of writing: %+v", i, ignored)
-			}
-		}
 		if err := Discard(point); err != nil || len(point.Names()) > 0 {
 			t.Errorf("killed after operation %d of writing: %v is left, %v", i, point.Names(), err)
 		}
 	}
-	for i, point := range dir.points(t, func() error { return Commit(dir, Names(contents)) }) {
+	for i, point := range dir.points(t, func() error { return Commit(dir, contents) }) {
 		if names := strings.Join(point.Names(), " "); strings.Contains(names, dataName) && !strings.Contains(names, indexName) {
 			t.Errorf("killed after operation %d of renaming: without an index, a D node loses the overflow: %s", i, names)
 		}
-		if err := Commit(point, Names(contents)); err != nil {
+		if err := Commit(point, contents); err != nil {
 			t.Errorf("killed after operation %d of renaming: %v", i, err)
 		}
 		d, got := mustRead(t, point)
@@ -262,7 +242,7 @@ func TestEveryFaultOfAStartAndAStop(t *testing.T) {
 			return // there are no more operations
 		}
 		dir.Before = nil
-		if err := errors.Join(Commit(dir, Names(contents)), Discard(dir)); err != nil {
+		if err := errors.Join(Commit(dir, contents), Discard(dir)); err != nil {
 			t.Fatal(err)
 		}
 		d, got := mustRead(t, dir)
@@ -275,7 +255,7 @@ func TestEveryFaultOfAStartAndAStop(t *testing.T) {
 // startAndStop reads a directory, writes all of it again, and lets the new files take the place
 // of the old ones.
 func startAndStop(dir *testDir) error {
-	d, err := Read(dir)
+	d, err := Read(dir, Left{})
 	if err != nil {
 		return err
 	}
@@ -288,7 +268,7 @@ func startAndStop(dir *testDir) error {
 		return errors.Join(err, Discard(dir))
 	}
 	for range 2 { // what fails is tried again
-		if err = errors.Join(Finish(dir, d.Sources), Commit(dir, Names(contents))); err == nil {
+		if err = errors.Join(Finish(dir, d.Sources), Commit(dir, contents)); err == nil {
 			return nil
 		}
 	}

@@ -80,6 +80,9 @@ func (d *Floor) look() {
 	}
 }
 
+// Check fails if nothing can be written at the moment, as writing would.
+func (d *Floor) Check() error { return d.before() }
+
 // before fails if nothing is to be written.
 func (d *Floor) before() error {
 	if full := d.full.Load(); full != nil {

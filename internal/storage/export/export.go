@@ -72,41 +72,30 @@ func ringSizes(o Options) (sizes map[string]uint64, err error) {
 	if err != nil {
 		return nil, err
 	}
-	dirs := []disk.Dir{dir}
+	rings := dir
 	if o.RingDir != "" {
-		rings, err := disk.OpenDirReadOnly(o.RingDir)
-		if err != nil {
+		if rings, err = disk.OpenDirReadOnly(o.RingDir); err != nil {
 			return nil, err
 		}
-		dirs = append(dirs, rings)
+	}
+	plan, err := storage.MakePlan(dir, rings)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := dir.Stat(catalogue.FileName); disk.IsNotExist(err) && len(plan.Queues) == 0 {
+		return nil, fmt.Errorf("%s: %w", o.Dir, ErrNothing)
 	}
 	sizes = make(map[string]uint64)
-	found := false
-	for _, d := range dirs {
-		entries, err := d.List()
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			var size uint64
-			stem, isDump := strings.CutSuffix(e.Name(), ".rq")
-			storage := stem
-			if l, ok := ring.ParseFileName(e.Name()); ok {
-				found = true
-				if h, err := ring.ReadHead(d, e.Name()); err == nil && l.Kind == ring.Main {
-					storage, size = h.Name, h.Capacity
-				}
-			} else if info, err := e.Info(); err == nil && isDump {
-				size = uint64(info.Size())
+	for _, q := range plan.Queues {
+		_, channel, _, _ := names.ParseStorage(q.Name)
+		for _, h := range q.Files {
+			if h.Kind == ring.Main {
+				sizes[channel] = max(sizes[channel], h.Capacity)
 			}
-			if _, channel, _, ok := names.ParseStorage(storage); ok {
-				sizes[channel] = max(sizes[channel], size)
-			}
-			found = found || e.Name() == catalogue.FileName
 		}
 	}
-	if !found {
-		return nil, fmt.Errorf("%s: %w", o.Dir, ErrNothing)
+	for _, q := range plan.Original.Queues {
+		sizes[q.Channel] = max(sizes[q.Channel], q.Dump.Bytes)
 	}
 	return sizes, nil
 }

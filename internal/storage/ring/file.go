@@ -289,17 +289,27 @@ func (r *Ring) Attach() error {
 	if r.data != nil || r.file == nil {
 		return nil
 	}
+	m, err := r.Map()
+	if err == nil {
+		r.Use(m)
+	}
+	return err
+}
+
+// Map maps the file, for Use. It may be called by any goroutine.
+func (r *Ring) Map() (disk.Mapping, error) {
 	f, err := r.file.dir.Open(r.file.name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
-	m, err := f.Map(int64(r.file.head.fileSize()))
-	if err != nil {
-		return err
-	}
+	return f.Map(int64(r.file.head.fileSize()))
+}
+
+// Use attaches a ring, which is not attached, with what Map has returned.
+func (r *Ring) Use(m disk.Mapping) {
 	r.attached(m)
-	return nil
+	r.fetchAll()
 }
 
 func (r *Ring) attached(m disk.Mapping) {
@@ -316,6 +326,7 @@ func (r *Ring) Detach() (unmap func() error) {
 	m := r.file.mapping
 	r.file.mapping, r.mapped, r.data = nil, nil, nil
 	r.ready.from, r.ready.to = 0, 0
+	r.fetched = fetched{}
 	return m.Close
 }
 

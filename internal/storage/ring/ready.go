@@ -21,6 +21,7 @@ type ready struct {
 	mu   sync.Mutex
 	gone bool            // the ring is closed
 	bits []atomic.Uint64 // by chunk
+	some atomic.Int64    // how many are ready
 
 	// For the owner of the ring only.
 	from, to int // this range is known to be ready
@@ -45,8 +46,17 @@ var zeros [fillSize]byte
 
 func (y *ready) has(chunk int) bool { return y.bits[chunk/64].Load()>>(chunk%64)&1 != 0 }
 
-func (y *ready) set(chunk int)   { y.bits[chunk/64].Or(1 << (chunk % 64)) }
-func (y *ready) clear(chunk int) { y.bits[chunk/64].And(^uint64(1 << (chunk % 64))) }
+func (y *ready) set(chunk int) {
+	if bit := uint64(1) << (chunk % 64); y.bits[chunk/64].Or(bit)&bit == 0 {
+		y.some.Add(1)
+	}
+}
+
+func (y *ready) clear(chunk int) {
+	if bit := uint64(1) << (chunk % 64); y.bits[chunk/64].And(^bit)&bit != 0 {
+		y.some.Add(-1)
+	}
+}
 
 func (r *Ring) chunks() int { return (r.capacity + chunkSize - 1) / chunkSize }
 
@@ -90,14 +100,26 @@ func (r *Ring) prepare(at, size int) error {
 	if size <= 0 {
 		return nil
 	}
+	if !r.isReady(at, at+size) {
+		first, behind := r.toFill(at, size)
+		if err := r.fill(first, behind); err != nil {
+			return err
+		}
+	}
+	r.noteReady(at, size)
+	return nil
+}
+
+// toFill says which chunks to fill if those of size bytes at an offset are not ready: nobody has
+// gone ahead, so some more than these, not to do it for each chunk.
+func (r *Ring) toFill(at, size int) (first, behind int) {
+	first, behind = at/chunkSize, (at+size+chunkSize-1)/chunkSize
+	return first, max(behind, min((at+min(r.ready.ahead, mostInline))/chunkSize, r.chunks()))
+}
+
+// noteReady notes that size bytes at an offset are known to be ready, and what is behind them.
+func (r *Ring) noteReady(at, size int) {
 	first, behind := at/chunkSize, (at+size+chunkSize-1)/chunkSize
-	if !r.isReady(at, at+size) { // nobody has gone ahead: then not for each chunk
-		behind = max(behind, min((at+min(r.ready.ahead, mostInline))/chunkSize, r.chunks()))
-	}
-	if err := r.fill(first, behind); err != nil {
-		return err
-	}
-	behind = (at + size + chunkSize - 1) / chunkSize
 	most := min(r.chunks(), first+1024)
 	if r.held > 0 && at < r.read { // what is held there stays covered
 		most = min(most, r.read/chunkSize)
@@ -107,11 +129,10 @@ func (r *Ring) prepare(at, size int) error {
 	}
 	if r.hasSums() {
 		if err := r.uncoverAll(first, behind, at-first*chunkSize); err != nil {
-			return err
+			r.failed = err
 		}
 	}
 	r.ready.from, r.ready.to = first*chunkSize, min(behind*chunkSize, r.capacity)
-	return nil
 }
 
 // uncoverAll uncovers chunks. The first bytes of the first one do not change.
@@ -124,17 +145,47 @@ func (r *Ring) uncoverAll(first, behind, unchanged int) (err error) {
 	return nil
 }
 
-// Reserve makes sure that pushing records which take size bytes can't fail for lack of disk
-// space, as far as they fit.
-func (r *Ring) Reserve(size int) error {
+// Ready reports whether records that take size bytes can be pushed, one behind another, without
+// a look at the file. It may be false although they can: see Prepare.
+func (r *Ring) Ready(size int) bool {
+	at, fits := r.place(size)
+	return fits && at >= r.ready.from && at+size <= r.ready.to
+}
+
+// Prepare returns what is to be done before records that take size bytes can be pushed, as far as
+// they fit, or nil: then pushing them neither fails nor takes long.
+func (r *Ring) Prepare(size int) *Work {
 	at, room := r.room(size)
-	if err := r.prepare(at, min(size, room)); err != nil {
-		return err
-	}
+	w := r.workAt(at, min(size, room))
 	if size <= room || r.wrapped() || r.kind == Spill {
+		return w
+	}
+	if front := r.workAt(0, min(size, r.read)); w == nil {
+		w = front
+	} else if front != nil {
+		w.fill = append(w.fill, front.fill...)
+	}
+	return w
+}
+
+// workAt returns what is to be done before size bytes can be stored at an offset, or nil.
+func (r *Ring) workAt(at, size int) *Work {
+	y := &r.ready
+	switch {
+	case size <= 0 || at >= y.from && at+size <= y.to:
+		return nil
+	case r.file == nil && y.mu.TryLock():
+		y.from, y.to = 0, r.capacity
+		y.mu.Unlock()
+		return nil
+	case r.file == nil:
+		return &Work{ring: r} // until a Return is done
+	case r.isReady(at, at+size):
+		r.noteReady(at, size)
 		return nil
 	}
-	return r.prepare(0, min(size, r.read))
+	first, behind := r.toFill(at, size)
+	return &Work{ring: r, fill: []span{{first, behind}}}
 }
 
 // fill writes zeros to the chunks in that range that are not ready.
@@ -244,6 +295,10 @@ func (r *Ring) isReady(from, to int) bool {
 
 // Do does the work. It may be called by any goroutine, also after the ring was closed.
 func (w *Work) Do() error {
+	if w.ring.file == nil {
+		w.ring.ready.mu.Lock() // until a Return is done
+		defer w.ring.ready.mu.Unlock()
+	}
 	for _, s := range w.fill {
 		for first := s.first; first < s.behind; first += fillSize / chunkSize {
 			if err := w.ring.fill(first, min(s.behind, first+fillSize/chunkSize)); err != nil {
@@ -255,19 +310,14 @@ func (w *Work) Do() error {
 }
 
 // Unused is how many bytes of the ring have disk space, or memory, and hold no record.
-func (r *Ring) Unused() (size int) {
+func (r *Ring) Unused() int {
 	if r.data == nil {
 		return 0
 	}
 	if r.file == nil {
 		return r.capacity - r.UsedSpace() // an upper bound
 	}
-	for chunk := range r.chunks() {
-		if r.ready.has(chunk) {
-			size += chunkSize
-		}
-	}
-	return max(0, size-r.UsedSpace())
+	return max(0, int(r.ready.some.Load())*chunkSize-r.UsedSpace())
 }
 
 // GiveBack returns the work of giving back what is not used, but for the next keep bytes in

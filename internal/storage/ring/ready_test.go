@@ -3,6 +3,7 @@ package ring
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -14,8 +15,8 @@ import (
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
 )
 
-// After Reserve pushing can't fail, wherever the records of the ring are.
-func TestReserve(t *testing.T) {
+// After the work that Prepare returns pushing can't fail, wherever the records of the ring are.
+func TestPrepare(t *testing.T) {
 	for _, kind := range []Kind{Main, Spill} {
 		for seed := range uint64(100) {
 			rng := rand.New(rand.NewPCG(seed, uint64(kind)))
@@ -33,11 +34,11 @@ func TestReserve(t *testing.T) {
 			}
 			size := rng.IntN(w.Capacity())
 			w.full = true
-			if err := w.Reserve(size); err == nil && w.Fits(size) && size > 4*chunkSize {
+			if err := prepare(w.Ring, size); err == nil && w.Fits(size) && size > 4*chunkSize {
 				t.Errorf("seed %d: space for %d bytes was found on a full disk", seed, size)
 			}
 			w.full = false
-			if err := w.Reserve(size); err != nil {
+			if err := prepare(w.Ring, size); err != nil {
 				t.Fatal(err)
 			}
 			w.full = true
@@ -55,6 +56,20 @@ func TestReserve(t *testing.T) {
 			w.close()
 		}
 	}
+}
+
+func prepare(r *Ring, size int) error {
+	work := r.Prepare(size)
+	if work == nil {
+		return nil
+	}
+	if err := work.Do(); err != nil {
+		return err
+	}
+	if r.Prepare(size) != nil {
+		return errors.New("what is to be done has been done, and is to be done again")
+	}
+	return nil
 }
 
 // A ring whose space is all filled needs none any more.
@@ -157,6 +172,15 @@ func TestGiveBack(t *testing.T) {
 					t.Fatalf("round %d, keep %d: nothing was given back", round, keep)
 				}
 				w.returned()
+				ready := 0
+				for chunk := range w.chunks() {
+					if inFile && w.ready.has(chunk) {
+						ready++
+					}
+				}
+				if got := int(w.ready.some.Load()); got != ready {
+					t.Errorf("%d chunks count as ready, of %d that are", got, ready)
+				}
 				if got, most := w.Unused(), keep+3*chunkSize; inFile && (got > most || got < keep) {
 					t.Errorf("round %d: %d bytes are unused, and %d kept", round, got, keep)
 				}

@@ -81,6 +81,7 @@ type Ring struct {
 
 	behind, behindSize int // records that are delivered, but behind others, and their bytes
 
+	fetched fetched
 	file    *file // nil = anonymous memory
 	mapped  []byte
 	ready   ready
@@ -220,8 +221,11 @@ func (r *Ring) Take(enough, maxRecords int) (run []byte, records int, err error)
 	}
 	defer r.caught(mayFault(), &err)
 	waiting := r.nextWaiting()
+	if r.fetched.rest > 0 && r.missing() == 0 {
+		waiting = waiting[:min(r.fetched.ahead, len(waiting))] // who takes more waits for the disk
+	}
 	good, reason := r.intact(r.next, r.next+min(HeaderSize, len(waiting)))
-	if _, _, ok := r.nextMark(waiting[:good-r.next], len(waiting)); ok {
+	if _, _, ok := r.nextMark(waiting[:good-r.next], len(r.nextWaiting())); ok {
 		return nil, 0, nil
 	}
 	if reason == "" {
@@ -262,20 +266,24 @@ func (r *Ring) taken(size, records int) {
 	r.next += size
 	r.waiting -= records
 	r.suspect = max(0, r.suspect-records)
+	r.fetched.taken(size)
 	if r.waiting > 0 && r.next == end && end != r.write { // else a damaged length has hidden records
 		r.next = 0
 	}
 }
 
 // Cursor tells which records wait.
-type Cursor struct{ next, waiting, suspect int }
+type Cursor struct {
+	next, waiting, suspect int
+	fetched                fetched
+}
 
 // Cursor returns which records wait now.
-func (r *Ring) Cursor() Cursor { return Cursor{r.next, r.waiting, r.suspect} }
+func (r *Ring) Cursor() Cursor { return Cursor{r.next, r.waiting, r.suspect, r.fetched} }
 
 // Rewind lets those wait again that did then. Nothing may have been freed or pushed since.
 func (r *Ring) Rewind(to Cursor) {
-	r.next, r.waiting, r.suspect = to.next, to.waiting, to.suspect
+	r.next, r.waiting, r.suspect, r.fetched = to.next, to.waiting, to.suspect, to.fetched
 	r.examined = 0
 }
 
@@ -308,7 +316,7 @@ func (r *Ring) Free(size, records int) {
 func (r *Ring) Abandon() (records int) {
 	records = r.waiting
 	r.held -= records
-	r.waiting, r.suspect = 0, 0
+	r.waiting, r.suspect, r.fetched = 0, 0, fetched{}
 	r.sealed.lost = true
 	r.ready.from, r.ready.to = 0, 0
 	switch {
@@ -384,6 +392,9 @@ func Cut(run []byte, enough, maxRecords int) (cut []byte, records int) {
 	}
 	return run[:size], records
 }
+
+// First is how many bytes the first record of a run takes, its length included.
+func First(run []byte) int { return HeaderSize + int(binary.LittleEndian.Uint64(run)) }
 
 // Within returns the records that lie within the first room bytes of a run, which is not damaged.
 func Within(run []byte, room, records int) (cut []byte, n int) {

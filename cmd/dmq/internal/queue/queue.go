@@ -55,11 +55,21 @@ type Queue interface {
 	// Pop takes the oldest record out of a channel of one node.
 	Pop(ctx context.Context, channel string) ([]byte, error)
 
+	// PopWait is a Pop that waits so long for a record; ErrEmpty is that of the protocol.
+	PopWait(ctx context.Context, channel, subscriber string, wait time.Duration) ([]byte, error)
+
 	// Consume gets the records of a channel from all nodes as they come.
 	Consume(ctx context.Context, channel, subscriber string) (Consumer, error)
 
+	// Work is Consume with batches of so many records, of which each node sends so many ahead, and
+	// of which each record can be settled by itself. D nodes don't know it: ErrUnsupported.
+	Work(ctx context.Context, channel, subscriber string, batch, ahead int) (Consumer, error)
+
 	// Produce stores many records in all channels; ctx bounds the whole.
 	Produce(ctx context.Context, channels ...string) (Producer, error)
+
+	// Single returns the client, for what is asked of single nodes; nil with legacy.
+	Single() *client.Client
 
 	// Close ends everything at once.
 	Close() error
@@ -72,7 +82,14 @@ type Record struct {
 	// Last tells that all that its node has sent so far is handled with this record: it
 	// is acknowledged when the loop asks for the next one.
 	Last bool
+
+	Tries int // of a Work: deliveries before that have failed
+
+	of dmq.Record
 }
+
+// Release gives a record of a Work back that was not handled.
+func (r Record) Release() error { return r.of.Release() }
 
 // Consumer gets the records of a channel.
 type Consumer interface {
@@ -124,6 +141,19 @@ func Connect(ctx context.Context, options Options) (Queue, error) {
 	return &queue{c, options}, nil
 }
 
+// ConnectNodes returns a client that has connected likewise, for what is asked of single nodes.
+// Error: [ErrNeedsNeo].
+func ConnectNodes(ctx context.Context, options Options) (*client.Client, error) {
+	if options.Protocol != Neo {
+		return nil, ErrNeedsNeo
+	}
+	c, err := connect(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*client.Client), nil
+}
+
 func connect(ctx context.Context, options Options) (dmq.Client, error) {
 	logger, settled := newStartLog(options.Logger)
 	c, err := newClient(options.Protocol, dmq.Options{
@@ -170,15 +200,55 @@ func (q *queue) Nodes() (addresses []string) {
 	return addresses
 }
 
+func (q *queue) Single() *client.Client {
+	c, _ := q.Client.(*client.Client)
+	return c
+}
+
 func (q *queue) Consume(ctx context.Context, channel, subscriber string) (Consumer, error) {
 	if subscriber != "" && q.options.Protocol == Legacy {
 		return nil, fmt.Errorf("subscriber %q: %w", subscriber, ErrNeedsNeo)
 	}
-	c, err := q.Client.Consume(ctx, channel, dmq.ConsumeOptions{Subscriber: subscriber})
+	return q.consume(ctx, channel, dmq.ConsumeOptions{Subscriber: subscriber})
+}
+
+func (q *queue) consume(ctx context.Context, channel string, options dmq.ConsumeOptions) (Consumer, error) {
+	c, err := q.Client.Consume(ctx, channel, options)
 	if err != nil {
 		return nil, err
 	}
 	return consumer{c, q}, nil
+}
+
+func (q *queue) Work(ctx context.Context, channel, subscriber string, batch, ahead int) (Consumer, error) {
+	if q.options.Protocol == Legacy {
+		return nil, fmt.Errorf("batches of %d records: %w", batch, ErrNeedsNeo)
+	}
+	return q.consume(ctx, channel, dmq.ConsumeOptions{Subscriber: subscriber, MaxBatch: batch, Unsettled: ahead})
+}
+
+// pollPeriod is the time between two requests where a node can't be asked to wait.
+const pollPeriod = 50 * time.Millisecond
+
+func (q *queue) PopWait(ctx context.Context, channel, subscriber string, wait time.Duration) ([]byte, error) {
+	if c, ok := q.Client.(*client.Client); ok {
+		return c.PopWait(ctx, channel, client.PopOptions{Subscriber: subscriber, Wait: wait})
+	}
+	if subscriber != "" {
+		return nil, fmt.Errorf("subscriber %q: %w", subscriber, ErrNeedsNeo)
+	}
+	for end := time.Now().Add(wait); ; {
+		value, err := q.Pop(context.WithoutCancel(ctx), channel)
+		empty := errors.Is(err, dmq.ErrEmpty) || errors.Is(err, legacy.ErrEmpty) || errors.Is(err, legacy.ErrNoSuchChannelOrSubscribed)
+		if !empty || !time.Now().Before(end) {
+			return value, err
+		}
+		select {
+		case <-time.After(min(pollPeriod, time.Until(end))):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // consumer is a Consumer over that of a client.
@@ -205,7 +275,7 @@ func (c consumer) Await(ctx context.Context) {
 func (c consumer) Records() iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for record, err := range c.Consumer.Records() {
-			if !yield(Record{Value: record.Value, Node: record.Node, Last: record.Left == 0}, err) {
+			if !yield(Record{Value: record.Value, Node: record.Node, Last: record.Left == 0, Tries: record.Tries, of: record}, err) {
 				return
 			}
 		}
@@ -262,8 +332,8 @@ func MaxRecord(protocol Protocol) int {
 	return dmq.DefaultMaxMessage - 1024 // what else is in the message: a few names of channels
 }
 
-// Remove removes channels with all their records from all nodes. Only the legacy protocol
-// can do this, so that is what options have to be for.
+// Remove removes channels with all their records from all nodes. Over neo nodes may not know that,
+// or not allow it.
 func Remove(ctx context.Context, options Options, channels ...string) error {
 	c, err := connect(ctx, options)
 	if err != nil {
@@ -272,7 +342,22 @@ func Remove(ctx context.Context, options Options, channels ...string) error {
 	defer c.Close()
 	var failed []error
 	for _, channel := range channels {
-		failed = append(failed, c.(*legacy.Client).RemoveChannel(ctx, channel))
+		switch c := c.(type) {
+		case *legacy.Client:
+			failed = append(failed, c.RemoveChannel(ctx, channel))
+		case *client.Client:
+			failed = append(failed, removeChannel(ctx, c, channel))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func removeChannel(ctx context.Context, c *client.Client, channel string) error {
+	var failed []error
+	for _, a := range client.AskAll(c, func(n *client.Node) (none struct{}, err error) { return none, n.RemoveChannel(ctx, channel) }) {
+		if !errors.Is(a.Err, client.ErrNotFound) {
+			failed = append(failed, a.Err)
+		}
 	}
 	return errors.Join(failed...)
 }

@@ -9,7 +9,8 @@
 
   // The page comes anew every two seconds; what it shows takes the place of what was there.
   const refresh = async () => {
-    if (document.hidden || getSelection().type === 'Range') return;
+    if (document.hidden || getSelection().type === 'Range' || live.querySelector('details[open]') ||
+      live.contains(document.activeElement) && document.activeElement.matches('input, button')) return;
     try {
       const reply = await fetch(location.href, {cache: 'no-store', signal: AbortSignal.timeout(5000)});
       if (!reply.ok) throw new Error(reply.status);
@@ -27,12 +28,15 @@
   document.addEventListener('visibilitychange', refresh);
 
   // A value as the page shows it.
-  const figure = (v, base) => {
-    const units = base === 1024 ? [' B', ' KiB', ' MiB', ' GiB', ' TiB'] : ['', 'k', 'M', 'G', 'T'];
+  const scaled = (v, base, units) => {
     let i = 0;
     for (; v >= base - 0.5 && i < units.length - 1; i++) v /= base;
     return v.toFixed(i > 0 && v < 99.95 ? 1 : 0) + units[i];
   };
+  const time = (s) => s < 0.001 ? Math.round(s * 1e6) + ' µs' : s < 1 ? (s * 1e3).toFixed(1) + ' ms' : s < 120 ? s.toFixed(s < 10 ? 1 : 0) + ' s' :
+    s < 7200 ? Math.round(s / 60) + ' min' : (s / 3600).toFixed(1) + ' h';
+  const figure = (v, format) => format === 'age' ? (v === 0 ? '0 s' : time(v)) :
+    format === 'binary' ? scaled(v, 1024, [' B', ' KiB', ' MiB', ' GiB', ' TiB']) : scaled(v, 1000, ['', 'k', 'M', 'G', 'T']);
 
   // The values below the pointer, read from the lines themselves.
   const point = () => {
@@ -48,8 +52,8 @@
     }).filter(Boolean);
     tip.hidden = lines.length === 0;
     if (tip.hidden) return;
-    tip.textContent = [Math.round(300 - lines[0][0]) + ' s ago',
-      ...lines.map((l) => figure(l[2], +plot.dataset.base) + '/s ' + l[1])].join('\n');
+    tip.textContent = [time(Math.round((300 - lines[0][0]) * plot.dataset.span / 300)) + ' ago',
+      ...lines.map((l) => figure(l[2], plot.dataset.format) + plot.dataset.unit + ' ' + l[1])].join('\n');
     tip.style.left = Math.min(pointer.x + 14, innerWidth - tip.offsetWidth - 8) + 'px';
     tip.style.top = pointer.y + 14 + 'px';
   };

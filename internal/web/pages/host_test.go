@@ -1,4 +1,4 @@
-package web
+package pages
 
 import (
 	"os"
@@ -32,7 +32,7 @@ func TestHosts(t *testing.T) {
 		{"queue-2.example", []string{"queue-1.example"}, false},
 		{"anything.example", []string{"*"}, true},
 	} {
-		if got := (Options{Hosts: test.hosts}).allowsHost(test.host); got != test.want {
+		if got := MayAnswer(test.host, test.hosts); got != test.want {
 			t.Errorf("host %q, allowed besides: %q: got %v, want %v", test.host, test.hosts, got, test.want)
 		}
 	}
