@@ -281,6 +281,7 @@ func loadChannels(cfg *config.Config, logs *logging.Logs, b budgets) (*storage.C
 		Dir:        cfg.Server.DataDir,
 		RingDir:    cfg.Storage.RingDir,
 		RingInFile: cfg.Storage.Ring == config.RingFile,
+		Checksums:  cfg.Storage.Checksums,
 		ReserveAll: cfg.Storage.Reserve == config.ReserveFull,
 		MinFree:    cfg.Storage.MinFree,
 		Keep:       cfg.Storage.Stop == config.StopKeep,

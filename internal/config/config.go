@@ -210,6 +210,8 @@ type Storage struct {
 	Sync    time.Duration // sync_ms; 0 = leave it to the kernel
 
 	Acknowledge AcknowledgeKind
+	// Checksums are stored with records at rest.
+	Checksums bool
 }
 
 // Consume is section [Consume].

@@ -38,7 +38,7 @@ func defaults() *Config {
 		Stats:       Stats{FileName: "log/stats.log", Interval: 30 * time.Second, AppName: "dmqnode"},
 		Version:     Version{DefaultVersionLog: true},
 		Consume:     Consume{Redeliver: true, FailedChannel: "{channel}-failed"},
-		Storage:     Storage{MinFree: 16 << 20, Sync: time.Second},
+		Storage:     Storage{MinFree: 16 << 20, Sync: time.Second, Checksums: true},
 		Limits: Limits{
 			OutputBuffer:     1 << 20,
 			NeoFrame:         256 << 20,
@@ -117,6 +117,7 @@ func sections(c *Config) []section {
 			choice("stop", &c.Storage.Stop, "way to stop", "dump", "keep"),
 			period("sync_ms", &c.Storage.Sync, time.Millisecond, anyUint),
 			choice("acknowledge", &c.Storage.Acknowledge, "time of an answer", "stored", "synced"),
+			boolean("checksums", &c.Storage.Checksums),
 		}},
 		{"Consume", true, []key{
 			boolean("redeliver", &c.Consume.Redeliver),

@@ -23,6 +23,7 @@ func realOptions(path string) Options {
 	return Options{
 		Dir:        path,
 		RingInFile: true,
+		Checksums:  true,
 		RingSize:   func(string) uint64 { return 1000 },
 		Logs:       func(string) *zap.Logger { return zap.NewNop() },
 	}

@@ -75,6 +75,9 @@ func (c *stop) keep() (err error) {
 		if e := s.persist(); e != nil {
 			err = errors.Join(err, e)
 		}
+		if c.st.options.Checksums {
+			s.seal()
+		}
 	}
 	err = errors.Join(err, c.cs.syncEverything())
 	if c.st.catalogue.Content().Phase == catalogue.Dumping {
@@ -107,6 +110,22 @@ func (s *Storage) persist() error {
 		s.channel.store.remove(p.Ring)
 	}
 	return nil
+}
+
+// seal gives checksums to what has none yet.
+func (s *Storage) seal() {
+	for _, p := range s.parts {
+		if err := p.Attach(); err != nil {
+			s.channel.store.log.Error("a file stays without checksums", zap.String("storage", s.name), zap.Error(err))
+			continue
+		}
+		p.SealAll()
+		if p.Kind() == ring.Spill {
+			if unmap := p.Detach(); unmap != nil {
+				s.channel.store.later(unmap)
+			}
+		}
+	}
 }
 
 // insert makes a part, which is to take the place of one that has no file, one of the chain.
@@ -192,7 +211,13 @@ func (c *stop) dump() (keep bool, err error) {
 		return true, fmt.Errorf("dumps and overflow need %d bytes of disk space in %s, where %d are free", need, st.dir.Path(""), free)
 	}
 	c.warnOfDumps(contents)
-	if err = dformat.Write(st.dir.Dir, contents); err == nil {
+	if err = dformat.Write(st.dir.Dir, contents); isDamage(err) {
+		if err = errors.Join(dformat.Discard(st.dir.Dir), c.dropDamaged()); err == nil {
+			contents = c.contents()
+			err = dformat.Write(st.dir.Dir, contents)
+		}
+	}
+	if err == nil {
 		err = dformat.Sync(st.dir.Dir)
 	}
 	if err == nil {
@@ -210,6 +235,14 @@ func (c *stop) dump() (keep bool, err error) {
 	err = st.catalogue.SetPhase(catalogue.Dumped)
 	c.log(contents)
 	return false, errors.Join(err, c.removeAll())
+}
+
+// dropDamaged loses what can't be read, so that the rest can be left for the original.
+func (c *stop) dropDamaged() (err error) {
+	for _, s := range c.storages {
+		err = errors.Join(err, s.dropDamaged())
+	}
+	return err
 }
 
 // warnOfDumps tells of dumps that somebody has put there while the node ran: it replaces them.
@@ -289,7 +322,9 @@ func (c *stop) log(contents []dformat.Content) {
 func (c *stop) removeAll() (err error) {
 	for _, s := range c.storages {
 		for _, p := range s.parts {
-			if p.InFile() {
+			if p.damaged && p.InFile() {
+				err = errors.Join(err, p.SetAside(asideName(p.Head().FileName())))
+			} else if p.InFile() {
 				err = errors.Join(err, p.Remove())
 			} else {
 				err = errors.Join(err, p.Close())

@@ -1,8 +1,6 @@
 package storage
 
 import (
-	"go.uber.org/zap"
-
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
 )
@@ -23,6 +21,7 @@ type part struct {
 	pushed    int64  // records, those found at the start included
 	marks     marks  // when the records were first seen: see Channels.Mark
 	damaged   bool   // nothing is pushed to it any more; its file is kept
+	loss      loss   // what the log has not told yet
 	announced bool   // the system was asked to have it in memory
 }
 
@@ -199,6 +198,9 @@ func (s *Storage) link(p *part) error {
 			return err
 		}
 	}
+	if n := len(s.parts); n > 0 && s.parts[n-1].Kind() == ring.Spill && s.channel.store.options.Checksums {
+		s.parts[n-1].SealAll()
+	}
 	s.detachTail()
 	s.parts = append(s.parts, p)
 	s.changed()
@@ -219,7 +221,12 @@ func (s *Storage) before(index int, number uint64) *part {
 // setNext stores which file follows that of a part, or is the first if there is no part.
 func (s *Storage) setNext(before *part, number uint64, next ring.Link) error {
 	if before != nil {
-		return before.SetNext(next)
+		err := before.SetNext(next)
+		if isDamage(err) { // a start finds a file of the queue also if none tells of it
+			s.failed(before, err)
+			return nil
+		}
+		return err
 	}
 	st := s.channel.store
 	if err := st.catalogue.SetFirst(number, next); err != nil {
@@ -289,6 +296,7 @@ func (s *Storage) drop(p *part) {
 	}
 	s.changed() // before: what is done after the next sync has to wait for this
 	if p.damaged && p.InFile() {
+		s.tellLoss(p)
 		st.setAside(p.Ring)
 	} else {
 		st.removeDurably(p.Ring)
@@ -374,22 +382,5 @@ func (s *Storage) dropReserved() {
 	if s.reserved != nil {
 		s.channel.store.remove(s.reserved.Ring)
 		s.reserved = nil
-	}
-}
-
-// lose drops what waits in a part because it is damaged there. What is intact in front of that
-// was handed out.
-func (s *Storage) lose(p *part, damage error) {
-	size := p.Size()
-	n := p.Abandon()
-	s.unread -= n
-	s.bytes -= size - p.Size()
-	p.abandoned(n)
-	p.damaged = true
-	p.Publish()
-	s.channel.store.log.Error("records are lost because their file is damaged: it is kept under another name",
-		zap.String("storage", s.name), zap.Int("records", n), zap.Error(damage))
-	if p.Held() == 0 {
-		s.drop(p)
 	}
 }

@@ -135,10 +135,16 @@ func (p *planner) find(severity dformat.Severity, storage, file, problem, meanin
 
 func (p *planner) readCatalogue() error {
 	c, err := catalogue.Read(p.dir)
+	if disk.IsUnreadable(err) { // or is it only now?
+		c, err = catalogue.Read(p.dir)
+	}
 	switch {
 	case disk.IsNotExist(err):
 		p.Catalogue, p.Fresh = catalogue.New(), true
 		return nil
+	case disk.IsUnreadable(err):
+		c = catalogue.New()
+		c.Instance, c.Damage = 0, err
 	case err != nil:
 		return err
 	}
@@ -190,6 +196,9 @@ func (p *planner) noteNumber(name string) {
 
 func (p *planner) readHead(dir disk.Dir, e fs.DirEntry, l ring.Link) error {
 	h, err := ring.ReadHead(dir, e.Name())
+	if disk.IsUnreadable(err) { // or is it only now?
+		h, err = ring.ReadHead(dir, e.Name())
+	}
 	damage := (*ring.DamageError)(nil)
 	switch {
 	case err == nil && h.Link != l:
@@ -204,6 +213,8 @@ func (p *planner) readHead(dir disk.Dir, e fs.DirEntry, l ring.Link) error {
 		}
 		p.damaged[l], p.blank[l] = damage, info.Size() == 0
 		p.old[l] = time.Since(info.ModTime()) > makingTakes
+	case disk.IsUnreadable(err):
+		p.damaged[l] = fmt.Errorf("its head can't be read: %w", err)
 	default:
 		return err
 	}
@@ -237,6 +248,8 @@ func (p *planner) sort() error {
 			p.giveUp(h, file)
 		case h.Rebooted:
 			p.recovered += h.Held
+			h.Unsure = p.Phase != catalogue.Kept // else all of the file was made durable together
+			p.heads[l] = h
 		}
 	}
 	if p.recovered > 0 {

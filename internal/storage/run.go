@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"errors"
 	"math"
 	"time"
 
@@ -98,8 +97,10 @@ func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
 	if s.paused {
 		return nil, nil
 	}
-	if s.returned > 0 {
-		return s.takeReturned(enough, maxRecords), nil
+	for s.returned > 0 {
+		if r := s.takeReturned(enough, maxRecords); r != nil {
+			return r, nil
+		}
 	}
 	for {
 		p := s.front()
@@ -127,17 +128,20 @@ func (s *Storage) takeAny(enough, maxRecords int) (*Run, error) {
 	}
 }
 
-// isDamage is a function of its own because errors.As makes its target a variable of the heap.
-func isDamage(err error) bool {
-	var damage *ring.DamageError
-	return errors.As(err, &damage)
-}
-
-// takeReturned hands out the oldest records of those that were given back.
+// takeReturned hands out the oldest records of those that were given back. It returns nil if they
+// can't be read any more, and are lost.
 func (s *Storage) takeReturned(enough, maxRecords int) *Run {
 	r := s.first
 	for r.state != returned {
 		r = r.next
+	}
+	if r.part.InFile() && !r.part.Readable(r.bytes) {
+		s.returned -= r.records
+		s.handedOut(r)
+		r.part.damaged, r.marked = true, true
+		s.noteLoss(r.part, r.records, r.part.Unreadable())
+		s.loseRun(r)
+		return nil
 	}
 	head, n := ring.Cut(r.bytes, enough, maxRecords)
 	if n < r.records {
@@ -263,7 +267,9 @@ func (s *Storage) setDelivered(r *Run) {
 	first := r.prev == nil || r.prev.part != r.part
 	if !first {
 		if !r.marked && r.part.InFile() {
-			ring.Mark(r.bytes, r.records)
+			if err := r.part.Mark(r.bytes, r.records); err != nil {
+				s.failed(r.part, err)
+			}
 		}
 		r.part.Behind(r.size, r.records)
 	}
@@ -300,7 +306,7 @@ func (s *Storage) publishFreed() {
 	}
 	s.changed()
 	for i, p := range s.touched {
-		p.Publish()
+		s.publish(p)
 		if p.Held() == 0 && p.isOf(s) {
 			s.drained(p)
 		}
@@ -343,9 +349,12 @@ func (s *Storage) giveBack(r *Run, sent int) {
 		return
 	}
 	size, n := 0, 0
-	for size < len(r.bytes) {
-		record, _ := ring.Cut(r.bytes[size:], 1, 1)
-		if size+len(record) > sent {
+	if r.part.InFile() && !r.part.Readable(r.bytes[:min(sent, len(r.bytes))]) {
+		sent = 0
+	}
+	for size < min(sent, len(r.bytes)) {
+		record, found := ring.Cut(r.bytes[size:], 1, 1)
+		if found == 0 || size+len(record) > sent {
 			break
 		}
 		size, n = size+len(record), n+1

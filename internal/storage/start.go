@@ -228,9 +228,14 @@ func (s *Storage) resume() error {
 	suspect := func() bool {
 		return slices.ContainsFunc(s.parts, func(p *part) bool { return p.Suspect() > 0 })
 	}
+	return s.lookThrough(suspect)
+}
+
+// lookThrough goes through what waits, as long as it is to be gone on with.
+func (s *Storage) lookThrough(goOn func() bool) error {
 	var needed []*Run
 	var err error
-	for suspect() {
+	for goOn() {
 		var r *Run
 		if r, err = s.takeAny(resumeSize, everything); r == nil || err != nil {
 			break

@@ -87,6 +87,9 @@ func (s *Storage) clear() {
 	s.releaseDue(math.MaxInt64)
 	for s.returned > 0 {
 		r := s.takeReturned(everything, everything)
+		if r == nil {
+			continue // they are lost already
+		}
 		records, bytes := r.records, r.size-r.records*ring.HeaderSize
 		s.deliver(r)
 		s.counters.Delivered.subtract(records, bytes)
@@ -102,7 +105,7 @@ func (s *Storage) clear() {
 		s.unread -= n
 		s.bytes -= used - p.UsedSpace()
 		p.abandoned(n)
-		p.Publish()
+		s.publish(p)
 		if p.Held() == 0 {
 			s.drained(p)
 		}

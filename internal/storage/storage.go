@@ -93,8 +93,12 @@ func (s *Storage) push(payload []byte) error {
 			}
 			return nil
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			p, err = s.extend(ring.HeaderSize + len(payload))
+		case isDamage(err):
+			s.failed(p, err)
+			p, err = s.tail(ring.HeaderSize + len(payload))
 		}
 	}
 	return err
@@ -108,6 +112,10 @@ func (s *Storage) pushRun(run []byte, records int) error {
 			return err
 		}
 		size, n, err := p.PushRun(run, records)
+		if isDamage(err) {
+			s.failed(p, err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -148,10 +156,21 @@ func (s *Storage) commit() {
 	}
 	s.changed()
 	p := s.parts[len(s.parts)-1]
-	p.Publish()
+	s.publish(p)
+	if p.Kind() == ring.Spill && s.channel.store.options.Checksums {
+		p.Seal()
+	}
 	s.watch(p)
 	if work := p.FillAhead(); work != nil {
 		s.channel.store.fill(work)
+	}
+}
+
+// publish stores where the records of a part are.
+func (s *Storage) publish(p *part) {
+	p.Publish()
+	if err := p.Failed(); err != nil {
+		s.failed(p, err)
 	}
 }
 

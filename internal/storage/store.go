@@ -25,6 +25,7 @@ type Options struct {
 	RingInFile bool   // rings are files that survive a crash
 	ReserveAll bool   // a ring takes all of its disk space when it is made
 	MinFree    uint64 // bytes of the disk that are left to others
+	Checksums  bool   // of records at rest
 	Keep       bool   // a clean stop leaves ring files, not the files of the original
 	RingSize   func(channel string) uint64
 	Mappings   int                         // files that may be mapped at once; 0 = any number

@@ -84,6 +84,7 @@ func (c *Channel) trim() (work []*ring.Return) {
 		}
 		for i := len(s.parts) - 1; i >= 0; i-- {
 			p := s.parts[i]
+			s.tellLoss(p)
 			switch {
 			case p.Held() == 0 && (s.idle >= mostIdle || !s.isMain(p)):
 				s.drop(p)
@@ -98,4 +99,21 @@ func (c *Channel) trim() (work []*ring.Return) {
 		}
 	}
 	return work
+}
+
+// sealMain gives checksums to what lies in the rings of the queues. Others use the channel
+// meanwhile.
+func (c *Channel) sealMain() {
+	for more := c.store.options.Checksums; more; {
+		more = false
+		c.mu.Lock()
+		for _, s := range c.storages {
+			for _, p := range s.parts {
+				if p.Kind() == ring.Main && p.SealSome() {
+					more = true
+				}
+			}
+		}
+		c.mu.Unlock()
+	}
 }

@@ -80,6 +80,7 @@ func newTrial(t testing.TB) *trial {
 	n := &trial{t: t, dir: disktest.NewDir(), sizes: make(map[string]uint64)}
 	n.options = Options{
 		RingInFile: true,
+		Checksums:  true,
 		RingSize: func(channel string) uint64 {
 			if size, ok := n.sizes[channel]; ok {
 				return size

@@ -39,12 +39,15 @@ import (
 	"hash/crc32"
 	"io"
 	"maps"
+	"math/bits"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/copies"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/dformat"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
@@ -94,7 +97,7 @@ type Content struct {
 	Queues   map[uint64]Queue
 	// Sources are files that have been taken over and are to be deleted: see Takeover.
 	Sources []dformat.Source
-	// Damage is why nothing behind a place in the file could be read, or nil.
+	// Damage is why not all of the file could be read, or nil.
 	Damage error
 
 	// Rebooted says that the machine has been started again since the file was used, and Loose that
@@ -148,21 +151,25 @@ func Read(dir disk.Dir) (*Content, error) {
 	return c, nil
 }
 
+// parse takes over what the bytes of a file say that was read after the machine was started that time.
+// One wrong bit in the head or in an entry does not matter; an entry with more of them is left out, and
+// the error is about the first one.
 func (c *Content) parse(b []byte, boot uint64) error {
-	switch {
-	case len(b) < headSize:
+	if len(b) < headSize {
 		return fmt.Errorf("it has %d bytes", len(b))
+	}
+	b = slices.Clone(b)
+	right := copies.Corrected(b[:sumAt], word(b, sumAt))
+	switch {
 	case string(b[:len(magic)]) != magic:
 		return fmt.Errorf("it begins with %q, not with %s", b[:len(magic)], magic)
-	case word(b, sumAt) != uint64(crc32.Checksum(b[:sumAt], castagnoli)):
+	case !right:
 		return errors.New("the checksum of its first bytes is wrong")
 	}
 	c.Instance = word(b, instanceAt)
-	phase := Phase(uint32(word(b, phaseAt)))
-	if phase > Kept || word(b, phaseAt) != phase.word() {
+	if !c.parsePhase(word(b, phaseAt)) {
 		return fmt.Errorf("phase %#x", word(b, phaseAt))
 	}
-	c.Phase = phase
 	if !c.durable.decode(b) {
 		return errors.Join(errors.New("the checksum of its durable end is wrong"), c.parseEntries(b))
 	}
@@ -182,26 +189,67 @@ func (c *Content) parse(b []byte, boot uint64) error {
 	return nil
 }
 
-func (c *Content) parseEntries(b []byte) error {
-	for int64(len(b))-c.end >= 8 {
-		first := word(b, int(c.end))
-		if first == 0 {
+func (c *Content) parseEntries(b []byte) (damage error) {
+	for left := false; int64(len(b))-c.end >= 8; {
+		if bits.OnesCount64(word(b, int(c.end))) < 2 { // an entry has more in its first word
+			return damage
+		}
+		payload, ok := entryAt(b[c.end:])
+		switch {
+		case ok:
+			if err := c.apply(payload); err != nil && damage == nil {
+				return fmt.Errorf("the entry at offset %d: %w", c.end, err)
+			} // else it may be about a queue that the entry which is left out has added
+		case damage == nil:
+			damage = fmt.Errorf("the checksum of the entry at offset %d is wrong, or it is longer than the file", c.end)
+			fallthrough
+		default:
+			if left || payload == nil {
+				return damage // nothing tells where the next one begins
+			}
+		}
+		left = !ok
+		c.end += 8 + padded(int64(len(payload)))
+	}
+	return damage
+}
+
+func (c *Content) parsePhase(w uint64) (ok bool) {
+	for p := Serving; p <= Kept; p++ {
+		if bits.OnesCount64(w^p.word()) <= 1 {
+			c.Phase = p
+			return true
+		}
+	}
+	return false
+}
+
+// mostCorrected is how long an entry may be in which a wrong bit is looked for.
+const mostCorrected = 4096
+
+// entryAt returns the payload of the entry that some bytes begin with, and whether it is what it
+// was. It is nil if it is longer than the bytes.
+func entryAt(b []byte) (payload []byte, ok bool) {
+	size, sum := uint32(word(b, 0)), uint32(word(b, 0)>>32)
+	cut := func(size uint32) []byte {
+		if uint64(size) > uint64(len(b)-8) {
 			return nil
 		}
-		size := int64(uint32(first))
-		if size > int64(len(b))-c.end-8 {
-			return fmt.Errorf("the entry at offset %d is longer than the file", c.end)
-		}
-		payload := b[c.end+8:][:size]
-		if uint32(first>>32) != checksum(payload) {
-			return fmt.Errorf("the checksum of the entry at offset %d is wrong", c.end)
-		}
-		if err := c.apply(payload); err != nil {
-			return fmt.Errorf("the entry at offset %d: %w", c.end, err)
-		}
-		c.end += 8 + padded(size)
+		return b[8:][:size]
 	}
-	return nil
+	payload = cut(size)
+	if payload != nil && checksum(payload) == sum {
+		return payload, true
+	}
+	for bit := range 32 {
+		if other := cut(size ^ 1<<bit); other != nil && checksum(other) == sum {
+			return other, true
+		}
+	}
+	if len(payload) > mostCorrected {
+		return payload, false
+	}
+	return payload, payload != nil && (copies.Corrected(payload, uint64(sum)) || copies.Corrected(payload, uint64(sum&^1)))
 }
 
 // word is how a phase is stored.
@@ -421,11 +469,12 @@ func (f *File) Takeover(queues []Queue, sources []dformat.Source) error {
 func (f *File) TakenOver() error { return f.Takeover(nil, nil) }
 
 // SetPhase stores the phase, durably.
-func (f *File) SetPhase(p Phase) error {
+func (f *File) SetPhase(p Phase) (err error) {
 	f.growing.Lock() // the file stays this one
 	defer f.growing.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	defer f.caught(debug.SetPanicOnFault(true), &err)
 	f.content.Phase = p
 	putAtOnce(f.mapping.Bytes()[phaseAt:], p.word())
 	return f.mapping.Sync(0, headSize)
@@ -478,11 +527,27 @@ func (f *File) makeRoom(size int64) error {
 
 // append stores an entry for which there is room (with mu held).
 func (f *File) append(payload []byte) error {
-	f.store(payload)
+	if err := f.tryToStore(payload); err != nil {
+		return err
+	}
 	if f.anew {
 		f.since = append(f.since, payload)
 	}
 	return f.content.apply(payload)
+}
+
+func (f *File) tryToStore(payload []byte) (err error) {
+	defer f.caught(debug.SetPanicOnFault(true), &err)
+	f.store(payload)
+	return nil
+}
+
+// caught makes an error of a fault (see disk.Fault).
+func (f *File) caught(before bool, err *error) {
+	debug.SetPanicOnFault(before)
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%s, offset %d: %s", f.dir.Path(FileName), disk.Fault(p, f.mapping.Bytes()), disk.Unreadable)
+	}
 }
 
 // store stores an entry where there are zeros.

@@ -182,13 +182,17 @@ func (c *checker) checkRing(s *Storage, h ring.Head) {
 	}
 	intact, err := ring.Inspect(dir, h.FileName(), h, io.Discard)
 	count.Add(Count{Records: intact.Records, Bytes: intact.Bytes})
-	var damage *ring.DamageError
+	var damages ring.Damages
 	switch {
 	case err == nil:
-	case errors.As(err, &damage):
-		c.fault(Fault{File: h.FileName(), Offset: damage.Offset, Storage: s.Name, Problem: damage.Reason,
-			Meaning: fmt.Sprintf("of its %d records, the next start goes on with the first %d; the others are lost", h.Held-intact.Delivered, intact.Records),
-			Remedy:  "keep a copy of the file, and look for disk errors; the node sets the file aside once the records in front of the damage are delivered"})
+	case errors.As(err, &damages):
+		lost := h.Held - intact.Delivered - intact.Records
+		for _, d := range damages {
+			c.fault(Fault{File: h.FileName(), Offset: d.Offset, Storage: s.Name, Problem: d.Reason,
+				Meaning: fmt.Sprintf("of its %d records, the next start goes on with %d; the other %d are lost, here and at any other damage of the file",
+					h.Held-intact.Delivered, intact.Records, lost),
+				Remedy: "keep a copy of the file, and look for disk errors; the node sets the file aside once its other records are delivered"})
+		}
 	default:
 		c.unreadable(err)
 	}

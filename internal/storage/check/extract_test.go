@@ -25,7 +25,7 @@ func TestExtractRing(t *testing.T) {
 		{"one delivered out of turn", "jobs", nil, []string{"one", "three"}, ""},
 		{"records behind the end", "jobs", func(b []byte) []byte { return b[:headSize+11] }, []string{"one"}, "it has 4107 bytes"},
 		{"a damaged length", "@events", func(b []byte) []byte { b[headSize+10+7] = 0x7f; return b }, []string{"e1"}, "offset 4106: what lies there is no record"},
-		{"a damaged head", "logs", func(b []byte) []byte { b[64]++; b[64+8]++; b[64+8+48]++; return b }, []string{strings.Repeat("x", 600)}, "does not tell which"},
+		{"a damaged head", "logs", func(b []byte) []byte { b[64+8] ^= 7; b[64+8+48] ^= 7; return b }, []string{strings.Repeat("x", 600)}, "does not tell which"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cs := busy(t, options(t.TempDir()))

@@ -20,7 +20,7 @@ const ringSize = 1000
 // options are those of a node with small rings in files.
 func options(dir string) storage.Options {
 	return storage.Options{
-		Dir: dir, RingInFile: true,
+		Dir: dir, RingInFile: true, Checksums: true,
 		RingSize: func(string) uint64 { return ringSize },
 		Logs:     func(string) *zap.Logger { return zap.NewNop() },
 	}

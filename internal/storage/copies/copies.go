@@ -6,7 +6,7 @@
 //
 // The copy with the larger sequence counts. Each lies in one sector, which a disk writes as a whole.
 // The sequence of a copy is stored last, so one that is half stored when the process is killed has the
-// smaller one; if the larger one is damaged, that is noticed.
+// smaller one; if the larger one is damaged, that is noticed, and one wrong bit is corrected.
 //
 // The package imports nothing of the node.
 package copies
@@ -14,6 +14,8 @@ package copies
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"math/bits"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 )
@@ -34,7 +36,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // at least 1; what is stored with the same one as before replaces that.
 func Store(b []byte, sequence uint64, words []uint64) {
 	b = b[sequence%2*sector:][:sector]
-	first := sequence | uint64(uint16(crc32.Checksum(binary.LittleEndian.AppendUint64(nil, sequence), castagnoli)))<<sequenceBits
+	first := withChecksum(sequence)
 	image := binary.LittleEndian.AppendUint64(make([]byte, 0, sector), first)
 	for _, w := range words {
 		image = binary.LittleEndian.AppendUint64(image, w)
@@ -45,32 +47,35 @@ func Store(b []byte, sequence uint64, words []uint64) {
 }
 
 // Newest returns so many words of the copy that counts, and its sequence. It reports false if that
-// is damaged.
+// is damaged in more than a bit.
 func Newest(b []byte, words int) (newest []uint64, sequence uint64, ok bool) {
 	var at []byte
+	end := 8 * (words + 1)
 	for n := range 2 {
-		c := b[n*sector:][:8*(words+2)]
-		first := binary.LittleEndian.Uint64(c)
-		if first == 0 {
+		c := slices.Clone(b[n*sector:][:end+8])
+		if bits.OnesCount64(binary.LittleEndian.Uint64(c)) <= 1 {
 			continue // never stored
 		}
+		whole := Corrected(c[:end], binary.LittleEndian.Uint64(c[end:])) // else it may be half stored
+		first := binary.LittleEndian.Uint64(c)
 		s := first & (1<<sequenceBits - 1)
-		if uint16(first>>sequenceBits) != uint16(crc32.Checksum(binary.LittleEndian.AppendUint64(nil, s), castagnoli)) {
+		switch {
+		case first != withChecksum(s):
 			return nil, 0, false
-		}
-		if s > sequence {
-			sequence, at = s, c
+		case s > sequence:
+			sequence, at, ok = s, c, whole
 		}
 	}
-	if at == nil {
-		return nil, 0, false
-	}
-	end := len(at) - 8
-	if binary.LittleEndian.Uint64(at[end:]) != uint64(crc32.Checksum(at[:end], castagnoli)) {
+	if !ok {
 		return nil, 0, false
 	}
 	for i := 8; i < end; i += 8 {
 		newest = append(newest, binary.LittleEndian.Uint64(at[i:]))
 	}
 	return newest, sequence, true
+}
+
+func withChecksum(sequence uint64) uint64 {
+	sum := crc32.Checksum(binary.LittleEndian.AppendUint64(nil, sequence), castagnoli)
+	return sequence | uint64(uint16(sum))<<sequenceBits
 }

@@ -2,6 +2,7 @@ package copies
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -34,24 +35,56 @@ func TestStoredAtOnce(t *testing.T) {
 	}
 }
 
-// A flipped bit is noticed, unless it is in what does not count.
+// A flipped bit does not matter, and what two do is noticed.
 func TestEveryBit(t *testing.T) {
 	b := make([]byte, Size)
 	Store(b, 1, []uint64{1, 2, 3})
 	Store(b, 2, []uint64{4, 5, 6})
+	flip := func(bit int) { b[bit/8] ^= 1 << (bit % 8) }
+	right := func(what string) (ok bool) {
+		got, s, ok := Newest(b, 3)
+		if ok && (s != 2 || !slices.Equal(got, []uint64{4, 5, 6})) {
+			t.Errorf("%s: got %v, %d", what, got, s)
+		}
+		return ok
+	}
 	noticed := 0
 	for bit := range 8 * Size {
-		b[bit/8] ^= 1 << (bit % 8)
-		got, _, ok := Newest(b, 3)
-		if ok && !slices.Equal(got, []uint64{4, 5, 6}) {
-			t.Errorf("bit %d: got %v", bit, got)
+		flip(bit)
+		if !right(fmt.Sprint("bit ", bit)) {
+			t.Errorf("bit %d is not corrected", bit)
 		}
-		if !ok {
-			noticed++
+		for other := bit % 7; other < 5*64; other += 7 { // of the copy that counts
+			if other == bit {
+				continue
+			}
+			flip(other)
+			if !right(fmt.Sprint("bits ", bit, " and ", other)) {
+				noticed++
+			}
+			flip(other)
+		}
+		flip(bit)
+	}
+	if noticed < 5*64*5*64/7-5*64 {
+		t.Errorf("two wrong bits were noticed %d times", noticed)
+	}
+}
+
+// Before anything was stored for a second time, a flipped bit in the room for that is not taken for it.
+func TestEveryBitOfWhatWasNeverStored(t *testing.T) {
+	b := make([]byte, Size)
+	Store(b, 1, []uint64{1, 2, 3})
+	for bit := range 8 * Size {
+		b[bit/8] ^= 1 << (bit % 8)
+		if got, s, ok := Newest(b, 3); !ok || s != 1 || !slices.Equal(got, []uint64{1, 2, 3}) {
+			t.Errorf("bit %d: got %v, %d, %v", bit, got, s, ok)
 		}
 		b[bit/8] ^= 1 << (bit % 8)
 	}
-	if want := 5*64 + 64; noticed != want { // the copy that counts, and the sequence of the other one
-		t.Errorf("%d bits were noticed, want %d", noticed, want)
+	for bit := range sequenceBits {
+		if s := uint64(1) << bit; withChecksum(s)&(withChecksum(s)-1) == 0 {
+			t.Errorf("the word of sequence %d looks as if it was never stored", s)
+		}
 	}
 }

@@ -24,6 +24,20 @@ func OpenDir(path string) (Dir, error) {
 // IsNotExist reports whether an error says that there is no such file.
 func IsNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
+// IsUnreadable reports whether an error of reading says that a disk, or its file system, is damaged
+// there.
+func IsUnreadable(err error) bool {
+	if failed := (*fs.PathError)(nil); !errors.As(err, &failed) || failed.Op != "read" {
+		return false
+	}
+	for _, damage := range []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG, unix.ENODATA, unix.EILSEQ} {
+		if errors.Is(err, damage) {
+			return true
+		}
+	}
+	return false
+}
+
 type directory struct {
 	path string
 	boot uint64

@@ -44,7 +44,7 @@ func Directory(o Options) (Result, error) {
 		return Result{}, err
 	}
 	cs, err := storage.Load(storage.Options{
-		Dir: o.Dir, RingDir: o.RingDir, RingInFile: true, Logs: o.Logs,
+		Dir: o.Dir, RingDir: o.RingDir, RingInFile: true, Checksums: true, Logs: o.Logs,
 		RingSize: func(channel string) uint64 {
 			if o.Limit > 0 {
 				return o.Limit

@@ -15,7 +15,7 @@ import (
 
 func nodeOptions(dir string) storage.Options {
 	return storage.Options{
-		Dir: dir, RingInFile: true, Keep: true,
+		Dir: dir, RingInFile: true, Checksums: true, Keep: true,
 		RingSize: func(string) uint64 { return 100 },
 		Logs:     func(string) *zap.Logger { return zap.NewNop() },
 	}

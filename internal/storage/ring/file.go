@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,7 +24,9 @@ import (
 //	64      where its records are: selector, two copies of { read, write, gap, held, suspect, checksum }
 //	512     whose it is, see package copies: { queue, next, capacity, name }
 //	1536    what is durable, likewise: { boot, loose, read, write, gap, held, suspect, next }
+//	2560    checksums of the first blocks of the data
 //	4096    data …
+//	…       checksums of the other blocks
 //
 // All integers are little-endian u64, checksums CRC32C. What changes together is kept twice. Of the
 // positions, an update fills in the copy that does not count, and then flips a selector, 0 or all ones,
@@ -32,7 +36,8 @@ import (
 // reused before the positions that free it are stored. So whenever the process ends, the
 // positions fit the bytes.
 //
-// The files of a queue are a chain: each tells the next one.
+// The files of a queue are a chain: each tells the next one. See sums.go for the checksums of the
+// data.
 const (
 	magic    = "DMQRING4"
 	headSize = 4096
@@ -53,7 +58,8 @@ const (
 var (
 	_ [ownerAt - placeAt - 8 - 2*8*placeWords]struct{}
 	_ [copies.Most - ownerWords]struct{}
-	_ [headSize - durableAt - copies.Size]struct{}
+	_ [copies.Most - durableWords]struct{}
+	_ [sumsAt - durableAt - copies.Size]struct{}
 
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
@@ -101,14 +107,21 @@ type Head struct {
 	Name     string // of the queue
 	Next     Link
 	Capacity uint64
+	Sums     bool // there are checksums; files of earlier versions have none
 	Positions
 	Durable Durable
 	// Rebooted says that the machine has been started again since the file was used: Positions and
 	// Next are the durable ones. If these are loose, they are what the disk happens to have.
 	Rebooted bool
+	// Unsure says that checksums and data may be of different ages, because the machine has not stopped
+	// in order. Then the checksums do not count, and Open clears them.
+	Unsure bool
 
 	owner uint64 // the sequence of that
 }
+
+// withSums is beside the kind of a ring in its file.
+const withSums = 1 << 8
 
 // Positions are where the records of a ring lie: offsets in bytes, and the number of records
 // held. What was handed out and not freed counts as waiting. Suspect: see Ring.Suspect.
@@ -128,9 +141,9 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("%s is damaged: %s", e.File, e.Reason)
 }
 
-// damage is what is wrong where the next record is taken.
-func (r *Ring) damage(reason string) error {
-	e := &DamageError{File: "memory", Reason: reason, Offset: int64(headSize + r.next)}
+// damage is what is wrong at an offset in the data.
+func (r *Ring) damage(at int, reason string) error {
+	e := &DamageError{File: "memory", Reason: reason, Offset: int64(headSize + at)}
 	if r.file != nil {
 		e.File = r.file.dir.Path(r.file.name)
 	}
@@ -160,7 +173,7 @@ func NewSpare(dir disk.Dir, instance uint64, l Link, loose bool) (*Spare, error)
 	if err != nil {
 		return nil, err
 	}
-	h := Head{Instance: instance, Link: l, Durable: Durable{sequence: 1, Boot: dir.Boot(), Loose: loose}, owner: 1}
+	h := Head{Instance: instance, Link: l, Sums: true, Durable: Durable{sequence: 1, Boot: dir.Boot(), Loose: loose}, owner: 1}
 	s := &Spare{dir: dir, head: h, file: f, first: chunkSize}
 	b := make([]byte, headSize+s.first)
 	s.head.encode(b)
@@ -175,16 +188,18 @@ func (s *Spare) Use(queue uint64, name string, capacity uint64) (*Ring, error) {
 	if capacity > maxCapacity-headSize {
 		return nil, fmt.Errorf("ring of %d bytes: larger than the address space", capacity)
 	}
-	m, err := s.file.Map(int64(headSize + capacity))
+	h := s.head
+	h.Queue, h.Name, h.Capacity = queue, name, capacity
+	m, err := s.file.Map(int64(h.fileSize()))
 	if err != nil {
 		return nil, err
 	}
-	h := s.head
-	h.Queue, h.Name, h.Capacity = queue, name, capacity
 	r := newFileRing(s.dir, h)
 	r.attached(m)
 	r.newReady(s.first)
-	r.storeOwner()
+	if err := r.storeOwner(); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
 	s.file.Close() // nothing was written through it that could be lost
 	return r, nil
 }
@@ -216,6 +231,9 @@ func Open(dir disk.Dir, h Head) (*Ring, error) {
 	if err == nil && h.Rebooted {
 		err = r.refill(f)
 	}
+	if err == nil && h.Unsure {
+		err = r.forgetSums(f)
+	}
 	r.newReady(0)
 	return r, err
 }
@@ -240,6 +258,7 @@ func (r *Ring) restore(at Positions, f disk.File, size int64) error {
 	r.held, r.waiting, r.suspect = int(at.Held), int(at.Held), int(at.Suspect)
 	r.durable.pushed = at.Held
 	r.Note()
+	r.sealed.lost = true
 	end := int64(headSize + max(at.Gap, at.Write))
 	if size >= end {
 		return nil
@@ -307,7 +326,7 @@ func (r *Ring) Map() (disk.Mapping, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return f.Map(int64(headSize + r.capacity))
+	return f.Map(int64(r.file.head.fileSize()))
 }
 
 // Use attaches a ring, which is not attached, with what Map has returned.
@@ -317,8 +336,8 @@ func (r *Ring) Use(m disk.Mapping) {
 }
 
 func (r *Ring) attached(m disk.Mapping) {
-	r.file.mapping = m
-	r.data = m.Bytes()[headSize:]
+	r.file.mapping, r.mapped, r.examined = m, m.Bytes(), 0
+	r.data = r.mapped[headSize : headSize+r.capacity : headSize+r.capacity]
 }
 
 // Detach gives up the mapping of the file. It returns what is left to be done, by anybody, or
@@ -328,7 +347,7 @@ func (r *Ring) Detach() (unmap func() error) {
 		return nil
 	}
 	m := r.file.mapping
-	r.file.mapping, r.data = nil, nil
+	r.file.mapping, r.mapped, r.data = nil, nil, nil
 	r.ready.from, r.ready.to = 0, 0
 	r.fetched = fetched{}
 	return m.Close
@@ -370,17 +389,23 @@ func (r *Ring) updateOwner(change func(*Head)) error {
 	if err := r.Attach(); err != nil {
 		return err
 	}
+	before := r.file.head
 	change(&r.file.head)
-	r.storeOwner()
-	if detached {
-		return r.Detach()()
+	err := r.storeOwner()
+	if err != nil {
+		r.file.head = before
 	}
-	return nil
+	if detached {
+		return errors.Join(err, r.Detach()())
+	}
+	return err
 }
 
-func (r *Ring) storeOwner() {
+func (r *Ring) storeOwner() (err error) {
+	defer r.caught(mayFault(), &err)
 	r.file.head.owner++
 	r.file.head.storeOwner(r.file.mapping.Bytes())
+	return nil
 }
 
 // Publish stores where the records are now. What was pushed is safe from then on, and what was
@@ -389,6 +414,7 @@ func (r *Ring) Publish() {
 	if r.file == nil || r.file.mapping == nil {
 		return
 	}
+	defer r.caught(mayFault(), &r.failed)
 	r.positions().store(r.file.mapping.Bytes())
 }
 
@@ -428,7 +454,7 @@ func (r *Ring) close(then func() error) error {
 	defer r.ready.mu.Unlock()
 	r.ready.gone = true
 	data := r.data
-	r.data = nil
+	r.data, r.mapped = nil, nil
 	if r.file == nil {
 		if data == nil {
 			return nil
@@ -481,7 +507,11 @@ func putWord(b []byte, at int, w uint64) { binary.LittleEndian.PutUint64(b[at:],
 func (h *Head) encode(b []byte) {
 	copy(b, magic)
 	putWord(b, instanceAt, h.Instance)
-	putWord(b, kindAt, uint64(h.Kind))
+	kind := uint64(h.Kind)
+	if h.Sums {
+		kind |= withSums
+	}
+	putWord(b, kindAt, kind)
 	putWord(b, numberAt, h.Number)
 	putWord(b, sumAt, uint64(crc32.Checksum(b[:sumAt], castagnoli)))
 	h.storeOwner(b)
@@ -500,15 +530,18 @@ func (h *Head) storeOwner(b []byte) {
 	copies.Store(b[ownerAt:], h.owner, w)
 }
 
-// decode takes over what a head says that was read after the machine was started that time.
+// decode takes over what a head says that was read after the machine was started that time. One wrong
+// bit in each of its parts does not matter.
 func (h *Head) decode(b []byte, boot uint64) error {
+	right := copies.Corrected(b[:sumAt], word(b, sumAt))
 	if string(b[:len(magic)]) != magic {
 		return fmt.Errorf("it begins with %q, not with %s", b[:len(magic)], magic)
 	}
-	if word(b, sumAt) != uint64(crc32.Checksum(b[:sumAt], castagnoli)) {
+	if !right {
 		return errors.New("the checksum of its first bytes is wrong")
 	}
-	h.Instance, h.Kind, h.Number = word(b, instanceAt), Kind(word(b, kindAt)), word(b, numberAt)
+	h.Instance, h.Kind, h.Number = word(b, instanceAt), Kind(word(b, kindAt)&^withSums), word(b, numberAt)
+	h.Sums = word(b, kindAt)&withSums != 0
 	owner, sequence, ok := copies.Newest(b[ownerAt:], ownerWords)
 	if !ok || owner[3] > maxName || owner[2] > maxCapacity-headSize {
 		return errors.New("the checksum of its owner is wrong")
@@ -522,6 +555,7 @@ func (h *Head) decode(b []byte, boot uint64) error {
 		return errors.New("the checksum of its durable positions is wrong")
 	}
 	h.Rebooted = h.Durable.Boot != boot
+	h.Unsure = h.Rebooted
 	if h.Rebooted && !h.Durable.Loose {
 		h.Positions, h.Next = h.Durable.Positions, h.Durable.Next
 		h.Suspect = h.Held // marks may be on the disk that are younger
@@ -543,21 +577,27 @@ func sum(words []uint64) uint64 {
 // last of them, is right.
 func selected(b []byte, words int) (values []uint64, ok bool) {
 	at := 8
-	selector := word(b, 0)
-	if selector != 0 {
+	if bits.OnesCount64(word(b, 0)) > 32 {
 		at += 8 * words
 	}
+	n := 8 * (words - 1)
+	content := slices.Clone(b[at : at+n])
+	ok = copies.Corrected(content, word(b, at+n))
 	values = make([]uint64, words)
-	for i := range values {
-		values[i] = word(b, at+8*i)
+	for i := range words - 1 {
+		values[i] = word(content, 8*i)
 	}
-	return values, selector+1 <= 1 && values[words-1] == sum(values[:words-1])
+	values[words-1] = sum(values[:words-1])
+	return values, ok
 }
 
 // update stores words in the copy that is not valid, and makes it the valid one.
 func update(b []byte, words []uint64) {
 	selector := (*uint64)(unsafe.Pointer(&b[0]))
-	next := ^atomic.LoadUint64(selector)
+	next := uint64(0)
+	if bits.OnesCount64(atomic.LoadUint64(selector)) <= 32 { // one of its bits may be wrong
+		next = ^next
+	}
 	copies := b[8:]
 	if next != 0 {
 		copies = copies[8*len(words):]

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -104,7 +105,7 @@ func TestFileNames(t *testing.T) {
 	}
 }
 
-// A head of which a bit is wrong is damaged, or it tells what it did.
+// A head of which a bit is wrong tells what it did; one of which two are wrong does so, or is damaged.
 func TestEveryBitOfAHead(t *testing.T) {
 	dir := newDir(t)
 	r := newFile(t, dir, somewhere, 1000)
@@ -123,21 +124,42 @@ func TestEveryBitOfAHead(t *testing.T) {
 	f, _ := dir.Open(name)
 	var image [headSize]byte
 	f.ReadAt(image[:], 0)
-	damaged := 0
-	for bit := range 8 * headSize {
-		at := bit / 8
-		f.WriteAt([]byte{image[at] ^ 1<<(bit%8)}, int64(at))
-		got, err := ReadHead(dir, name)
-		switch {
-		case errors.As(err, new(*DamageError)):
-			damaged++
-		case err != nil || got != want:
+	flip := func(bits ...int) (Head, error) {
+		b := image
+		for _, bit := range bits {
+			b[bit/8] ^= 1 << (bit % 8)
+		}
+		f.WriteAt(b[:], 0)
+		return ReadHead(dir, name)
+	}
+	for bit := range 8 * sumsAt {
+		if got, err := flip(bit); err != nil || got != want {
 			t.Fatalf("bit %d: got %+v, %v", bit, got, err)
 		}
-		f.WriteAt(image[at:at+1], int64(at))
 	}
-	if least := 8 * (sumAt + 8*ownerWords + 8*placeWords + 8*durableWords); damaged < least {
-		t.Errorf("of the bits of the head, %d are noticed, want %d", damaged, least)
+	rng, damaged := rand.New(rand.NewPCG(1, 1)), 0
+	for range 300 {
+		a, b := rng.IntN(8*(placeAt+8+2*8*placeWords)), rng.IntN(8*(placeAt+8+2*8*placeWords))
+		switch got, err := flip(a, b); {
+		case errors.As(err, new(*DamageError)):
+			damaged++
+		case err != nil || a != b && got != want:
+			t.Fatalf("bits %d and %d: got %+v, %v", a, b, got, err)
+		}
+	}
+	if damaged == 0 {
+		t.Error("no head with two wrong bits is damaged")
+	}
+
+	flip(8*ownerAt, 8*placeAt) // the selectors
+	r, _ = reopen(t, dir, name)
+	push(t, r, "one more")
+	r.Publish()
+	if err := r.SetName("another"); err != nil {
+		t.Fatal(err)
+	}
+	if h := headOf(t, r.file.dir.(*disktest.Dir)); h.Held != 2 || h.Name != "another" || h.Next != want.Next {
+		t.Errorf("after an update, a head with wrong selectors is %+v", h)
 	}
 }
 
@@ -263,7 +285,7 @@ func TestCutFile(t *testing.T) {
 		}
 		r.Take(1, 1)
 		second, _, _ := r.Take(1, 1)
-		Mark(second, 1)
+		r.Mark(second, 1)
 		r.Behind(len(second), 1)
 		r.Publish()
 		var all []string
@@ -323,7 +345,7 @@ func TestMarkOfManyRecords(t *testing.T) {
 	if n != records {
 		t.Fatalf("took %d records", n)
 	}
-	Mark(run, n)
+	r.Mark(run, n)
 	r.Behind(len(run), n)
 	r.Publish()
 	if r.Records() != 1 || r.Size() != HeaderSize+5 {

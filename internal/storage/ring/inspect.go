@@ -28,16 +28,17 @@ func (at Positions) UsedSpace() uint64 {
 }
 
 // Inspect reads every record of a ring file, whatever its name, and writes those that are not
-// delivered to w, as they lie in a ring. It changes nothing, maps nothing and trusts nothing: a
-// *DamageError tells where the records end that a node would hand out, and why. Any other error
-// says that the file can't be read, or w not be written to.
+// delivered to w, as they lie in a ring. It changes nothing, maps nothing and trusts nothing.
+// Damages tells what a node would not hand out, and why; any other error says that the file can't
+// be read, or w not be written to.
 func Inspect(dir disk.Dir, name string, h Head, w io.Writer) (Intact, error) {
 	i := inspection{to: w, head: h, path: dir.Path(name)}
 	if h.Held == 0 {
 		return i.found, nil
 	}
 	if err := h.check(h.Capacity); err != nil {
-		return i.found, i.damage(0, "%v", err)
+		i.damage(0, "%v", err)
+		return i.found, i.result(nil)
 	}
 	file, err := disk.OpenToRead(dir, name)
 	if err != nil {
@@ -48,14 +49,16 @@ func Inspect(dir disk.Dir, name string, h Head, w io.Writer) (Intact, error) {
 		return i.found, err
 	}
 	if h.Write > h.Read {
-		err = i.walk(h.Read, h.Write)
-	} else if err = i.walk(h.Read, h.Gap); err == nil {
-		err = i.walk(0, h.Write)
+		err = i.walkAll(h.Read, h.Write)
+	} else if err = i.walkAll(h.Read, h.Gap); err == nil {
+		err = i.walkAll(0, h.Write)
 	}
-	if err == nil && i.left > 0 {
-		err = i.damage(0, "it has %d records less than its head tells", i.left)
+	if lost := h.Held - i.found.Records - i.found.Delivered; err == nil && lost > 0 {
+		if len(i.damages) == 0 {
+			i.damage(0, "it has %d records less than its head tells", lost)
+		}
 	}
-	return i.found, err
+	return i.found, i.result(err)
 }
 
 // Salvage does what Inspect does for a file whose head does not tell where its records are: it
@@ -72,9 +75,25 @@ func Salvage(dir disk.Dir, name string, w io.Writer) (Intact, error) {
 		return i.found, err
 	}
 	i.left, i.salvage = i.size/HeaderSize, true
-	err = i.walk(0, i.size)
-	return i.found, err
+	at, reason, err := i.walk(0, i.size)
+	if reason != "" {
+		i.damage(at, "%s", reason)
+	}
+	return i.found, i.result(err)
 }
+
+// Damages is all that is wrong with a file.
+type Damages []*DamageError
+
+func (d Damages) Error() string {
+	if len(d) == 1 {
+		return d[0].Error()
+	}
+	return fmt.Sprintf("%v (and %d more such places)", d[0], len(d)-1)
+}
+
+// Unwrap returns the first one.
+func (d Damages) Unwrap() error { return d[0] }
 
 // inspection goes through a ring file.
 type inspection struct {
@@ -85,8 +104,9 @@ type inspection struct {
 	to      io.Writer
 	salvage bool // zeros are the end, and not an empty record
 
-	left  uint64 // records that are to come
-	found Intact
+	left    uint64 // records that are to come
+	found   Intact
+	damages Damages
 }
 
 func (i *inspection) open(file disk.File) error {
@@ -98,54 +118,155 @@ func (i *inspection) open(file disk.File) error {
 	return nil
 }
 
-// walk goes through consecutive records.
-func (i *inspection) walk(pos, end uint64) error {
-	in := bufio.NewReaderSize(io.NewSectionReader(i.file, int64(headSize+pos), int64(end-pos)), 1<<20)
+// walkAll goes through consecutive records. Behind damage it goes on where a record is known to
+// begin.
+func (i *inspection) walkAll(pos, end uint64) error {
+	entries, err := i.entries(pos, end)
+	if err != nil {
+		return err
+	}
+	rotten, err := i.rotten(entries, end)
+	if err != nil {
+		return err
+	}
+	for pos < end && i.left > 0 {
+		limit, bad := end, pos/blockSize
+		for ; bad*blockSize < end; bad++ {
+			if rotten[bad] != "" {
+				limit = max(pos, bad*blockSize)
+				break
+			}
+		}
+		at, reason, err := i.walk(pos, limit)
+		switch {
+		case err != nil:
+			return err
+		case limit < end:
+			at, reason = max(at, limit), rotten[bad]
+		case reason == "":
+			return nil
+		default:
+			bad = at / blockSize
+		}
+		i.damage(at, "%s", reason)
+		pos = end
+		for block := bad + 1; block*blockSize < end; block++ {
+			if start := entries[block].start(int(block)); start >= 0 && uint64(start) < end && rotten[block] == "" {
+				pos = uint64(start)
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// entries reads those of the blocks in which records lie, by block.
+func (i *inspection) entries(pos, end uint64) (map[uint64]entry, error) {
+	all := make(map[uint64]entry)
+	if !i.head.Sums || i.head.Unsure {
+		return all, nil
+	}
+	var b [8]byte
+	for block := pos / blockSize; block*blockSize < end; block++ {
+		n, err := i.file.ReadAt(b[:], int64(i.head.entryAt(int(block))))
+		if err != nil && err != io.EOF {
+			return nil, i.unreadable(err)
+		}
+		if n == len(b) {
+			all[block] = entry(word(b[:], 0))
+		}
+	}
+	return all, nil
+}
+
+// rotten tells what is wrong with blocks that do not have the checksums that they should have.
+func (i *inspection) rotten(entries map[uint64]entry, end uint64) (map[uint64]string, error) {
+	all := make(map[uint64]string)
+	b := make([]byte, blockSize)
+	for block, e := range entries {
+		if !e.covers() {
+			continue
+		}
+		from := block * blockSize
+		data := b[:min(blockSize, i.head.Capacity-from)]
+		n, err := i.file.ReadAt(data, int64(headSize+from))
+		if err != nil && err != io.EOF {
+			return nil, i.unreadable(err)
+		}
+		if n < len(data) && headSize+from+uint64(n) < headSize+end {
+			continue // the file is too short, which is said when that place is reached
+		}
+		clear(data[n:])
+		if reason := e.compare(data); reason != "" {
+			all[block] = reason
+		}
+	}
+	return all, nil
+}
+
+// walk goes through consecutive records, and returns where it stopped, and why if that is not the
+// end.
+func (i *inspection) walk(pos, end uint64) (at uint64, reason string, err error) {
+	in := bufio.NewReaderSize(io.NewSectionReader(i.file, int64(headSize+pos), int64(end-pos)), 256<<10)
 	for pos < end && i.left > 0 {
 		if i.size < pos+HeaderSize {
-			return i.damage(pos, "it has %d bytes, and records up to %d", headSize+i.size, headSize+end)
+			return pos, i.short(end), nil
 		}
 		b, err := in.Peek(HeaderSize)
 		if end-pos < HeaderSize {
-			return i.damage(pos, "what lies there is no record")
+			return pos, noRecord, nil
 		}
 		if err != nil {
-			return i.unreadable(err)
+			return pos, "", i.unreadable(err)
 		}
 		length := binary.LittleEndian.Uint64(b)
 		size, marked := parseLength(length)
 		switch {
 		case i.salvage && length == 0:
-			return nil
+			return pos, "", nil
 		case size < HeaderSize, size > end-pos:
-			return i.damage(pos, "what lies there is no record")
+			return pos, noRecord, nil
 		}
 		if i.size < pos+size {
-			return i.damage(pos, "it has %d bytes, and records up to %d", headSize+i.size, headSize+end)
+			return pos, i.short(end), nil
 		}
 		if marked {
 			if _, err := in.Discard(int(size)); err != nil {
-				return i.unreadable(err)
+				return pos, "", i.unreadable(err)
 			}
 			i.found.Delivered++
 		} else {
 			if _, err := io.CopyN(i.to, in, int64(size)); err != nil {
-				return i.unreadable(err)
+				return pos, "", i.unreadable(err)
 			}
 			i.found.Records++
 			i.found.Bytes += length
 		}
 		pos, i.left = pos+size, i.left-1
 	}
-	return nil
+	return pos, "", nil
 }
 
-func (i *inspection) damage(pos uint64, format string, arguments ...any) error {
+const noRecord = "what lies there is no record"
+
+func (i *inspection) short(end uint64) string {
+	return fmt.Sprintf("it has %d bytes, and records up to %d", headSize+i.size, headSize+end)
+}
+
+func (i *inspection) damage(pos uint64, format string, arguments ...any) {
 	e := &DamageError{File: i.path, Reason: fmt.Sprintf(format, arguments...)}
 	if pos > 0 || i.found != (Intact{}) {
 		e.Offset = int64(headSize + pos)
 	}
-	return e
+	i.damages = append(i.damages, e)
+}
+
+// result is the error of the inspection.
+func (i *inspection) result(err error) error {
+	if err == nil && len(i.damages) > 0 {
+		return i.damages
+	}
+	return err
 }
 
 // unreadable is an error of reading or writing. io.EOF would mean that all is well.

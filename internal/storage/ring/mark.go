@@ -14,12 +14,21 @@ const (
 // Mark notes in a handed-out run that its records are delivered. Nobody may read the run any more.
 // It stays in the ring until it is freed; if the ring is opened again before, TakeMarked hands it
 // out.
-func Mark(run []byte, records int) {
+func (r *Ring) Mark(run []byte, records int) (err error) {
+	defer r.caught(mayFault(), &err)
+	start, uncovered := cap(r.data)-cap(run), -1
 	for at := 0; records > 0; records-- {
 		length := binary.LittleEndian.Uint64(run[at:])
+		if r.hasSums() {
+			if block := (start + at + markByte) / blockSize; block != uncovered {
+				r.uncover(block, blockSize) // records begin where they did
+				uncovered = block
+			}
+		}
 		run[at+markByte] = mark
 		at += HeaderSize + int(length)
 	}
+	return nil
 }
 
 // parseLength returns the size of a record by what stands in place of its length, and whether it
@@ -45,7 +54,8 @@ func (r *Ring) TakeMarked() (run []byte, records int) {
 	run = r.nextWaiting()
 	size := 0
 	for records < r.waiting {
-		one := marked(run[size:])
+		good, _ := r.intact(r.next+size, r.next+min(size+HeaderSize, len(run)))
+		one := marked(run[size:good-r.next], len(run)-size)
 		if one == 0 {
 			break
 		}
@@ -57,13 +67,14 @@ func (r *Ring) TakeMarked() (run []byte, records int) {
 	return run[:size], records
 }
 
-// marked is the size of the record at the start of a run, if it is one that is marked.
-func marked(run []byte) int {
+// marked is the size of the record at the start of a run, if it is one that is marked and takes no more
+// bytes than that.
+func marked(run []byte, most int) int {
 	if len(run) < HeaderSize {
 		return 0
 	}
 	size, marked := parseLength(binary.LittleEndian.Uint64(run))
-	if !marked || size > uint64(len(run)) {
+	if !marked || size > uint64(most) {
 		return 0
 	}
 	return int(size)

@@ -200,6 +200,9 @@ func (w *world) do(op, arg byte) {
 		w.deliver(int(arg))
 	case 11:
 		w.publish()
+		if arg%2 == 0 {
+			w.Seal()
+		}
 		if work := w.FillAhead(); work != nil {
 			w.work = append(w.work, work)
 		}
@@ -226,7 +229,7 @@ func (w *world) do(op, arg byte) {
 }
 
 func (w *world) rare(arg byte) {
-	switch arg % 4 {
+	switch arg % 6 {
 	case 0:
 		w.full = !w.full
 	case 1:
@@ -240,6 +243,10 @@ func (w *world) rare(arg byte) {
 		w.Take(int(arg)*100, int(arg))
 		w.TakeMarked()
 		w.Rewind(from)
+	case 4:
+		w.Seal()
+	case 5:
+		w.SealAll()
 	}
 }
 
@@ -285,7 +292,7 @@ func (w *world) take(enough, most int) {
 		for want < len(waiting) && waiting[want].marked && (want == 0 || waiting[want].at > waiting[want-1].at) {
 			want++
 		}
-		if run, n = w.TakeMarked(); n != want || n == 0 {
+		if run, n = w.TakeMarked(); n != want || n == 0 || err != nil {
 			w.Fatalf("%s: Take and TakeMarked gave %d records, %v; %d are marked", w.what, n, err, want)
 		}
 		w.m.out += n
@@ -323,7 +330,7 @@ func (w *world) deliver(which int) {
 	}
 	h.delivered = true
 	if i > 0 && w.InFile() {
-		Mark(h.run, h.records)
+		w.Mark(h.run, h.records)
 		first := 0
 		for _, before := range w.out[:i] {
 			first += before.records
@@ -461,7 +468,7 @@ func (w *world) run(script []byte) {
 func TestModel(t *testing.T) {
 	for _, inFile := range []bool{false, true} {
 		for _, kind := range []Kind{Main, Spill} {
-			for _, capacity := range []int{0, 1, 8, 40, 333, 4096, chunkSize, 5*chunkSize + 100, 70 * chunkSize} {
+			for _, capacity := range []int{0, 1, 8, 40, 333, 4096, chunkSize, 5*chunkSize + 100, 70 * chunkSize, 300 * chunkSize} {
 				t.Run(fmt.Sprintf("in file %v kind %d capacity %d", inFile, kind, capacity), func(t *testing.T) {
 					for seed := range uint64(12) {
 						rng := rand.New(rand.NewPCG(seed, uint64(capacity)))

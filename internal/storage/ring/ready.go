@@ -148,10 +148,29 @@ func (r *Ring) toFill(at, size int) (first, behind int) {
 // noteReady notes that size bytes at an offset are known to be ready, and what is behind them.
 func (r *Ring) noteReady(at, size int) {
 	first, behind := at/chunkSize, (at+size+chunkSize-1)/chunkSize
-	for behind < r.chunks() && behind-first < 1024 && r.ready.has(behind) {
+	most := min(r.chunks(), first+1024)
+	if r.held > 0 && at < r.read { // what is held there stays covered
+		most = min(most, r.read/chunkSize)
+	}
+	for behind < most && r.ready.has(behind) {
 		behind++
 	}
+	if r.hasSums() {
+		if err := r.uncoverAll(first, behind, at-first*chunkSize); err != nil {
+			r.failed = err
+		}
+	}
 	r.ready.from, r.ready.to = first*chunkSize, min(behind*chunkSize, r.capacity)
+}
+
+// uncoverAll uncovers chunks. The first bytes of the first one do not change.
+func (r *Ring) uncoverAll(first, behind, unchanged int) (err error) {
+	defer r.caught(mayFault(), &err)
+	for chunk := first; chunk < behind; chunk++ {
+		r.uncover(chunk, unchanged)
+		unchanged = -1
+	}
+	return nil
 }
 
 // Ready reports whether records that take size bytes can be pushed, one behind another, without
@@ -230,6 +249,11 @@ func (r *Ring) fill(first, behind int) (err error) {
 		size := min(end*chunkSize, r.capacity) - first*chunkSize
 		if _, err := file.WriteAt(zeros[:size], int64(headSize+first*chunkSize)); err != nil {
 			return err
+		}
+		if from := max(first, sumsInAll); r.hasSums() && from < end {
+			if _, err := file.WriteAt(zeros[:8*(end-from)], int64(f.head.entryAt(from))); err != nil {
+				return err
+			}
 		}
 		for ; first < end; first++ {
 			y.set(first)
@@ -383,6 +407,9 @@ func (w *Return) add(first, behind int) {
 		for end < behind && r.ready.has(end) {
 			r.ready.clear(end)
 			end++
+		}
+		if r.hasSums() && r.uncoverAll(first, end, -1) != nil {
+			return
 		}
 		w.spans = append(w.spans, span{first, end})
 		first = end

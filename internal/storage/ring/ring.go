@@ -83,8 +83,13 @@ type Ring struct {
 
 	fetched fetched
 	file    *file // nil = anonymous memory
+	mapped  []byte
 	ready   ready
 	durable durable
+
+	sealed   sealing
+	examined int   // the block, from 1 on, that was last found intact
+	failed   error // see Failed
 }
 
 // maxCapacity is half of the address space of a process, or what an int holds.
@@ -125,6 +130,7 @@ func (r *Ring) Push(payload []byte) (fitted bool, err error) {
 	if err := r.prepare(at, need); err != nil {
 		return false, err
 	}
+	defer r.caught(mayFault(), &err)
 	binary.LittleEndian.PutUint64(r.data[at:], uint64(len(payload)))
 	copy(r.data[at+HeaderSize:], payload)
 	r.added(at, need, 1)
@@ -145,6 +151,7 @@ func (r *Ring) PushRun(run []byte, records int) (size, pushed int, err error) {
 	if err := r.prepare(at, len(run)); err != nil {
 		return 0, 0, err
 	}
+	defer r.caught(mayFault(), &err)
 	copy(r.data[at:], run)
 	r.added(at, len(run), records)
 	return len(run), records, nil
@@ -217,6 +224,7 @@ func (r *Ring) added(at, size, records int) {
 	r.held += records
 	r.waiting += records
 	r.durable.pushed += uint64(records)
+	r.sealed.behind += size
 }
 
 // Take hands out the oldest waiting records as one contiguous run: at most maxRecords,
@@ -230,16 +238,33 @@ func (r *Ring) Take(enough, maxRecords int) (run []byte, records int, err error)
 	if r.data == nil {
 		return nil, 0, ErrDetached
 	}
+	defer r.caught(mayFault(), &err)
 	waiting := r.nextWaiting()
 	if r.fetched.rest > 0 && r.missing() == 0 {
 		waiting = waiting[:min(r.fetched.ahead, len(waiting))] // who takes more waits for the disk
 	}
-	run, records = Cut(waiting, enough, min(maxRecords, r.waiting)) // a mark is no length
-	if records == 0 {
-		if marked(r.nextWaiting()) > 0 {
-			return nil, 0, nil
+	good, reason := r.intact(r.next, r.next+min(HeaderSize, len(waiting)))
+	if marked(waiting[:good-r.next], len(r.nextWaiting())) > 0 {
+		return nil, 0, nil
+	}
+	if reason == "" {
+		good, reason = r.intact(r.next, r.next+min(len(waiting), max(enough, enough+HeaderSize)))
+	}
+	run, records = waiting, min(maxRecords, r.waiting)
+	if reason != "" {
+		run = waiting[:good-r.next]
+	}
+	run, records = Cut(run, enough, records)
+	if good < r.next+len(run) { // the last one reaches further
+		if good, reason = r.intact(good, r.next+len(run)); reason != "" {
+			run, records = Cut(run[:good-r.next], enough, records)
 		}
-		return nil, 0, r.damage("what lies there is no record")
+	}
+	if records == 0 {
+		if reason == "" {
+			reason = noRecord
+		}
+		return nil, 0, r.damage(good, reason)
 	}
 	r.taken(len(run), records)
 	return run, records, nil
@@ -278,6 +303,7 @@ func (r *Ring) Cursor() Cursor { return Cursor{r.next, r.waiting, r.suspect, r.f
 // Rewind lets those wait again that did then. Nothing may have been freed or pushed since.
 func (r *Ring) Rewind(to Cursor) {
 	r.next, r.waiting, r.suspect, r.fetched = to.next, to.waiting, to.suspect, to.fetched
+	r.examined = 0
 }
 
 // Rest is the head of a file that has only the records that wait, for who reads the file beside its
@@ -299,6 +325,7 @@ func (r *Ring) Free(size, records int) {
 	switch {
 	case r.held == 0:
 		r.emptied()
+		r.sealed.lost = true
 	case r.read >= r.gap: // wrapped, and the rearmost record is freed
 		r.read, r.gap = r.read-r.gap, r.write
 	}
@@ -317,6 +344,8 @@ func (r *Ring) Abandon() (records int) {
 	records = r.waiting
 	r.held -= records
 	r.waiting, r.suspect, r.fetched = 0, 0, fetched{}
+	r.sealed.lost = true
+	r.ready.from, r.ready.to = 0, 0
 	defer r.abandoned(records)
 	switch {
 	case r.held == 0:
