@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -23,6 +24,7 @@ type kept struct {
 func newKept(t testing.TB) *kept {
 	k := &kept{options: realOptions(""), dir: disktest.NewDir(), queues: make(map[string][]string)}
 	t.Cleanup(k.dir.Release)
+	k.dir.KeepStable()
 	k.options.Keep, k.options.inline = true, true
 	k.options.RingSize = func(channel string) uint64 { return 100_000 }
 	cs := k.load(t, k.dir)
@@ -141,6 +143,40 @@ func TestOneBitOfAnyFile(t *testing.T) {
 	}
 	if lost == 0 {
 		t.Error("no flipped bit has cost a record")
+	}
+}
+
+// What a clean stop has left is known byte by byte also when the machine has been started again, and so
+// is what a node makes of it then.
+func TestOneBitAfterTheMachineWasStartedAgain(t *testing.T) {
+	k := newKept(t)
+	rng := rand.New(rand.NewPCG(3, 4))
+	started := k.dir.PowerCut(rng)
+	defer started.Release()
+	again := started.Clone()
+	defer again.Release()
+	cs := k.load(t, again)
+	if err := cs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for what, dir := range map[string]*disktest.Dir{"stopped before": started, "started and stopped": again} {
+		for _, name := range dir.Names() {
+			if !strings.HasPrefix(name, "spill-") {
+				continue
+			}
+			content, _ := dir.Content(name)
+			content[4096+bytes.Index(content[4096:], []byte("xxx"))] ^= 4
+			rotten := dir.Clone()
+			rotten.Put(name, content)
+			missing := 0
+			for _, n := range k.serves(t, rotten, what+", "+name) {
+				missing += n
+			}
+			rotten.Release()
+			if missing == 0 {
+				t.Errorf("%s: what has rotted in %s is not noticed", what, name)
+			}
+		}
 	}
 }
 
