@@ -38,6 +38,9 @@ const (
 	manySyncs = 256
 	// syncsAtOnce is how many of them at the same time: they share what the disk does for them.
 	syncsAtOnce = 16
+	// sealsARound bounds how much of a ring gets checksums in a round, so that one that grows fast is
+	// not held up: the rest gets them when there is less to do.
+	sealsARound = 16
 )
 
 // syncer makes durable what is stored.
@@ -134,6 +137,7 @@ func (cs *Channels) sync(what claimed) error {
 	y.mu.Unlock()
 	w := &syncing{st: st, failed: make(map[*Storage]int)}
 	for _, s := range listed {
+		s.sealRing()
 		w.claim(s, what)
 	}
 	mark := st.catalogue.Mark()
@@ -177,6 +181,19 @@ func (y *syncer) again(fresh []*ring.Ring, after []func(), awaits []Waker) {
 	y.fresh = append(fresh, y.fresh...)
 	y.after = append(after, y.after...)
 	y.awaits = append(awaits, y.awaits...)
+}
+
+// sealRing gives checksums to some of what lies in the ring. Others use the channel in between.
+func (s *Storage) sealRing() {
+	more := s.channel.store.options.Checksums
+	for n := 0; more && n < sealsARound; n++ {
+		more = false
+		s.channel.mu.Lock()
+		for _, p := range s.parts {
+			more = p.Kind() == ring.Main && p.SealSome() || more
+		}
+		s.channel.mu.Unlock()
+	}
 }
 
 // claim finds out what is to be durable of a storage.

@@ -100,20 +100,3 @@ func (c *Channel) trim() (work []*ring.Return) {
 	}
 	return work
 }
-
-// sealMain gives checksums to what lies in the rings of the queues. Others use the channel
-// meanwhile.
-func (c *Channel) sealMain() {
-	for more := c.store.options.Checksums; more; {
-		more = false
-		c.mu.Lock()
-		for _, s := range c.storages {
-			for _, p := range s.parts {
-				if p.Kind() == ring.Main && p.SealSome() {
-					more = true
-				}
-			}
-		}
-		c.mu.Unlock()
-	}
-}

@@ -148,7 +148,7 @@ func (r *Ring) SealAll() {
 }
 
 // mostSealed is how many blocks are covered while others wait for the owner.
-const mostSealed = 256
+const mostSealed = 16
 
 // SealSome does a part of what Seal does, and reports whether there may be more to do.
 func (r *Ring) SealSome() (more bool) {
