@@ -140,6 +140,7 @@ func (cs *Channels) sync(what claimed) error {
 		s.sealRing()
 		w.claim(s, what)
 	}
+	w.release()
 	mark := st.catalogue.Mark()
 	y.mu.Lock()
 	fresh := y.fresh
@@ -223,6 +224,17 @@ func (w *syncing) claim(s *Storage, what claimed) {
 	}
 	if again {
 		s.changed()
+	}
+}
+
+// release takes the memory out of use that is about to be written.
+func (w *syncing) release() {
+	for _, c := range w.claims {
+		for more := true; more; {
+			c.storage.channel.mu.Lock()
+			more = c.part.isOf(c.storage) && c.part.Release(&c.Claim)
+			c.storage.channel.mu.Unlock()
+		}
 	}
 }
 

@@ -91,5 +91,9 @@ type Mapping interface {
 	// Sync makes what is stored from one offset to another durable, and what the file needs so that
 	// it is found there.
 	Sync(from, to int) error
+	// Release says that whole pages from one offset to another are not needed by the process for the
+	// moment. They stay what they are, and in the cache of the system, which writes them for less
+	// then: a page that is in use it has to take from each processor first, one by one.
+	Release(from, to int) error
 	Close() error
 }

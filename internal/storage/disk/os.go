@@ -263,4 +263,16 @@ func (m mapping) Sync(from, to int) error {
 	return nil
 }
 
+func (m mapping) Release(from, to int) error {
+	page := os.Getpagesize()
+	from, to = (from+page-1)/page*page, to/page*page
+	if from >= to {
+		return nil
+	}
+	if err := retry(func() error { return unix.Madvise(m.bytes[from:to], unix.MADV_DONTNEED) }); err != nil {
+		return fmt.Errorf("release pages of %s: %w", m.name, err)
+	}
+	return nil
+}
+
 func (m mapping) Close() error { return unix.Munmap(m.bytes) }

@@ -33,6 +33,7 @@ type Durable struct {
 type durable struct {
 	pushed uint64 // records so far
 	noted  note
+	write  int  // up to which bytes were claimed last
 	kept   bool // there are bytes that have to stay, from that offset on
 	from   int
 	sealed bool // nothing can be pushed before the next Settle
@@ -49,6 +50,7 @@ type note struct {
 type Claim struct {
 	Durable
 	seals int
+	fresh [2]span // the bytes of it that no other was about
 }
 
 // Claim says what is to be durable: what is held of the records that had been pushed when Note was
@@ -56,7 +58,7 @@ type Claim struct {
 // done if changed is false.
 func (r *Ring) Claim(all bool, next Link) (c Claim, changed bool) {
 	d, stored := &r.durable, r.file.head.Durable
-	c = Claim{Durable{Boot: r.file.dir.Boot(), Next: next, sequence: stored.sequence}, d.seals}
+	c = Claim{Durable: Durable{Boot: r.file.dir.Boot(), Next: next, sequence: stored.sequence}, seals: d.seals}
 	write, held := d.noted.write, r.held-int(d.pushed-d.noted.pushed)
 	if all {
 		write, held = r.write, r.held
@@ -74,7 +76,33 @@ func (r *Ring) Claim(all bool, next Link) (c Claim, changed bool) {
 	if !d.kept && c.Held > 0 {
 		d.kept, d.from = true, r.read
 	}
+	if c.Held > 0 {
+		if c.fresh[0] = (span{d.write, write}); write < d.write {
+			c.fresh = [2]span{{d.write, r.gap}, {0, write}}
+		}
+		d.write = write
+	}
 	return c, true
+}
+
+// mostReleased is how many bytes are released while others wait for the owner.
+const mostReleased = 1 << 20
+
+// Release releases some of the memory of a claim (see disk.Mapping), and reports whether there is more.
+// It is for the owner, before SyncData.
+func (r *Ring) Release(c *Claim) (more bool) {
+	if r.file.mapping == nil {
+		return false
+	}
+	for i := range c.fresh {
+		if s := &c.fresh[i]; s.first < s.behind {
+			to := min(s.first+mostReleased, s.behind)
+			err := r.file.mapping.Release(headSize+s.first, headSize+to)
+			s.first = to
+			return err == nil
+		}
+	}
+	return false
 }
 
 // Note notes that what is pushed by now is to be durable at the next Claim but one.

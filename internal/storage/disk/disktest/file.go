@@ -313,6 +313,8 @@ func (m *mapping) Sync(from, to int) error {
 	return err
 }
 
+func (m *mapping) Release(from, to int) error { return nil }
+
 func (m *mapping) Close() error {
 	m.bytes = nil
 	_, err := m.file.dir.begin("unmap", m.file.name, false)
