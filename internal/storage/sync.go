@@ -46,6 +46,7 @@ const (
 // syncer makes durable what is stored.
 type syncer struct {
 	working sync.Mutex // it works; taken before the lock of any channel
+	claimed int        // in how many files something was to be made durable the last time; for who works
 
 	mu     sync.Mutex // the last one
 	listed []*Storage
@@ -140,6 +141,7 @@ func (cs *Channels) sync(what claimed) error {
 		s.sealRing()
 		w.claim(s, what)
 	}
+	y.claimed = len(w.claims)
 	w.release()
 	mark := st.catalogue.Mark()
 	y.mu.Lock()

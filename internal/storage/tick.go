@@ -41,8 +41,18 @@ func (cs *Channels) startTicking() {
 			period = syncedPeriod
 		}
 	}
+	var before, told time.Time // the last round began, and the log was told that it was late
 	st.ticker.every(period, st.syncer.soon, func() {
-		switch err := cs.sync(what); {
+		begun := time.Now()
+		err := cs.sync(what)
+		if took := time.Since(before); what == lagging && err == nil && !before.IsZero() &&
+			st.syncer.claimed > 0 && took > st.options.Sync && time.Since(told) > time.Minute {
+			st.log.Warn("records were durable later than [Storage] sync_ms: the disk takes longer than that; "+
+				"to do: find out what else uses it, or let producers be slower, or make sync_ms larger", zap.Duration("took", took))
+			told = begun
+		}
+		before = begun
+		switch {
 		case err != nil && !failing:
 			st.log.Error("records could not be made durable: a power failure would cost more than [Storage] sync_ms; "+
 				"to do: look after the disk. That is tried again all the time", zap.Error(err))
