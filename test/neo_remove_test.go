@@ -16,16 +16,16 @@ func TestNeoChannelRemoved(t *testing.T) {
 	t.Parallel()
 	node := nodetest.Start(t)
 	remover, producer := dial(t, node), connect(t, node)
-	clients := []*neo{connect(t, node), connect(t, node), connect(t, node)}
-	other := clients[0].consume("other", "")
+	conns := []*neo{connect(t, node), connect(t, node), connect(t, node)}
+	other := conns[0].consume("other", "")
 	for range 3 {
 		var all []*neoConsumer
 		for i := range 12 {
-			all = append(all, clients[i%3].consume("removed", []string{"", "one", "two", "three"}[i%4]))
+			all = append(all, conns[i%3].consume("removed", []string{"", "one", "two", "three"}[i%4]))
 		}
 		producer.push("value", "removed") // one consumer of each subscriber has it in flight
 		for i := range 3 {
-			clients[i].alive()
+			conns[i].alive()
 		}
 		producer.push("waits", "removed")
 		remover.remove("removed")
@@ -47,13 +47,13 @@ func TestNeoChannelRemoved(t *testing.T) {
 		}
 		producer.wantPopStatus("removed", popEmpty)
 		producer.push("new", "removed")
-		for _, c := range clients {
+		for _, c := range conns {
 			c.wantNothing() // is behind ChannelRemoved
 		}
-		clients[1].consume("removed", "new").wantBatch("new")
+		conns[1].consume("removed", "new").wantBatch("new")
 		remover.remove("removed")
 		remover.remove("removed") // there is no such channel
-		_, err := clients[1].Read()
+		_, err := conns[1].Read()
 		producer.must(err)
 	}
 	producer.push("value", "other")
@@ -235,17 +235,17 @@ func TestNeoRemovalUnderLoad(t *testing.T) {
 			}
 		}
 	}()
-	clients := make([]*neoclient.Client, consumers)
-	for i := range clients {
-		if clients[i], err = neoclient.Connect(node.Neo(), testLogin()); err != nil {
+	conns := make([]*neoclient.Client, consumers)
+	for i := range conns {
+		if conns[i], err = neoclient.Connect(node.Neo(), testLogin()); err != nil {
 			t.Fatal(err)
 		}
-		defer clients[i].Close()
+		defer conns[i].Close()
 	}
 	for range rounds {
 		subscribed := make(chan struct{}, consumers)
 		ended := make(chan error, consumers)
-		for i, c := range clients {
+		for i, c := range conns {
 			go func() { ended <- consumeUntilRemoved(c, []string{"", "other"}[i%2], subscribed) }()
 		}
 		for range consumers {

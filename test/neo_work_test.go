@@ -67,24 +67,24 @@ func TestNeoWorkersShareFairly(t *testing.T) {
 	for number := range 1000 {
 		producer.push(record(number, 100), "jobs")
 	}
-	var clients [3]*neo
+	var conns [3]*neo
 	var workers [3]*neoclient.Worker
 	for i := range workers {
-		clients[i] = connect(t, node)
+		conns[i] = connect(t, node)
 		var err error
-		workers[i], err = clients[i].Work("jobs", "", 1, 0, 1)
-		clients[i].must(err)
+		workers[i], err = conns[i].Work("jobs", "", 1, 0, 1)
+		conns[i].must(err)
 	}
 	seen := map[string]bool{}
 	for range 333 { // in each of which every one gets a job, or the test does not end
 		for i, w := range workers {
 			job, err := w.Job()
-			clients[i].must(err)
+			conns[i].must(err)
 			if len(job.Records) != 1 || seen[string(job.Records[0])] {
 				t.Fatalf("got %+v, want a new record", job)
 			}
 			seen[string(job.Records[0])] = true
-			clients[i].must(w.Settle(neoclient.Confirm, job.Number))
+			conns[i].must(w.Settle(neoclient.Confirm, job.Number))
 		}
 	}
 }

@@ -148,13 +148,13 @@ func TestWatchdog(t *testing.T) {
 // every record that was acknowledged is there.
 func TestRestartsUnderLoad(t *testing.T) {
 	t.Parallel()
-	const clients, restarts = 4, 3
+	const workers, restarts = 4, 3
 	address, socket := handedOver(t)
 	node := nodetest.Start(t, nodetest.Inherit("legacy", socket))
-	var acknowledged [clients]atomic.Int64
+	var acknowledged [workers]atomic.Int64
 	var stop atomic.Bool
 	var done sync.WaitGroup
-	for i := range clients {
+	for i := range workers {
 		done.Go(func() {
 			for !stop.Load() {
 				conn, err := legacyclient.Dial(address)
@@ -177,7 +177,7 @@ func TestRestartsUnderLoad(t *testing.T) {
 		})
 	}
 	for range restarts {
-		for i := range clients {
+		for i := range workers {
 			before := acknowledged[i].Load()
 			eventually(t, "every client to be served", func() bool { return acknowledged[i].Load() > before })
 		}
