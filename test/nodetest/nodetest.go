@@ -199,3 +199,6 @@ func writeInstance(t testing.TB, dir string, s *setup) {
 		}
 	}
 }
+
+// SmallRings make most records of a test go to the overflow.
+var SmallRings = Set("Server.channel_size_limit", "1000")
