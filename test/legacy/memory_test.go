@@ -15,7 +15,7 @@ func TestUnreadPopsCostNoMemory(t *testing.T) {
 	t.Parallel()
 	nodetest.Slow(t)
 	const count, size = 100, 1 << 20
-	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "120000000"))
+	node := nodetest.Start(t, nodetest.ResidentRings, nodetest.Set("Server.channel_size_limit", "120000000"))
 	producer := clients.Legacy(t, node)
 	producer.ProduceRecords("pops", 0, count, size)
 	popper := clients.Legacy(t, node, clients.SmallWindow)
@@ -53,7 +53,7 @@ func TestConsumerThatStopsReadingCostsNoMemory(t *testing.T) {
 	t.Parallel()
 	nodetest.Slow(t)
 	const count, size = 2000, 100_000
-	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "250000000"))
+	node := nodetest.Start(t, nodetest.ResidentRings, nodetest.Set("Server.channel_size_limit", "250000000"))
 	clients.Legacy(t, node).ProduceRecords("stopped", 0, count, size)
 	clients.RoundTrips(t, node, "other", 100)
 	before := node.ResetPeakRSS()
@@ -139,7 +139,7 @@ func TestAnnouncedLengthsCostNoMemory(t *testing.T) {
 func TestLargeValuesLeaveNoMemoryBehind(t *testing.T) {
 	t.Parallel()
 	nodetest.Slow(t)
-	node := nodetest.Start(t)
+	node := nodetest.Start(t, nodetest.ResidentRings)
 	value := clients.Record(1, legacyclient.MaxArray)
 	var all []*clients.LegacyClient
 	for range 20 {

@@ -84,7 +84,7 @@ func TestNeoSlowReaderOfPops(t *testing.T) {
 	t.Parallel()
 	nodetest.Slow(t)
 	const count, size = 100, 1 << 20
-	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "120000000"))
+	node := nodetest.Start(t, nodetest.ResidentRings, nodetest.Set("Server.channel_size_limit", "120000000"))
 	clients.Legacy(t, node).ProduceRecords("pops", 0, count, size)
 	busyOthers(t, node)
 	reader, other := clients.Neo(t, node, clients.SmallWindow), clients.Neo(t, node)
@@ -144,7 +144,7 @@ func TestNeoSlowConsumers(t *testing.T) {
 	t.Parallel()
 	nodetest.Slow(t)
 	const count, size, consumes = 1000, 100_000, 50
-	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "110000000"))
+	node := nodetest.Start(t, nodetest.ResidentRings, nodetest.Set("Server.channel_size_limit", "110000000"))
 	clients.Legacy(t, node).ProduceRecords("slow", 0, count, size)
 	busyOthers(t, node)
 	before := node.ResetPeakRSS()
@@ -171,7 +171,7 @@ func TestNeoHugeRecordsCostNoMemoryTwice(t *testing.T) {
 	t.Parallel()
 	nodetest.Slow(t)
 	const size = 32 << 20
-	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "110000000"))
+	node := nodetest.Start(t, nodetest.ResidentRings, nodetest.Set("Server.channel_size_limit", "110000000"))
 	producer := clients.Neo(t, node)
 	for i := range 3 {
 		producer.MustPush(clients.Record(i, size), "huge")

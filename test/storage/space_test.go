@@ -47,7 +47,7 @@ const idlePatience = 4 * nodetest.Patience
 func TestIdleQueueGivesItsSpaceBack(t *testing.T) {
 	t.Parallel()
 	nodetest.Slow(t)
-	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "50000000"))
+	node := nodetest.Start(t, nodetest.ResidentRings, nodetest.Set("Server.channel_size_limit", "50000000"))
 	clients.SubscribeTo(t, node, "empty", "a", "b")
 	if files := ringFiles(t, node.Path("data")); len(files) > 0 {
 		t.Errorf("subscribers without records have the files %v", files)
