@@ -14,7 +14,7 @@ import (
 // existing ones work on.
 func TestChannelsAreBounded(t *testing.T) {
 	t.Parallel()
-	node := nodetest.Start(t, nodetest.Set("Limits.channels", "3"))
+	node := startWithHTTP(t, nodetest.Set("Limits.channels", "3"))
 	c := dial(t, node)
 	for number := range 3 {
 		c.push(fmt.Sprint("channel", number), "value")
@@ -40,6 +40,9 @@ func TestChannelsAreBounded(t *testing.T) {
 	n.wantReply(n.start(neoclient.PushPayload([]byte("value"), "channel0", "new")), pushError)
 	n.wantPopStatus("new", popEmpty)
 	n.wantReply(n.start(neoclient.ConsumePayload("new", "")), consumeError)
+	n.wantReply(n.start(neoclient.Ours(138, "new", "", 1)), popError)
+	n.wantReply(n.start(neoclient.Ours(139, "new", "", 1, 0, 1)), consumeError)
+	wantMetrics(t, node, "after the refusals", metrics{"dmqnode_channels": 3})
 	node.WaitLog(`request failed .*\[Limits\] channels`)
 
 	c.wantPop("channel0", "value")
@@ -62,11 +65,22 @@ func TestChannelsOfOneRequestAreMadeAllOrNone(t *testing.T) {
 	refused := dial(t, node)
 	refused.send(legacyclient.ListRequest(legacyclient.PushMulti, tooMany, "refused"))
 	refused.wantEOF()
+	producer := dial(t, node)
+	producer.do(legacyclient.ListRequest(legacyclient.ProduceMulti, tooMany), legacyclient.Ok)
+	producer.send(legacyclient.Records("refused"))
+	producer.wantEOF()
 	n := connect(t, node)
 	n.wantReply(n.start(neoclient.PushPayload([]byte("refused"), tooMany...)), pushError)
 	wantMetrics(t, node, "after the refusals", metrics{"dmqnode_channels": 1})
 	c.wantPop("a", "value")
 
+	producer = dial(t, node)
+	producer.do(legacyclient.ListRequest(legacyclient.ProduceMulti, []string{"a", "b", "b"}), legacyclient.Ok)
+	producer.send(legacyclient.Records("stored"))
+	producer.do(append(legacyclient.Records(""), legacyclient.Request(legacyclient.Push, "a", "stored")...), legacyclient.Ok)
+	for _, channel := range []string{"a", "a", "b", "b"} {
+		c.wantPop(channel, "stored")
+	}
 	c.do(legacyclient.ListRequest(legacyclient.PushMulti, []string{"a", "b", "b", "c", "a", "b", "c"}, "stored"), legacyclient.Ok)
 	n.push("stored", "a", "b", "d", "d", "b")
 	wantMetrics(t, node, "after the pushes", metrics{"dmqnode_channels": 4})
