@@ -60,6 +60,13 @@ func (f *File) IsDurable(m Mark) bool {
 	return m.anew == nil && f.content.durable.end == m.end && !f.content.durable.loose
 }
 
+// IsAllDurable reports whether what the catalogue says now is durable.
+func (f *File) IsAllDurable() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.content.durable.end == f.content.end && !f.content.durable.loose
+}
+
 // Forget is called instead of MakeDurable if that can't be.
 func (f *File) Forget(m Mark) {
 	if m.anew != nil {
