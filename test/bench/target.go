@@ -93,8 +93,8 @@ console   = true
 // nodeCredentials let the generator in.
 var nodeCredentials = fmt.Sprintf("%s:%x\n", clientName, clientKey)
 
-// startNode runs a node in an instance directory of its own.
-func startNode(path string) (*target, error) {
+// startNode runs a node in an instance directory of its own, with some more configuration.
+func startNode(path, configuration string) (*target, error) {
 	program, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", path, err)
@@ -106,7 +106,7 @@ func startNode(path string) (*target, error) {
 	err = errors.Join(
 		os.Mkdir(filepath.Join(dir, "etc"), 0o755),
 		os.Mkdir(filepath.Join(dir, "log"), 0o755),
-		os.WriteFile(filepath.Join(dir, "etc", "config.ini"), []byte(nodeConfig), 0o644),
+		os.WriteFile(filepath.Join(dir, "etc", "config.ini"), []byte(nodeConfig+configuration), 0o644),
 		os.WriteFile(filepath.Join(dir, "etc", "credentials"), []byte(nodeCredentials), 0o600),
 	)
 	if err != nil {
