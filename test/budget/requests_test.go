@@ -15,7 +15,7 @@ import (
 // existing ones work on.
 func TestChannelsAreBounded(t *testing.T) {
 	t.Parallel()
-	node := nodetest.Start(t, nodetest.Set("Limits.channels", "3"))
+	node := nodetest.StartWithHTTP(t, nodetest.Set("Limits.channels", "3"))
 	c := clients.Legacy(t, node)
 	for number := range 3 {
 		c.MustPush(fmt.Sprint("channel", number), "value")
@@ -41,6 +41,9 @@ func TestChannelsAreBounded(t *testing.T) {
 	n.WantReply(n.MustStart(neoclient.PushPayload([]byte("value"), "channel0", "new")), clients.PushError)
 	n.WantPopStatus("new", clients.PopEmpty)
 	n.WantReply(n.MustStart(neoclient.ConsumePayload("new", "")), clients.ConsumeError)
+	n.WantReply(n.MustStart(neoclient.Ours(138, "new", "", 1)), clients.PopError)
+	n.WantReply(n.MustStart(neoclient.Ours(139, "new", "", 1, 0, 1)), clients.ConsumeError)
+	nodetest.WantMetrics(t, node, "after the refusals", nodetest.Metrics{"dmqnode_channels": 3})
 	node.WaitLog(`request failed .*\[Limits\] channels`)
 
 	c.WantPop("channel0", "value")
@@ -63,11 +66,22 @@ func TestChannelsOfOneRequestAreMadeAllOrNone(t *testing.T) {
 	refused := clients.Legacy(t, node)
 	refused.MustSend(legacyclient.ListRequest(legacyclient.PushMulti, tooMany, "refused"))
 	refused.WantEOF()
+	producer := clients.Legacy(t, node)
+	producer.MustDo(legacyclient.ListRequest(legacyclient.ProduceMulti, tooMany), legacyclient.Ok)
+	producer.MustSend(legacyclient.Records("refused"))
+	producer.WantEOF()
 	n := clients.Neo(t, node)
 	n.WantReply(n.MustStart(neoclient.PushPayload([]byte("refused"), tooMany...)), clients.PushError)
 	nodetest.WantMetrics(t, node, "after the refusals", nodetest.Metrics{"dmqnode_channels": 1})
 	c.WantPop("a", "value")
 
+	producer = clients.Legacy(t, node)
+	producer.MustDo(legacyclient.ListRequest(legacyclient.ProduceMulti, []string{"a", "b", "b"}), legacyclient.Ok)
+	producer.MustSend(legacyclient.Records("stored"))
+	producer.MustDo(append(legacyclient.Records(""), legacyclient.Request(legacyclient.Push, "a", "stored")...), legacyclient.Ok)
+	for _, channel := range []string{"a", "a", "b", "b"} {
+		c.WantPop(channel, "stored")
+	}
 	c.MustDo(legacyclient.ListRequest(legacyclient.PushMulti, []string{"a", "b", "b", "c", "a", "b", "c"}, "stored"), legacyclient.Ok)
 	n.MustPush("stored", "a", "b", "d", "d", "b")
 	nodetest.WantMetrics(t, node, "after the pushes", nodetest.Metrics{"dmqnode_channels": 4})
