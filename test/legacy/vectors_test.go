@@ -11,6 +11,7 @@ import (
 // TestVectors plays every vector of the specification against a node of its own, with
 // the clients' input cut in three ways (legacy protocol spec §12, §3.3).
 func TestVectors(t *testing.T) {
+	t.Parallel()
 	file, err := os.Open("../vectors/testdata/legacy.vectors")
 	if err != nil {
 		t.Fatal(err)
@@ -30,6 +31,7 @@ func TestVectors(t *testing.T) {
 	}
 	for _, v := range all {
 		t.Run(v.ID+" "+v.Name, func(t *testing.T) {
+			t.Parallel()
 			if v.Skip != "" {
 				t.Skip(v.Skip)
 			}
