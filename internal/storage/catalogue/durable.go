@@ -53,6 +53,13 @@ func (f *File) Mark() Mark {
 	return m
 }
 
+// IsDurable reports whether what the catalogue said then is durable already.
+func (f *File) IsDurable(m Mark) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return m.anew == nil && f.content.durable.end == m.end && !f.content.durable.loose
+}
+
 // Forget is called instead of MakeDurable if that can't be.
 func (f *File) Forget(m Mark) {
 	if m.anew != nil {
@@ -70,10 +77,7 @@ func (f *File) MakeDurable(m Mark) (another bool, err error) {
 		m.anew.durable.loose = false
 		return true, f.writeAnew(m.anew)
 	}
-	f.mu.Lock()
-	d := f.content.durable
-	f.mu.Unlock()
-	if d.end == m.end && !d.loose {
+	if f.IsDurable(m) {
 		return false, nil
 	}
 	file, err := f.dir.Open(FileName)
