@@ -52,7 +52,7 @@ type rival struct {
 var inFlight = []int{1, 16, 256}
 
 // nodeSettings are compared: what is in section [Storage].
-var nodeSettings = []string{"sync_ms = 0", "sync_ms = 10", "sync_ms = 100", "sync_ms = 1000", "acknowledge = synced"}
+var nodeSettings = []string{"sync_ms=0", "sync_ms=10", "sync_ms=100", "sync_ms=1000", "acknowledge=synced"}
 
 func settings(o options) (all []setting) {
 	record := newRecord(o.size)
@@ -110,7 +110,7 @@ func skipPopped(r *bufio.Reader) error {
 }
 
 func startSetting(path, storage string) (*rival, error) {
-	t, err := startNode(path, "\n[Storage]\n"+storage+"\n")
+	t, err := startNode(path, []string{"Storage." + storage})
 	if err != nil {
 		return nil, err
 	}

@@ -148,7 +148,7 @@ func signalled() (context.Context, context.CancelFunc) {
 type contender struct {
 	name   string
 	target *target
-	fresh  func(size int) (*target, error)
+	fresh  starter
 }
 
 // run starts both contenders, lets them take turns and prints the report.
@@ -156,9 +156,9 @@ func run(o options) (err error) {
 	ctx, cancel := signalled()
 	defer cancel()
 
-	node := contender{name: "node", fresh: func(int) (*target, error) { return startNode(o.node, "") }}
+	node := contender{name: "node", fresh: func(_ int, settings ...string) (*target, error) { return startNode(o.node, settings) }}
 	if o.addr.legacy != "" {
-		node.fresh = func(int) (*target, error) { return nil, errUnknown }
+		node.fresh = func(int, ...string) (*target, error) { return nil, errUnknown }
 		node.target, err = existing(o.addr)
 	} else {
 		node.target, err = node.fresh(o.size)

@@ -59,7 +59,7 @@ func parseAddress(address string) (unix.Sockaddr, error) {
 }
 
 // startCeiling runs this program again as the ceiling, which knows records up to maxSize.
-func startCeiling(size int) (*target, error) {
+func startCeiling(size int, _ ...string) (*target, error) {
 	if size > maxSize {
 		return nil, errUnknown
 	}
@@ -93,8 +93,8 @@ console   = true
 // nodeCredentials let the generator in.
 var nodeCredentials = fmt.Sprintf("%s:%x\n", clientName, clientKey)
 
-// startNode runs a node in an instance directory of its own, with some more configuration.
-func startNode(path, configuration string) (*target, error) {
+// startNode runs a node with these settings, Section.key=value, in an instance directory of its own.
+func startNode(path string, settings []string) (*target, error) {
 	program, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", path, err)
@@ -106,14 +106,18 @@ func startNode(path, configuration string) (*target, error) {
 	err = errors.Join(
 		os.Mkdir(filepath.Join(dir, "etc"), 0o755),
 		os.Mkdir(filepath.Join(dir, "log"), 0o755),
-		os.WriteFile(filepath.Join(dir, "etc", "config.ini"), []byte(nodeConfig+configuration), 0o644),
+		os.WriteFile(filepath.Join(dir, "etc", "config.ini"), []byte(nodeConfig), 0o644),
 		os.WriteFile(filepath.Join(dir, "etc", "credentials"), []byte(nodeCredentials), 0o600),
 	)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("instance directory: %w", err)
 	}
-	command := exec.Command(program, "--config", "etc/config.ini")
+	arguments := []string{"--config", "etc/config.ini"}
+	for _, setting := range settings {
+		arguments = append(arguments, "-O", setting)
+	}
+	command := exec.Command(program, arguments...)
 	command.Dir = dir
 	t, err := start(command, dir)
 	if errors.Is(err, os.ErrNotExist) {
