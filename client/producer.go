@@ -32,8 +32,11 @@ type producer struct {
 	parked   []*record // to be tried again, oldest first
 }
 
-// Producer implements [dmq.Client].
-func (c *Client) Producer(options ProducerOptions) Producer {
+// Producer implements [dmq.Client]. It is so short that compilers see what it returns: then a Push
+// that lists its channels needs no memory for the list.
+func (c *Client) Producer(options ProducerOptions) Producer { return c.newProducer(options) }
+
+func (c *Client) newProducer(options ProducerOptions) *producer {
 	p := &producer{client: c, wake: make(chan struct{}, 1)}
 	p.Ledger = core.NewLedger(c.Cluster, options, dmq.DefaultMaxPendingRecords, func() {}, p.poke)
 	p.Run(p.run)

@@ -82,8 +82,11 @@ type block struct {
 	deadline time.Time // for trying again; zero if that was never necessary
 }
 
-// Producer implements [dmq.Client].
-func (c *Client) Producer(options ProducerOptions) Producer {
+// Producer implements [dmq.Client]. It is so short that compilers see what it returns: then a Push
+// that lists its channels needs no memory for the list.
+func (c *Client) Producer(options ProducerOptions) Producer { return c.startProducer(options) }
+
+func (c *Client) startProducer(options ProducerOptions) *producer {
 	p := c.newProducer(options)
 	p.Run(p.run)
 	return p
