@@ -23,8 +23,12 @@
 //	Consume       at most once: a record is gone when the node has sent it. There is no stop
 //	              message: what is under way when a consumer ends or a connection breaks,
 //	              up to some megabytes for each node, is lost
+//	ConsumeOptions
+//	              Consume fails with ErrUnsupported if there is MaxBatch, Unsettled or Explicit
+//	PopWait, Node, AskAll
+//	              are requests of the other protocol only
 //	RemoveChannel, GetNumConnections
-//	              are requests of this protocol only
+//	              are methods of this client only
 //
 // # Connections
 //
