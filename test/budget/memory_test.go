@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -51,11 +52,7 @@ func TestUnfinishedRequestsShareBoundedMemory(t *testing.T) {
 	for _, c := range unfinished { // some may still have, within the limit, what they have sent
 		c.Close()
 	}
-	kept := int64(20 << 20) // free buffers of three loops, and what there is of the heap
-	if nodetest.RaceEnabled {
-		kept *= 8
-	}
-	nodetest.Eventually(t, "the memory is given back", func() bool { return node.AnonymousRSS() < anonymous+kept })
+	wantGivenBack(t, node, anonymous, 20<<20) // free buffers of three loops, and what there is of the heap
 }
 
 // Output that nobody reads is bounded for all connections together, too.
@@ -67,15 +64,17 @@ func TestUnreadOutputSharesBoundedMemory(t *testing.T) {
 		nodetest.Set("Limits.output_buffer", "1048576"),
 		nodetest.Set("Limits.input_memory", "33554432"))
 	clients.RoundTrips(t, node, "warm", 100)
-	before := node.ResetPeakRSS()
+	before, anonymous := node.ResetPeakRSS(), node.AnonymousRSS()
 	pipelined := []byte(strings.Repeat(string(legacyclient.Request(legacyclient.GetNumConnections)), requests))
 	var sending sync.WaitGroup
+	var unread []io.Closer
 	for range connections {
 		c, err := legacyclient.Dial(node.Legacy(), clients.SmallWindow)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		unread = append(unread, c)
 		sending.Go(func() {
 			c.SetWriteDeadline(time.Now().Add(time.Second)) // most can't be sent
 			c.Write(pipelined)
@@ -85,4 +84,41 @@ func TestUnreadOutputSharesBoundedMemory(t *testing.T) {
 	clients.RoundTrips(t, node, "other", 100)
 	// 64 KiB each, the two budgets, and what else there is.
 	nodetest.WantGrowth(t, node, before, connections*64<<10+1<<20+32<<20+16<<20)
+
+	for _, c := range unread {
+		c.Close()
+	}
+	wantGivenBack(t, node, anonymous, 12<<20)
+}
+
+// Batches of records in spill files, which one client gets from many channels and does not confirm,
+// stay where they lie.
+func TestUnconfirmedSpilledRecordsCostNoMemory(t *testing.T) {
+	t.Parallel()
+	const channels, size = 200, 150_000
+	node := nodetest.Start(t, nodetest.Set("Server.channel_size_limit", "1000"), nodetest.Set("Limits.unconfirmed", "100000000"), nodetest.Set("Storage.stop", "keep"))
+	producer := clients.Legacy(t, node)
+	for number := range channels {
+		producer.MustPush(fmt.Sprint("channel", number), clients.Record(number, size))
+	}
+	clients.RoundTrips(t, node, "other", 100)
+	anonymous := node.AnonymousRSS()
+	c := clients.Neo(t, node)
+	for number := range channels {
+		c.MustConsume(fmt.Sprint("channel", number), "").Batch()
+	}
+	c.MustPush("value", "other")
+	wantGivenBack(t, node, anonymous, 8<<20)
+	c.Must(c.Close())
+	consumer := clients.Neo(t, node)
+	consumer.MustConsume("channel0", "").WantBatch(clients.Record(0, size))
+}
+
+// wantGivenBack waits until the node has no more memory of its own than before and something.
+func wantGivenBack(t *testing.T, node *nodetest.Node, before, more int64) {
+	t.Helper()
+	if nodetest.RaceEnabled {
+		more *= 8 // the race detector's shadow memory
+	}
+	nodetest.Eventually(t, "the memory is given back", func() bool { return node.AnonymousRSS() < before+more })
 }
