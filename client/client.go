@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 
@@ -13,7 +14,7 @@ import (
 // Client is a client of all nodes of a DMQ. It implements [dmq.Client], whose methods are
 // described there.
 type Client struct {
-	*core.Cluster
+	cluster  *core.Cluster
 	rotation *nodes.Rotation
 	conns    atomic.Pointer[[]*conn] // stored while links change, one at a time
 }
@@ -27,12 +28,12 @@ func New(options Options) (*Client, error) {
 	c.conns.Store(new([]*conn))
 	err := fill(&options)
 	if err == nil {
-		c.Cluster, err = core.NewCluster(options, c.newLink)
+		c.cluster, err = core.NewCluster(options, c.newLink)
 	}
 	if err != nil {
 		return nil, core.Fail("New", nil, err)
 	}
-	c.Start()
+	c.cluster.Start()
 	return c, nil
 }
 
@@ -58,3 +59,19 @@ const minMessage = 64 << 10
 func maxInput(o *Options) uint64 { return max(uint64(o.MaxMessage)+2*wire.MinBatch, maxAnswer) }
 
 const maxAnswer = 16 << 20
+
+// Consume implements [dmq.Client].
+func (c *Client) Consume(ctx context.Context, channel string, options ConsumeOptions) (Consumer, error) {
+	return c.cluster.Consume(ctx, channel, options)
+}
+
+// WaitConnected implements [dmq.Client].
+func (c *Client) WaitConnected(ctx context.Context, n int) error {
+	return c.cluster.WaitConnected(ctx, n)
+}
+
+// Nodes implements [dmq.Client].
+func (c *Client) Nodes() []NodeState { return c.cluster.Nodes() }
+
+// Close implements [dmq.Client].
+func (c *Client) Close() error { return c.cluster.Close() }

@@ -160,7 +160,7 @@ func (c *conn) begin(k *call) error {
 	case len(c.free) > 0:
 		k.id = c.free[len(c.free)-1]
 		c.free = c.free[:len(c.free)-1]
-	case len(c.calls) < c.link.client.Options.MaxRequests:
+	case len(c.calls) < c.link.client.cluster.Options.MaxRequests:
 		c.calls = append(c.calls, nil)
 		k.id = uint64(len(c.calls))
 	default:
@@ -262,7 +262,7 @@ func (c *conn) take(empty []byte) []byte {
 func (c *conn) room() {
 	if c.wanted {
 		c.wanted = false
-		c.link.client.Change.Notify()
+		c.link.client.cluster.Change.Notify()
 	}
 }
 
@@ -282,7 +282,7 @@ func (c *conn) send(batch []byte) error {
 
 // read is the reader.
 func (c *conn) read() {
-	in := input{maxBody: maxInput(&c.link.client.Options)}
+	in := input{maxBody: maxInput(&c.link.client.cluster.Options)}
 	var over []*call
 	for {
 		n, err := c.nc.Read(in.space())

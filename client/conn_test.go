@@ -27,7 +27,7 @@ func newTestLinkBy(t *testing.T, limit time.Duration, dial func(ctx context.Cont
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	return c.All()[0].Link.(*link)
+	return c.cluster.All()[0].Link.(*link)
 }
 
 // A connection is given up when the node is silent for RequestTimeout while a request waits,
@@ -161,7 +161,7 @@ func TestOutIsBounded(t *testing.T) {
 		if err := push(); err != nil { // waits for the writer
 			t.Error(err)
 		}
-		change := l.client.Change.Wait()
+		change := l.client.cluster.Change.Wait()
 		if err := push(); err != errFull {
 			t.Errorf("got error %v, want errFull", err)
 		}

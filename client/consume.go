@@ -55,10 +55,10 @@ func (l *link) converse(p *core.Part, nc net.Conn) (over bool, err error) {
 	}
 	s := &session{
 		part:     p,
-		conn:     &consumeConn{Conn: nc, limit: l.client.Options.RequestTimeout},
+		conn:     &consumeConn{Conn: nc, limit: l.client.cluster.Options.RequestTimeout},
 		feedback: make(chan wire.Feedback, 2),
 	}
-	s.in = newFrames(s.conn, maxInput(&l.client.Options))
+	s.in = newFrames(s.conn, maxInput(&l.client.cluster.Options))
 	first := wire.AppendConsume(nil, requestID, p.Channel(), p.Subscriber())
 	if over, err := beginConsume(s.conn, s.in, first); over || err != nil {
 		return over, err

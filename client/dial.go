@@ -96,7 +96,7 @@ func (l *link) handshake(nc net.Conn) error {
 	if err != nil {
 		return err
 	}
-	credentials := &l.client.Options.Credentials
+	credentials := &l.client.cluster.Options.Credentials
 	code := wire.AuthenticationCode(&credentials.Key, now, nonce)
 	if _, err := nc.Write(wire.AppendCredentials(nil, credentials.Name, code)); err != nil {
 		return err

@@ -63,7 +63,7 @@ func (c *Client) connections() []*conn { return *c.conns.Load() }
 func (l *link) Watch(ctx context.Context) {
 	c := l.watched
 	const patience = 4
-	limit := l.client.Options.RequestTimeout
+	limit := l.client.cluster.Options.RequestTimeout
 	ticker := time.NewTicker(max(limit/patience, time.Millisecond))
 	defer ticker.Stop()
 	silent := 0 // ticks in a row

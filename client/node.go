@@ -191,7 +191,7 @@ func (n *Node) askJSON(ctx context.Context, request, about string, q asked, into
 // ask asks the node and waits for the answer. While the connection has no room it waits.
 func (n *Node) ask(ctx context.Context, request, about string, q asked) ([]byte, error) {
 	for {
-		change := n.client.Change.Wait()
+		change := n.client.cluster.Change.Wait()
 		body, err := n.askOnce(ctx, q)
 		switch {
 		case err == errFull:
@@ -230,7 +230,7 @@ func (n *Node) askOnce(ctx context.Context, q asked) ([]byte, error) {
 
 // unconnected says why the node can't be asked.
 func (n *Node) unconnected() error {
-	if n.client.Closed() {
+	if n.client.cluster.Closed() {
 		return ErrClosed
 	}
 	states := n.client.Nodes()

@@ -210,15 +210,7 @@ func TestQuestionsRefused(t *testing.T) {
 
 // A D node does not know these requests.
 func TestQuestionsToADNode(t *testing.T) {
-	stub := startStub(t, func(c *stubConn) {
-		for {
-			id, _, ok := c.read()
-			if !ok {
-				return
-			}
-			c.send(id, "ff")
-		}
-	})
+	stub := answerer(t, "ff")
 	c := newClient(t, client.Options{Nodes: []string{stub.address}})
 	waitConnected(t, c, 1)
 	n := c.Node(stub.address)

@@ -37,7 +37,7 @@ type PopOptions struct {
 // Subscriber that is ErrUnsupported.
 func (c *Client) PopWait(ctx context.Context, channel string, options PopOptions) (value []byte, err error) {
 	r := request{client: c, name: "PopWait", channels: []string{channel}}
-	ctx, end := c.Begin(ctx, r.name, r.channels, 0)
+	ctx, end := c.cluster.Begin(ctx, r.name, r.channels, 0)
 	defer func() { end(err) }()
 	if err := core.CheckConsume(channel, options.Subscriber); err != nil {
 		return nil, r.error(err)

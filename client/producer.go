@@ -32,10 +32,13 @@ type producer struct {
 	parked   []*record // to be tried again, oldest first
 }
 
-// Producer implements [dmq.Client].
-func (c *Client) Producer(options ProducerOptions) Producer {
+// Producer implements [dmq.Client]. It is so short that compilers see what it returns: then a Push
+// that lists its channels needs no memory for the list.
+func (c *Client) Producer(options ProducerOptions) Producer { return c.newProducer(options) }
+
+func (c *Client) newProducer(options ProducerOptions) *producer {
 	p := &producer{client: c, wake: make(chan struct{}, 1)}
-	p.Ledger = core.NewLedger(c.Cluster, options, dmq.DefaultMaxPendingRecords, func() {}, p.poke)
+	p.Ledger = core.NewLedger(c.cluster, options, dmq.DefaultMaxPendingRecords, func() {}, p.poke)
 	p.Run(p.run)
 	return p
 }
@@ -176,7 +179,7 @@ func (p *producer) run() {
 	look := time.NewTicker(core.LookInterval)
 	defer look.Stop()
 	for {
-		change := p.client.Change.Wait()
+		change := p.client.cluster.Change.Wait()
 		if p.Over() {
 			p.giveUp()
 			return
@@ -191,7 +194,7 @@ func (p *producer) run() {
 		case <-p.wake:
 		case <-look.C:
 			p.Look()
-		case <-p.client.Done():
+		case <-p.client.cluster.Done():
 			p.End()
 		}
 	}

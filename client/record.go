@@ -62,7 +62,7 @@ func (r *record) finished() {
 	if uncertain && r.uncertain == nil {
 		r.uncertain = r.err
 	}
-	if p.Over() || uncertain && p.client.Options.AtMostOnce {
+	if p.Over() || uncertain && p.client.cluster.Options.AtMostOnce {
 		p.settle(r, r.outcome())
 		return
 	}

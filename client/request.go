@@ -12,7 +12,7 @@ import (
 // Push implements [dmq.Client].
 func (c *Client) Push(ctx context.Context, value []byte, channels ...string) (err error) {
 	r := request{client: c, name: "Push", channels: channels}
-	ctx, end := c.Begin(ctx, r.name, channels, len(value))
+	ctx, end := c.cluster.Begin(ctx, r.name, channels, len(value))
 	defer func() { end(err) }()
 	if err := c.checkPush(value, channels); err != nil {
 		return r.error(err)
@@ -24,7 +24,7 @@ func (c *Client) Push(ctx context.Context, value []byte, channels ...string) (er
 // Pop implements [dmq.Client].
 func (c *Client) Pop(ctx context.Context, channel string) (value []byte, err error) {
 	r := request{client: c, name: "Pop", channels: []string{channel}}
-	ctx, end := c.Begin(ctx, r.name, r.channels, 0)
+	ctx, end := c.cluster.Begin(ctx, r.name, r.channels, 0)
 	defer func() { end(err) }()
 	if err := core.CheckChannels(r.channels, 1); err != nil {
 		return nil, r.error(err)
@@ -54,7 +54,7 @@ func (r *request) do(ctx context.Context, code wire.Code, value []byte) ([]byte,
 			case <-ctx.Done():
 			}
 		}
-		change = r.client.Change.Wait()
+		change = r.client.cluster.Change.Wait()
 	}
 }
 
@@ -81,7 +81,7 @@ func (r *request) round(ctx context.Context, code wire.Code, value []byte) ([]by
 			full = true
 		default:
 			r.failed = append(r.failed, core.Failure{Node: conn.link.Address, Err: err})
-			if errors.Is(err, ErrUncertain) && (ctx.Err() != nil || code == wire.CodePush && r.client.Options.AtMostOnce) {
+			if errors.Is(err, ErrUncertain) && (ctx.Err() != nil || code == wire.CodePush && r.client.cluster.Options.AtMostOnce) {
 				return nil, r.outcome()
 			}
 		}
@@ -113,7 +113,7 @@ func (r *request) outcome() error {
 	refused := r.failed.Without(ErrEmpty)
 	switch {
 	case len(r.failed) == 0:
-		return r.client.FailUnconnected(r.name, r.channels)
+		return r.client.cluster.FailUnconnected(r.name, r.channels)
 	case len(refused) == 0:
 		return core.Alike(r.name, r.channels, r.failed, ErrEmpty)
 	}
@@ -132,8 +132,8 @@ func (c *Client) checkPush(value []byte, channels []string) error {
 	if err := core.CheckChannels(channels, wire.MaxPushChannels); err != nil {
 		return err
 	}
-	if size := pushSize(value, channels); size > c.Options.MaxMessage {
-		return fmt.Errorf("%w: a message of %d bytes, allowed are %d", ErrTooLarge, size, c.Options.MaxMessage)
+	if size := pushSize(value, channels); size > c.cluster.Options.MaxMessage {
+		return fmt.Errorf("%w: a message of %d bytes, allowed are %d", ErrTooLarge, size, c.cluster.Options.MaxMessage)
 	}
 	return nil
 }

@@ -34,10 +34,10 @@ func isWork(o dmq.ConsumeOptions) bool { return o.MaxBatch > 0 || o.Unsettled > 
 func (l *link) work(p *core.Part, nc net.Conn) (over bool, err error) {
 	w := &work{
 		part: p,
-		conn: &consumeConn{Conn: nc, limit: l.client.Options.RequestTimeout},
+		conn: &consumeConn{Conn: nc, limit: l.client.cluster.Options.RequestTimeout},
 		wake: make(chan struct{}, 1),
 	}
-	w.in = newFrames(w.conn, maxInput(&l.client.Options))
+	w.in = newFrames(w.conn, maxInput(&l.client.cluster.Options))
 	o := p.Options()
 	first := wire.AppendWork(nil, requestID, p.Channel(), p.Subscriber(), uint64(o.MaxBatch), 0, uint64(o.Unsettled))
 	if over, err := beginConsume(w.conn, w.in, first); over || err != nil {

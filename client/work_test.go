@@ -177,15 +177,7 @@ func TestJobsOfARemovedChannel(t *testing.T) {
 
 // A D node does not know the request, and says so.
 func TestJobsOfADNode(t *testing.T) {
-	stub := startStub(t, func(c *stubConn) {
-		for {
-			id, _, ok := c.read()
-			if !ok {
-				return
-			}
-			c.send(id, "ff")
-		}
-	})
+	stub := answerer(t, "ff")
 	c := newClient(t, client.Options{Nodes: []string{stub.address}})
 	waitConnected(t, c, 1)
 	consumer, err := c.Consume(patient(t), "jobs", client.ConsumeOptions{MaxBatch: 1})

@@ -68,9 +68,10 @@ type Client interface {
 // number of goroutines.
 type Producer interface {
 	// Push takes over a record to store in all the channels, on one node. It keeps neither
-	// slice, so channels can be one slice for all records; Go makes a new one for names that
-	// are listed in the call. It waits while the producer is full; an error means that the
-	// record was not taken: ErrClosed, that of ctx, or one of the arguments.
+	// slice, so channels can be one slice for all records. (For names that are listed in the
+	// call Go makes a new one, unless it sees that the producer comes from Client.Producer.) It
+	// waits while the producer is full; an error means that the record was not taken: ErrClosed,
+	// that of ctx, or one of the arguments.
 	Push(ctx context.Context, value []byte, channels ...string) error
 
 	// Flush waits until each record pushed before the call is stored or given up. The error

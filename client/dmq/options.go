@@ -81,11 +81,11 @@ type Options struct {
 	OnRequest func(context.Context, Request) (context.Context, func(error))
 }
 
-// Request is what Options.OnRequest is told of a request: Push and Pop of a client, Flush
+// Request is what Options.OnRequest is told of a request: Push, Pop and PopWait of a client, Flush
 // of a producer, and Handle, which is the time that the handler of Consumer.Each takes for a
 // record.
 type Request struct {
-	Name    string // "Push", "Pop", "Flush", "Handle"
+	Name    string // "Push", "Pop", "PopWait", "Flush", "Handle"
 	Channel string // several with commas between
 	Bytes   int    // of the record, if it is known at the beginning
 }

@@ -1,19 +1,19 @@
 package legacy
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
 	wire "github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/legacy"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/protocol/neo"
 )
 
-// maxBatch is about how many bytes of records are handed over at once.
-const maxBatch = 64 << 10
+// maxBatch is how many bytes of records are handed over at once, unless one is larger.
+const maxBatch = 32 << 10
 
 // session is a Consume at one node. The protocol knows no acknowledgement: while one batch is
 // handled the next one is read, and no more, so a slow loop slows down the node.
@@ -79,57 +79,64 @@ func (n *node) Consume(p *core.Part) (over bool, err error) {
 
 // receive hands over records until there are no more, and tells why.
 func (s *session) receive(p *core.Part) error {
-	inHand := false
-	for {
-		batch, err := s.conn.readBatch()
-		if len(batch) > 0 {
-			if inHand {
-				select {
-				case <-s.handled:
-				case <-s.stopped:
-				case <-p.Ctx().Done():
-				}
-			}
-			inHand = err == nil
-			records, _ := neo.ParseArrays(batch) // they are complete
-			p.Do(func() { p.Received(records, inHand && !p.Busy(), true) })
-		}
+	in := bufio.NewReaderSize(s.conn.r, maxBatch)
+	for inHand := false; ; inHand = true {
+		batch, err := readBatch(in)
 		if err != nil {
 			return err
 		}
+		if inHand {
+			select {
+			case <-s.handled:
+			case <-s.stopped:
+			case <-p.Ctx().Done():
+			}
+		}
+		records, _ := neo.ParseArrays(batch) // they are complete
+		p.Do(func() { p.Received(records, !p.Busy(), true) })
 	}
 }
 
-// readBatch returns records as they come, each behind its length, in memory of its own: what
-// is there, up to about maxBatch. The error belongs behind them.
-func (c *conn) readBatch() (batch []byte, err error) {
+// readBatch returns the records that are there, one at least, each behind its length, in memory
+// of its own.
+func readBatch(in *bufio.Reader) ([]byte, error) {
+	head, err := in.Peek(wire.LengthSize)
+	if err != nil {
+		return nil, core.InWords(err)
+	}
+	n := binary.LittleEndian.Uint64(head)
+	switch {
+	case n == 0:
+		in.Discard(wire.LengthSize)
+		return nil, ErrChannelRemoved
+	case n > MaxValue:
+		return nil, fmt.Errorf("%w: the node sent a record of %d bytes, accepted are %d", ErrValueTooBig, n, MaxValue)
+	}
+	size := wire.LengthSize + int(n)
+	if size <= in.Size() {
+		if _, err := in.Peek(size); err != nil {
+			return nil, core.InWords(err)
+		}
+		here, _ := in.Peek(in.Buffered())
+		size = wholeRecords(here)
+	}
+	batch := make([]byte, size)
+	_, err = io.ReadFull(in, batch)
+	return batch, core.InWords(err)
+}
+
+// wholeRecords returns the size of the records at the beginning of a stream that are complete,
+// and that a client accepts.
+func wholeRecords(stream []byte) (size int) {
 	for {
-		if len(batch) > 0 && c.r.Buffered() < wire.LengthSize {
-			return batch, nil
+		rest := stream[size:]
+		if len(rest) < wire.LengthSize {
+			return size
 		}
-		head, err := c.r.Peek(wire.LengthSize)
-		if err != nil {
-			return batch, core.InWords(err)
+		n := binary.LittleEndian.Uint64(rest)
+		if n == 0 || n > min(MaxValue, uint64(len(rest)-wire.LengthSize)) {
+			return size
 		}
-		n := binary.LittleEndian.Uint64(head)
-		switch {
-		case n == 0:
-			c.r.Discard(wire.LengthSize)
-			return batch, ErrChannelRemoved
-		case n > MaxValue:
-			return batch, fmt.Errorf("%w: the node sent a record of %d bytes, accepted are %d", ErrValueTooBig, n, MaxValue)
-		}
-		size := wire.LengthSize + int(n)
-		whole := c.r.Buffered() >= size
-		if len(batch) > 0 && (!whole || len(batch)+size > maxBatch) {
-			return batch, nil
-		}
-		if batch == nil {
-			batch = make([]byte, 0, max(size, min(c.r.Buffered(), maxBatch)))
-		}
-		batch = slices.Grow(batch, size)[:len(batch)+size]
-		if _, err := io.ReadFull(c.r, batch[len(batch)-size:]); err != nil {
-			return batch[:len(batch)-size], core.InWords(err)
-		}
+		size += wire.LengthSize + int(n)
 	}
 }

@@ -23,8 +23,12 @@
 //	Consume       at most once: a record is gone when the node has sent it. There is no stop
 //	              message: what is under way when a consumer ends or a connection breaks,
 //	              up to some megabytes for each node, is lost
+//	ConsumeOptions
+//	              Consume fails with ErrUnsupported if there is MaxBatch, Unsettled or Explicit
+//	PopWait, Node, AskAll
+//	              are requests of the other protocol only
 //	RemoveChannel, GetNumConnections
-//	              are requests of this protocol only
+//	              are methods of this client only
 //
 // # Connections
 //
@@ -67,9 +71,9 @@ const MaxValue = wire.MaxArray
 // Client sends requests to the nodes of a DMQ. It implements [dmq.Client], whose methods are
 // described there, and can do two requests more.
 type Client struct {
-	*core.Cluster
-	pushes *nodes.Rotation
-	pops   *nodes.Rotation
+	cluster *core.Cluster
+	pushes  *nodes.Rotation
+	pops    *nodes.Rotation
 }
 
 var _ dmq.Client = (*Client)(nil)
@@ -81,10 +85,10 @@ func New(options Options) (*Client, error) {
 	core.Default(&options.MaxIdle, dmq.DefaultMaxIdle)
 	c := &Client{pushes: nodes.NewRotation(), pops: nodes.NewRotation()}
 	var err error
-	if c.Cluster, err = core.NewCluster(options, c.newNode); err != nil {
+	if c.cluster, err = core.NewCluster(options, c.newNode); err != nil {
 		return nil, core.Fail("New", nil, err)
 	}
-	c.Start()
+	c.cluster.Start()
 	return c, nil
 }
 
@@ -96,5 +100,16 @@ func (c *Client) Consume(ctx context.Context, channel string, options ConsumeOpt
 	if options.Subscriber != "" {
 		return nil, core.Fail("Consume", []string{channel}, fmt.Errorf("%w of a subscriber: %.300q, the legacy protocol knows none", ErrBadName, options.Subscriber))
 	}
-	return c.Cluster.Consume(ctx, channel, options)
+	return c.cluster.Consume(ctx, channel, options)
 }
+
+// WaitConnected implements [dmq.Client].
+func (c *Client) WaitConnected(ctx context.Context, n int) error {
+	return c.cluster.WaitConnected(ctx, n)
+}
+
+// Nodes implements [dmq.Client].
+func (c *Client) Nodes() []NodeState { return c.cluster.Nodes() }
+
+// Close implements [dmq.Client].
+func (c *Client) Close() error { return c.cluster.Close() }

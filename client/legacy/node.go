@@ -38,7 +38,7 @@ func (c *Client) newNode(n *core.Node) core.Link {
 
 // all returns the nodes. The slice may be changed.
 func (c *Client) all() []*node {
-	all := c.All()
+	all := c.cluster.All()
 	links := make([]*node, len(all), 2*len(all))
 	for i, n := range all {
 		links[i] = n.Link.(*node)
@@ -62,7 +62,7 @@ const checkInterval = time.Second
 func (n *node) Watch(ctx context.Context) {
 	var checked time.Time
 	for {
-		change := n.client.Change.Wait()
+		change := n.client.cluster.Change.Wait()
 		if state, _ := n.Connected(); state != Connected || ctx.Err() != nil {
 			return
 		}
@@ -134,7 +134,7 @@ func (n *node) usable() bool {
 // awaitUsable waits until the node is usable, or ctx or the client has ended.
 func (n *node) awaitUsable(ctx context.Context) {
 	for {
-		change := n.client.Change.Wait()
+		change := n.client.cluster.Change.Wait()
 		if n.usable() {
 			return
 		}

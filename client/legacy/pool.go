@@ -93,7 +93,7 @@ func (n *node) connect(ctx context.Context) (*conn, error) {
 		return cn.prove()
 	})
 	if err != nil {
-		return nil, n.reason(ctx, n.client.Options.ConnectTimeout, err)
+		return nil, n.reason(ctx, n.client.cluster.Options.ConnectTimeout, err)
 	}
 	return cn, nil
 }
@@ -117,7 +117,7 @@ func (n *node) keep(cn *conn) {
 	state, _ := n.Connected()
 	n.mu.Lock()
 	delete(n.busy, cn)
-	keep := !n.closed && !n.left && len(n.idle) < n.client.Options.MaxIdle
+	keep := !n.closed && !n.left && len(n.idle) < n.client.cluster.Options.MaxIdle
 	if keep {
 		n.idle = append(n.idle, cn)
 	}
@@ -127,7 +127,7 @@ func (n *node) keep(cn *conn) {
 	case !keep:
 		cn.Close()
 	case revived:
-		n.client.Change.Notify()
+		n.client.cluster.Change.Notify()
 	}
 }
 
@@ -200,7 +200,7 @@ func (n *node) try(ctx context.Context, req request) (*conn, error) {
 
 // send is do for who has a slot or needs none.
 func (n *node) send(ctx context.Context, req request) (*conn, error) {
-	limit := n.client.Options.RequestTimeout
+	limit := n.client.cluster.Options.RequestTimeout
 	for {
 		cn, err := n.take(ctx)
 		if err != nil {

@@ -82,8 +82,11 @@ type block struct {
 	deadline time.Time // for trying again; zero if that was never necessary
 }
 
-// Producer implements [dmq.Client].
-func (c *Client) Producer(options ProducerOptions) Producer {
+// Producer implements [dmq.Client]. It is so short that compilers see what it returns: then a Push
+// that lists its channels needs no memory for the list.
+func (c *Client) Producer(options ProducerOptions) Producer { return c.startProducer(options) }
+
+func (c *Client) startProducer(options ProducerOptions) *producer {
 	p := c.newProducer(options)
 	p.Run(p.run)
 	return p
@@ -92,7 +95,7 @@ func (c *Client) Producer(options ProducerOptions) Producer {
 func (c *Client) newProducer(options ProducerOptions) *producer {
 	p := &producer{client: c, streams: make(map[*core.Node]context.CancelFunc)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.Ledger = core.NewLedger(c.Cluster, options, math.MaxInt, p.hurry, p.cancel)
+	p.Ledger = core.NewLedger(c.cluster, options, math.MaxInt, p.hurry, p.cancel)
 	p.changed = sync.NewCond(&p.Mutex)
 	p.settleHomes()
 	return p
@@ -215,13 +218,13 @@ func (p *producer) run() {
 	look := time.NewTicker(core.LookInterval)
 	defer look.Stop()
 	for p.ctx.Err() == nil {
-		change := p.client.Change.Wait()
+		change := p.client.cluster.Change.Wait()
 		p.start()
 		select {
 		case <-change:
 		case <-look.C:
 			p.Look()
-		case <-p.client.Done():
+		case <-p.client.cluster.Done():
 			p.End()
 			p.cancel()
 		case <-p.ctx.Done():
@@ -242,7 +245,7 @@ func (p *producer) run() {
 
 // start starts streams to nodes that are new, and ends those to nodes that are gone.
 func (p *producer) start() {
-	all := p.client.All()
+	all := p.client.cluster.All()
 	p.Lock()
 	defer p.Unlock()
 	for n, end := range p.streams {
@@ -325,7 +328,7 @@ func (p *producer) back(blocks []*block, n *node, err error, sent bool) {
 		everywhere := !slices.ContainsFunc(asked, func(other *node) bool { return !b.failed.Contain(other.Address) })
 		var status Status
 		refused := errors.As(err, &status) && status != ErrOutOfMemory // others would say the same
-		if over || refused || sent && p.client.Options.AtMostOnce || p.Options.Retry < 0 && everywhere {
+		if over || refused || sent && p.client.cluster.Options.AtMostOnce || p.Options.Retry < 0 && everywhere {
 			p.giveUp(b, err)
 			continue
 		}

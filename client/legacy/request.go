@@ -15,7 +15,7 @@ import (
 // most. value has 1 to [MaxValue] bytes. Refusals that would be the same everywhere end it at
 // once. If the outcome of a PushMulti is uncertain, some of the channels may have it.
 func (c *Client) Push(ctx context.Context, value []byte, channels ...string) (err error) {
-	ctx, end := c.Begin(ctx, "Push", channels, len(value))
+	ctx, end := c.cluster.Begin(ctx, "Push", channels, len(value))
 	defer func() { end(err) }()
 	if err := cmp.Or(core.CheckChannels(channels, wire.MaxNames), checkValue(value)); err != nil {
 		return core.Fail("Push", channels, err)
@@ -34,7 +34,7 @@ func (c *Client) Push(ctx context.Context, value []byte, channels ...string) (er
 // Pop implements [dmq.Client]. The error is [ErrNoSuchChannelOrSubscribed] if all nodes said that
 // the channel can't be popped from.
 func (c *Client) Pop(ctx context.Context, channel string) (value []byte, err error) {
-	ctx, end := c.Begin(ctx, "Pop", []string{channel}, 0)
+	ctx, end := c.cluster.Begin(ctx, "Pop", []string{channel}, 0)
 	defer func() { end(err) }()
 	req := newRequest(wire.Pop, channel)
 	if err := core.CheckChannels(req.channels, 1); err != nil {
@@ -54,7 +54,7 @@ func (c *Client) Pop(ctx context.Context, channel string) (value []byte, err err
 	refused := failed.Without(ErrEmpty).Without(ErrNoSuchChannelOrSubscribed)
 	switch {
 	case len(failed) == 0:
-		return nil, c.FailUnconnected("Pop", req.channels)
+		return nil, c.cluster.FailUnconnected("Pop", req.channels)
 	case len(refused) > 0:
 		return nil, req.failAt(refused)
 	case len(failed.Without(ErrNoSuchChannelOrSubscribed)) > 0:
@@ -94,7 +94,7 @@ func (n *node) readValue(ctx context.Context, cn *conn) ([]byte, error) {
 	n.drop(cn)
 	if !errors.Is(err, ErrValueTooBig) {
 		n.broken(ctx, err)
-		err = n.disconnected(ctx, n.client.Options.RequestTimeout, err)
+		err = n.disconnected(ctx, n.client.cluster.Options.RequestTimeout, err)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrUncertain, err)
 }
@@ -126,7 +126,7 @@ func (c *Client) GetNumConnections(ctx context.Context) (map[string]uint64, erro
 		if err != nil {
 			n.drop(cn)
 			n.broken(ctx, err)
-			return n.disconnected(ctx, c.Options.RequestTimeout, err)
+			return n.disconnected(ctx, c.cluster.Options.RequestTimeout, err)
 		}
 		n.release(cn)
 		mu.Lock()

@@ -39,18 +39,18 @@ func (c *Client) doOnOne(ctx context.Context, req request, rotation *nodes.Rotat
 		}
 	}
 	if len(failed) == 0 {
-		return nil, nil, c.FailUnconnected(req.command.String(), req.channels)
+		return nil, nil, c.cluster.FailUnconnected(req.command.String(), req.channels)
 	}
 	return nil, nil, req.failAt(failed)
 }
 
 // mayGoOn tells whether another node may be asked after one that failed with err (legacy protocol spec §11.10).
 func (c *Client) mayGoOn(ctx context.Context, req request, err error) bool {
-	if core.EndOf(ctx) != nil || c.Closed() {
+	if core.EndOf(ctx) != nil || c.cluster.Closed() {
 		return false
 	}
 	if errors.Is(err, ErrUncertain) {
-		return !c.Options.AtMostOnce && (req.command == wire.Push || req.command == wire.PushMulti)
+		return !c.cluster.Options.AtMostOnce && (req.command == wire.Push || req.command == wire.PushMulti)
 	}
 	var status Status
 	if errors.As(err, &status) {

@@ -42,7 +42,7 @@ func (s *stream) run() {
 			core.Pause(s.ctx, retryPause)
 		}
 	}
-	if s.cn != nil && !s.producer.client.Closed() {
+	if s.cn != nil && !s.producer.client.cluster.Closed() {
 		s.confirm()
 	}
 	if s.cn != nil {
@@ -127,7 +127,7 @@ func (s *stream) begin(channels []string) error {
 func (s *stream) send(data []byte) error {
 	for len(data) > 0 {
 		n := min(len(data), max(blockSize, len(data)/64))
-		s.cn.allow(s.producer.client.Options.RequestTimeout)
+		s.cn.allow(s.producer.client.cluster.Options.RequestTimeout)
 		if _, err := s.cn.Write(data[:n]); err != nil {
 			return s.lose(err)
 		}
@@ -169,7 +169,7 @@ func (s *stream) lose(err error) error {
 	s.cn = nil
 	s.node.broken(s.producer.ctx, err)
 	s.node.Failed.Add(1)
-	err = s.node.disconnected(s.producer.ctx, s.producer.client.Options.RequestTimeout, err)
+	err = s.node.disconnected(s.producer.ctx, s.producer.client.cluster.Options.RequestTimeout, err)
 	s.producer.back(s.unconfirmed, s.node, err, true)
 	s.unconfirmed, s.size = nil, 0
 	return err

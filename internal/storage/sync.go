@@ -3,9 +3,11 @@ package storage
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
@@ -102,6 +104,27 @@ func (cs *Channels) AwaitSync(k Waker) bool {
 	st.syncer.mu.Unlock()
 	st.syncSoon()
 	return true
+}
+
+// QueuesDurable reports whether it is durable which queues there are.
+func (cs *Channels) QueuesDurable() bool { return cs.store.catalogue.IsAllDurable() }
+
+// longestSync is how long somebody waits who is told if it takes longer.
+const longestSync = 30 * time.Second
+
+// UntilDurable waits until all that was stored by now is durable, if anybody is to wait for that. It is for
+// who serves nobody else. The error says that the disk takes too long.
+func (cs *Channels) UntilDurable() error {
+	b := make(bell, 1)
+	if !cs.AwaitSync(b) {
+		return nil
+	}
+	select {
+	case <-b:
+		return nil
+	case <-time.After(longestSync):
+		return fmt.Errorf("it is done, but %v later not on the disk yet; to do: look at the log of the node", longestSync)
+	}
 }
 
 // syncSoon makes the syncer work without waiting for its time.

@@ -49,6 +49,19 @@ func (c *ControlClient) Do(command string, want ...string) {
 	}
 }
 
+// Ask sends a line and returns the first line of the reply.
+func (c *ControlClient) Ask(command string) string {
+	c.T.Helper()
+	if _, err := c.Conn.Write([]byte(command + "\n")); err != nil {
+		c.T.Fatal(err)
+	}
+	reply, err := c.In.ReadString('\n')
+	if err != nil {
+		c.T.Fatalf("%q: got %q, error %v", command, reply, err)
+	}
+	return reply
+}
+
 // DoBegins sends a line and requires a line in reply that begins with a text.
 func (c *ControlClient) DoBegins(command, want string) {
 	c.T.Helper()

@@ -3,6 +3,7 @@ package legacy
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/vectors"
@@ -11,6 +12,7 @@ import (
 // TestVectors plays every vector of the specification against a node of its own, with
 // the clients' input cut in three ways (legacy protocol spec §12, §3.3).
 func TestVectors(t *testing.T) {
+	t.Parallel()
 	file, err := os.Open("../vectors/testdata/legacy.vectors")
 	if err != nil {
 		t.Fatal(err)
@@ -30,6 +32,7 @@ func TestVectors(t *testing.T) {
 	}
 	for _, v := range all {
 		t.Run(v.ID+" "+v.Name, func(t *testing.T) {
+			t.Parallel()
 			if v.Skip != "" {
 				t.Skip(v.Skip)
 			}
@@ -43,13 +46,24 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// playVector plays a vector. What a machine with other work has not done within the usual time of a
+// NONE it has to do within a longer one.
 func playVector(t *testing.T, v vectors.Vector) {
+	err := playVectorOnce(t, v, 250*time.Millisecond)
+	if err != nil && v.Waits() {
+		t.Logf("%v; again with more time", err)
+		err = playVectorOnce(t, v, 4*time.Second)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func playVectorOnce(t *testing.T, v vectors.Vector, none time.Duration) error {
 	options := []nodetest.Option{nodetest.Set("Performance.write_flush_ms", "250")}
 	for key, value := range v.Settings {
 		options = append(options, nodetest.Set(key, value))
 	}
 	node := nodetest.Start(t, options...)
-	if err := vectors.Run(v, node.Legacy()); err != nil {
-		t.Error(err)
-	}
+	return vectors.Run(v, node.Legacy(), none)
 }

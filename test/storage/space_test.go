@@ -195,7 +195,7 @@ func TestStatsBesideAConsumerThatStalls(t *testing.T) {
 func TestThousandsOfChannels(t *testing.T) {
 	t.Parallel()
 	nodetest.Slow(t)
-	const count, at = 12_000, 1000
+	const count, at = 5000, 1000
 	node := nodetest.Start(t)
 	channel := func(i int) string { return fmt.Sprint("channel", i) }
 	c := clients.Legacy(t, node)

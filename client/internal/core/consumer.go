@@ -117,17 +117,14 @@ func (c *Consumer) remove(n *Node) {
 func (c *Consumer) Records() iter.Seq2[dmq.Record, error] {
 	return func(yield func(dmq.Record, error) bool) {
 		c.handleLeft()
-		var last taken // the record yielded last
-		for {
-			record, of, err, end := c.next(last)
-			if end && err == nil {
+		var got taken
+		for more := true; more; {
+			more = c.next(&got)
+			if !more && got.err == nil {
 				return
 			}
-			if last = of; !yield(record, err) {
-				c.leave(last)
-				return
-			}
-			if end {
+			if !yield(got.record, got.err) {
+				c.leave(got)
 				return
 			}
 		}
@@ -149,54 +146,58 @@ func (c *Consumer) Each(handle func(context.Context, dmq.Record) error) error {
 	return nil
 }
 
-// taken is a record that a loop has got; the zero value is none.
+// taken is what a loop has got: a record, or an error. The zero value is none.
 type taken struct {
-	batch *batch
-	job   *job // nil if it can't be settled by itself
+	record dmq.Record
+	err    error
+	batch  *batch // of the record
+	job    *job   // nil if it can't be settled by itself
 }
 
-// next waits for what a loop gets next: a record, or an error; end tells that nothing follows.
-// last is the record before: it is now handled.
-func (c *Consumer) next(last taken) (record dmq.Record, of taken, err error, end bool) {
+// next replaces what a loop has got, which is now handled, by what it gets next. It tells whether
+// anything follows. A record is not copied on its way, for there are millions a second.
+func (c *Consumer) next(got *taken) (more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.handled(last)
+	c.handled(got)
 	for {
 		switch {
 		case len(c.ready) > 0 && (!c.suspended || c.ended != nil):
-			record, of, err = c.take()
-			return record, of, err, false
+			c.take(got)
+			return true
 		case c.ended != nil:
-			return dmq.Record{}, taken{}, c.failure("", c.ended), true
+			*got = taken{err: c.failure("", c.ended)}
+			return false
 		case len(c.ready) == 0 && c.running == 0:
-			return dmq.Record{}, taken{}, nil, true
+			*got = taken{}
+			return false
 		}
 		c.cond.Wait()
 	}
 }
 
 // take takes the next record, or error, of those that are ready. c.mu is held.
-func (c *Consumer) take() (dmq.Record, taken, error) {
-	first := c.ready[0]
-	b := first.batch
+func (c *Consumer) take(got *taken) {
+	b := c.ready[0].batch
 	if b == nil {
+		*got = taken{err: c.ready[0].err}
 		c.ready = slices.Delete(c.ready, 0, 1)
-		return dmq.Record{}, taken{}, first.err
+		return
 	}
 	value, _ := b.records.Next() // there is one as long as the batch is ready
 	if b.left--; b.left == 0 {
 		c.ready = slices.Delete(c.ready, 0, 1)
 	}
-	record := dmq.Record{Value: value, Node: b.part.Node.Address, Left: b.left, Tries: b.tries}
-	if !b.job {
-		return record, taken{batch: b}, nil
+	got.record = dmq.Record{Value: value, Node: b.part.Node.Address, Left: b.left, Tries: b.tries}
+	got.err, got.batch, got.job = nil, b, nil
+	if b.job {
+		got.job = &job{consumer: c, batch: b}
+		got.record = got.record.SettledBy(got.job)
 	}
-	j := &job{consumer: c, batch: b}
-	return record.SettledBy(j), taken{b, j}, nil
 }
 
 // handled notes that a record is handled. c.mu is held.
-func (c *Consumer) handled(t taken) {
+func (c *Consumer) handled(t *taken) {
 	switch {
 	case t.batch == nil:
 	case t.job == nil:
@@ -221,8 +222,8 @@ func (c *Consumer) leave(t taken) {
 func (c *Consumer) handleLeft() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, t := range c.left {
-		c.handled(t)
+	for i := range c.left {
+		c.handled(&c.left[i])
 	}
 	c.left = nil
 }

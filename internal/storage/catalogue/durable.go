@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"errors"
+	"runtime/debug"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/copies"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
@@ -60,6 +61,13 @@ func (f *File) IsDurable(m Mark) bool {
 	return m.anew == nil && f.content.durable.end == m.end && !f.content.durable.loose
 }
 
+// IsAllDurable reports whether what the catalogue says now is durable.
+func (f *File) IsAllDurable() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.content.durable.end == f.content.end && !f.content.durable.loose
+}
+
 // Forget is called instead of MakeDurable if that can't be.
 func (f *File) Forget(m Mark) {
 	if m.anew != nil {
@@ -95,7 +103,8 @@ func (f *File) MakeDurable(m Mark) (another bool, err error) {
 }
 
 // storeDurable stores a durable end, and syncs it.
-func (f *File) storeDurable(m disk.Mapping, loose bool, end int64) error {
+func (f *File) storeDurable(m disk.Mapping, loose bool, end int64) (err error) {
+	defer f.caught(m, debug.SetPanicOnFault(true), &err)
 	f.mu.Lock()
 	d := durable{f.content.durable.sequence + 1, f.dir.Boot(), loose, end}
 	f.mu.Unlock()
