@@ -267,6 +267,7 @@ func (p *producer) settleHomes() {
 	for _, n := range usable {
 		p.homes = append(p.homes, home{node: n})
 	}
+	p.changed.Broadcast() // what was for others is for all
 }
 
 // taken notes that a block gets no more records. The lock is held.
