@@ -55,8 +55,8 @@ race: ## run the tests, but for the slow ones, with the race detector
 	go test -race -short ./...
 
 soak: ## for SOAK=10m each: attack the node, kill and restart it at random moments; then let the power fail, a million times
-	go test -race -count=1 -timeout 0 -v -run '^TestHostileTraffic$$' ./test -soak $(SOAK)
-	go test -count=1 -timeout 0 -v -run '^(TestKillUnderLoad|TestInterruptedStopsAndStarts)$$' ./test -soak $(SOAK)
+	go test -race -count=1 -timeout 0 -v -run '^TestHostileTraffic$$' ./test/budget -soak $(SOAK)
+	go test -count=1 -timeout 0 -v -run '^(TestKillUnderLoad|TestInterruptedStopsAndStarts)$$' ./test/storage -soak $(SOAK)
 	go test -count=1 -timeout 0 -run '^TestAPowerFailureCostsOnlyWhatIsNew$$' ./internal/storage -power.seeds 30000
 	go test -count=1 -timeout 0 -v ./test/power -cuts 200
 

@@ -12,12 +12,13 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/client"
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/bench"
 	"github.com/sociomantic-tsunami/dmqnode/v2/cmd/dmq/internal/queue"
 )
 
-var errKeep = errors.New("bench can't remove its channels over the neo protocol: " +
-	"name the nodes' legacy listeners with --legacy-address, or leave the channels with --keep")
+var errKeep = errors.New("bench may not remove its channels over the neo protocol: let [Admin] clients of the nodes have the client, " +
+	"name their legacy listeners with --legacy-address, or leave the channels with --keep")
 
 func newBench(t *tool) *cobra.Command {
 	var o bench.Options
@@ -42,8 +43,8 @@ have stored --records; pop and consume get that many stored before, which is
 not measured, and end when all are out.
 
 Every record is verified: a push is confirmed, and what was stored has to come
-out. The channels, dmq-bench-…, are removed afterwards, which takes the legacy
-protocol: over neo, --legacy-address says where.
+out. The channels, dmq-bench-…, are removed afterwards: over neo if
+[Admin] clients of the nodes has the client, else --legacy-address says where.
 
 The client tool takes a part of the machine. To see what the nodes can do, run
 it on another one, or several of it.`,
@@ -64,13 +65,21 @@ it on another one, or several of it.`,
 			if err == nil {
 				err = checkBench(o)
 			}
+			var over queue.Protocol
 			if err == nil && !keep {
-				if o.Remove, err = t.remover(); errors.Is(err, errNoLegacy) {
-					err = errKeep
-				}
+				o.Remove, over, err = t.remover()
 			}
 			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
+			}
+			if over == queue.Neo {
+				err = o.Remove(cmd.Context(), "dmq-bench") // before anything is stored
+				if errors.Is(err, client.ErrDenied) || errors.Is(err, client.ErrUnsupported) {
+					return &usageError{cmd.CommandPath(), errKeep}
+				}
+				if err != nil {
+					return err
+				}
 			}
 			o.Connect = func(context.Context) (queue.Queue, error) { return t.connect(cmd) }
 			if t.protocol == string(queue.Legacy) {

@@ -28,9 +28,16 @@ directory, or that of --instance, and prints the answer. The socket is that of
 [Server] unix_socket_path in its ` + controlConfig + `; --socket names another one,
 as that of [UNIX_SOCKET] path.
 
-The commands of a node are in its manual, dmqnode(8): update-credentials and
-list-credentials; at the socket of [UNIX_SOCKET] show_version and reopen_files.
-Who may write to the socket may use them.`,
+The commands of a node, which its manual, dmqnode(8), explains:
+
+  update-credentials, list-credentials
+  list-queues [PATTERN [AFTER]], queue-info QUEUE, peek QUEUE [SKIP [RECORDS]]
+  pause QUEUE, resume QUEUE, clear QUEUE
+  remove-subscriber QUEUE, remove-channel CHANNEL
+  list-clients [QUEUE], disconnect ID
+
+and at the socket of [UNIX_SOCKET] show_version and reopen_files. Who may write to
+the socket may use them.`,
 		Example: `  dmq control list-credentials --instance /srv/dmqnode/dmqnode-1
   dmq control reopen_files log/root.log --socket application.socket`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -40,7 +47,8 @@ Who may write to the socket may use them.`,
 			return nil
 		},
 		ValidArgsFunction: cobra.FixedCompletions(
-			[]string{"list-credentials", "update-credentials", "reopen_files", "show_version"}, cobra.ShellCompDirectiveNoFileComp),
+			[]string{"clear", "disconnect", "list-clients", "list-credentials", "list-queues", "pause", "peek", "queue-info",
+				"remove-channel", "remove-subscriber", "reopen_files", "resume", "show_version", "update-credentials"}, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			command := strings.Join(args, " ")
 			if strings.ContainsAny(command, "\r\n") {
@@ -160,7 +168,9 @@ func (t *tool) control(ctx context.Context, path, command string) (reply string,
 		return "", err
 	case reply == "":
 		return "", fmt.Errorf("%s: no answer to %q", path, command)
-	case strings.HasPrefix(strings.ToLower(reply), "error"), strings.HasPrefix(reply, "Command not found"):
+	case strings.HasPrefix(reply, "Command not found"):
+		return "", &hintedError{fmt.Errorf("%s: %s: %s", path, command, strings.TrimSpace(reply)), "'dmq control --help' lists the commands"}
+	case strings.HasPrefix(strings.ToLower(reply), "error"):
 		return "", fmt.Errorf("%s: %s", path, strings.TrimSpace(reply))
 	}
 	return reply, nil

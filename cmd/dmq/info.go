@@ -97,9 +97,14 @@ it has not confirmed and since when, and requests that last.`,
 		},
 		ValidArgsFunction: t.completeQueues(1),
 		RunE: t.asking(func(ctx context.Context, nodes *client.Client, args []string) error {
-			answers, err := askAll(t, nodes, func(n *client.Node) ([]client.Connection, error) {
-				return n.Connections(ctx, strings.Join(args, ""))
-			})
+			queue := strings.Join(args, "")
+			if queue != "" { // else a name that is misspelt would look like a queue without consumers
+				there, err := askAll(t, nodes, func(n *client.Node) (client.QueueInfo, error) { return n.QueueInfo(ctx, queue) })
+				if len(there) == 0 {
+					return err
+				}
+			}
+			answers, err := askAll(t, nodes, func(n *client.Node) ([]client.Connection, error) { return n.Connections(ctx, queue) })
 			if len(answers) == 0 {
 				return err
 			}

@@ -43,6 +43,9 @@ anything else in it, or an instance: that is an error.`,
 			if len(args) != 1 {
 				return fmt.Errorf("new-instance needs exactly a DIR, but has %d arguments", len(args))
 			}
+			if args[0] == "" {
+				return errors.New("DIR is empty")
+			}
 			return nil
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -87,7 +90,7 @@ func (n *newInstance) in(dir string) error {
 		err = os.Lchown(dir, n.uid, n.gid)
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+		return underMissing(dir, err)
 	}
 	if err := checkVacant(dir); err != nil {
 		return err
@@ -126,15 +129,27 @@ func (n *newInstance) findOwner(dir string) error {
 			above, err = os.Stat(filepath.Dir(filepath.Clean(dir)))
 		}
 		if err != nil {
-			return err
+			return underMissing(dir, err)
 		}
 		n.uid, n.gid = ownerOf(above)
 	}
 	return nil
 }
 
+// underMissing says what to do if the directory above is missing: only that of the instance is made, as
+// the name of another one is likely to be a mistake.
+func underMissing(dir string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return &hintedError{err, fmt.Sprintf("make the directory above first: mkdir -p %s", shellWord(filepath.Dir(filepath.Clean(dir))))}
+}
+
 // checkVacant finds what is in the way of a new instance.
 func checkVacant(dir string) error {
+	if _, err := os.Lstat(filepath.Join(dir, "etc/config.ini")); err == nil {
+		return fmt.Errorf("%s is an instance already: it has etc/config.ini", dir)
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -143,9 +158,6 @@ func checkVacant(dir string) error {
 		if !slices.Contains([]string{"etc", "data", "log"}, entry.Name()) {
 			return fmt.Errorf("%s has something else in it already: %s", dir, entry.Name())
 		}
-	}
-	if _, err := os.Lstat(filepath.Join(dir, "etc/config.ini")); err == nil {
-		return fmt.Errorf("%s is an instance already: it has etc/config.ini", dir)
 	}
 	return nil
 }

@@ -67,6 +67,11 @@ func TestNewInstance(t *testing.T) {
 		t.Errorf("got credentials of %s, %v", key.Name, err)
 	}
 
+	if err := os.WriteFile(filepath.Join(dir, "dmqnode.pid"), nil, 0o600); err != nil { // as of a node that runs there
+		t.Fatal(err)
+	}
+	check(t, dmq(t.Context(), nil, "new-instance", dir), 1, "", "is an instance already")
+
 	other := t.TempDir()
 	if err := os.WriteFile(filepath.Join(other, "notes"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -79,6 +84,8 @@ func TestNewInstance(t *testing.T) {
 		{[]string{other}, 1, "something else in it already: notes"},
 		{[]string{filepath.Join(other, "notes")}, 1, "not a directory"},
 		{[]string{filepath.Join(other, "a", "b")}, 1, "no such file or directory"},
+		{[]string{filepath.Join(other, "a", "b")}, 1, "mkdir -p " + filepath.Join(other, "a")},
+		{[]string{""}, 2, "DIR is empty"},
 		{[]string{other, "-O", "Server.prot=1"}, 2, "has no key prot in [Server]"},
 		{[]string{other, "-O", "Server.port=x"}, 2, "etc/config.ini"},
 		{[]string{other, "-O", "port=1"}, 2, "invalid override"},

@@ -40,10 +40,7 @@ etc/config.ini, and D nodes can't do it.`,
 			if err := t.resolve(); err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
-			options, err := t.legacyOptions()
-			if errors.Is(err, errNoLegacy) {
-				options, err = t.options()
-			}
+			options, err := t.removal()
 			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
@@ -77,11 +74,21 @@ etc/config.ini, and D nodes can't do it.`,
 
 const hintLegacy = "over the legacy protocol everybody may: name the nodes' legacy listeners with --legacy-address; or see [Admin] clients of the nodes"
 
-// remover returns what removes channels, or errNoLegacy.
-func (t *tool) remover() (func(ctx context.Context, channels ...string) error, error) {
+// removal returns how to connect to remove channels: over legacy, where everybody may, if it is known
+// how, else over neo.
+func (t *tool) removal() (queue.Options, error) {
 	options, err := t.legacyOptions()
+	if errors.Is(err, errNoLegacy) {
+		return t.options()
+	}
+	return options, err
+}
+
+// remover returns what removes channels.
+func (t *tool) remover() (remove func(ctx context.Context, channels ...string) error, over queue.Protocol, err error) {
+	options, err := t.removal()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	options.Logger = t.logger()
 	return func(ctx context.Context, channels ...string) error {
@@ -89,5 +96,5 @@ func (t *tool) remover() (func(ctx context.Context, channels ...string) error, e
 			return fmt.Errorf("removing %v: %w", channels, err)
 		}
 		return nil
-	}, nil
+	}, options.Protocol, nil
 }

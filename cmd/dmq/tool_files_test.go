@@ -221,7 +221,7 @@ func TestToolMirrorAcknowledgesWhatIsStored(t *testing.T) {
 }
 
 func TestToolBench(t *testing.T) {
-	a, b := nodetest.Start(t), nodetest.Start(t)
+	a, b := nodetest.Start(t), nodetest.Start(t, admins)
 	const options = "bench --json --duration 50ms --records 500 --connections 2 --in-flight 4 --size 10"
 	for protocol, args := range map[string][]string{
 		"legacy": legacyArgs(a, b),
@@ -241,7 +241,8 @@ func TestToolBench(t *testing.T) {
 			}
 		}
 	}
-	check(t, runTool(t, "", with("bench", neoArgs(t, a))...), 2, "", "--legacy-address")
+	check(t, runTool(t, "", with("bench", neoArgs(t, a, b))...), 2, "", "--legacy-address")
+	mustTool(t, "", with(options+" push", neoArgs(t, b))...)
 	check(t, runTool(t, "", with("bench fast", legacyArgs(a))...), 2, "", `mode "fast"`)
 	for _, node := range []*nodetest.Node{a, b} { // all channels are removed
 		if stopped := node.Stop(); stopped != 0 {

@@ -101,6 +101,7 @@ func TestToolInfoAndClients(t *testing.T) {
 	if len(clients) != 1 || !strings.Contains(clients[0], " neo test ") {
 		t.Errorf("got %q, want the consumer", clients)
 	}
+	check(t, runTool(t, "", with("clients audti@hits", both)...), 1, "", `"audti@hits": not found`)
 	if all := cells(mustTool(t, "", with("clients", both)...)); len(all) < 3 {
 		t.Errorf("got %q, want the connections of consumer and tool", all)
 	}

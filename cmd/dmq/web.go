@@ -130,7 +130,7 @@ func (t *tool) serveWeb(ctx context.Context, s showing, addresses []string) erro
 func onlyFor(names []string, handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !pages.MayAnswer(r.Host, names) {
-			http.Error(w, "these pages do not answer to that name: --hosts", http.StatusMisdirectedRequest)
+			pages.Refuse(w, r, http.StatusMisdirectedRequest, "these pages do not answer to that name: --hosts")
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store")

@@ -107,6 +107,10 @@ func run(cfg *config.Config, warnings []string, signals <-chan os.Signal) (exit 
 	if err != nil {
 		return fail("the node cannot start", err)
 	}
+	if cfg.Storage.Acknowledge == config.AcknowledgeSynced && onTmpfs(cfg) {
+		log.Warn("ring files are on tmpfs, in memory: a power failure costs records, whatever [Storage] acknowledge = synced says; " +
+			"to do: put data_dir, or [Storage] ring_dir, on a disk")
+	}
 	manager.Ready(n.listening())
 	manager.Watch(n.loops.Answer)
 	display.Show(n.read)

@@ -177,16 +177,20 @@ func (n *node) newSources(cfg *config.Config, logs *logging.Logs, l *stats.Legac
 // memoryRing is the size of a ring if rings take memory that the kernel cannot take back: all but
 // those in files on a disk.
 func memoryRing(cfg *config.Config) uint64 {
+	if cfg.Storage.Ring == config.RingMemory || onTmpfs(cfg) {
+		return cfg.Server.ChannelSizeLimit
+	}
+	return 0
+}
+
+// onTmpfs reports whether ring files are in memory.
+func onTmpfs(cfg *config.Config) bool {
 	dir := cfg.Server.DataDir
 	if cfg.Storage.RingDir != "" {
 		dir = cfg.Storage.RingDir
 	}
 	var files unix.Statfs_t
-	onTmpfs := unix.Statfs(dir, &files) == nil && files.Type == unix.TMPFS_MAGIC
-	if cfg.Storage.Ring == config.RingMemory || onTmpfs {
-		return cfg.Server.ChannelSizeLimit
-	}
-	return 0
+	return unix.Statfs(dir, &files) == nil && files.Type == unix.TMPFS_MAGIC
 }
 
 // read returns the figures of the node. Those of the process are zero if they cannot be read.

@@ -184,31 +184,45 @@ func Records(peeked []storage.Peeked) []Record {
 	return all
 }
 
+// What follows changes something. If the node acknowledges only what is durable, it returns when that is.
+
+// durably ends a change.
+func (o *Operations) durably(err error) error {
+	if err == nil {
+		err = o.Channels.UntilDurable()
+	}
+	return err
+}
+
 // Clear drops all records of a queue that no client has at the moment, and returns how many.
 // Error: storage.ErrNoQueue.
 func (o *Operations) Clear(name string) (Amount, error) {
 	dropped, err := o.Channels.Clear(name)
-	return Amount{dropped.Records, dropped.Bytes}, err
+	return Amount{dropped.Records, dropped.Bytes}, o.durably(err)
 }
 
 // RemoveSubscriber removes the queue of a subscriber, and the channel with the last one. Error:
 // storage.ErrNoQueue.
-func (o *Operations) RemoveSubscriber(name string) error { return o.Channels.RemoveSubscriber(name) }
+func (o *Operations) RemoveSubscriber(name string) error {
+	return o.durably(o.Channels.RemoveSubscriber(name))
+}
 
 // RemoveUnused removes it if it has no consumers, and no records that no other subscriber gets.
 // Errors: storage.ErrNoQueue, storage.ErrInUse.
-func (o *Operations) RemoveUnused(name string) error { return o.Channels.RemoveUnused(name) }
+func (o *Operations) RemoveUnused(name string) error { return o.durably(o.Channels.RemoveUnused(name)) }
 
 // RemoveChannel removes a channel with all its subscribers. Error: storage.ErrNoQueue.
 func (o *Operations) RemoveChannel(channel string) error {
 	if o.Channels.Find([]byte(channel)) == nil {
 		return storage.ErrNoQueue
 	}
-	return o.Channels.Remove([]byte(channel))
+	return o.durably(o.Channels.Remove([]byte(channel)))
 }
 
 // Pause makes a queue hand out nothing, or goes on with it. Error: storage.ErrNoQueue.
-func (o *Operations) Pause(name string, paused bool) error { return o.Channels.Pause(name, paused) }
+func (o *Operations) Pause(name string, paused bool) error {
+	return o.durably(o.Channels.Pause(name, paused))
+}
 
 // ErrMalformed says that what was asked for makes no sense.
 var ErrMalformed = errors.New("malformed")

@@ -44,7 +44,7 @@ func Load(path string, overrides []string, loose bool) (c *Config, warnings []st
 		return nil, nil, &ReadError{path, err}
 	}
 	l := loader{path: path, loose: loose}
-	l.file, l.warnings = parse(string(content), path)
+	l.file, l.blank, l.warnings = parse(string(content), path)
 	for _, assignment := range overrides {
 		if err := l.override(assignment); err != nil {
 			return nil, l.warnings, err
@@ -58,6 +58,7 @@ func Load(path string, overrides []string, loose bool) (c *Config, warnings []st
 type loader struct {
 	path     string
 	file     entries
+	blank    map[place]string // keys of the file without a value, and where they are
 	loose    bool
 	warnings []string
 }
@@ -158,7 +159,7 @@ func (l *loader) warnOfSections() {
 	}
 }
 
-// checkPlaces checks that no two things of the node want the same place, and that what needs a file has one.
+// checkPlaces checks that no two things of the node want the same place, and that what needs a file, or a disk, has one.
 func (l *loader) checkPlaces(c *Config) error {
 	if c.Server.Port == c.Server.NeoPort && c.Server.Port != 0 {
 		return fmt.Errorf("Server.port and Server.neoport are both %d: each protocol needs a port of its own (%s)", c.Server.Port, l.path)
@@ -168,6 +169,9 @@ func (l *loader) checkPlaces(c *Config) error {
 	}
 	if c.HTTP.Admin && c.HTTP.TokenFile == "" {
 		return fmt.Errorf("Http.admin is true and Http.token_file is not set: whoever is to change things has to know the token in that file (%s)", l.path)
+	}
+	if c.Storage.Acknowledge == AcknowledgeSynced && c.Storage.Ring == RingMemory {
+		return fmt.Errorf("Storage.acknowledge is synced and Storage.ring is memory: the records of such rings are never on the disk, so nothing could be acknowledged (%s)", l.path)
 	}
 	if c.UnixSocket.Path == c.Server.UnixSocketPath {
 		return fmt.Errorf("Server.unix_socket_path and UNIX_SOCKET.path are both %s: each socket needs a path of its own (%s)", c.UnixSocket.Path, l.path)
@@ -205,6 +209,12 @@ func (l *loader) fill(s section) error {
 		case k.required || has(keys, k.neededBy):
 			return fmt.Errorf("Mandatory variable %s.%s not set. (%s, section [%s]; add '%s = VALUE', allowed: %s)",
 				s.name, k.name, l.path, s.name, k.name, k.allowed)
+		case l.blank[at] == "" || k.blank:
+		case k.guards:
+			return fmt.Errorf("Configuration key %s.%s has no value: the default would let everybody in (%s; remove the key if that is right, allowed: %s)",
+				s.name, k.name, l.blank[at], k.allowed)
+		default:
+			l.warn("%s: key %s.%s has no value, so its default counts", l.blank[at], s.name, k.name)
 		}
 	}
 	return nil

@@ -182,6 +182,10 @@ func TestRejected(t *testing.T) {
 		{"[LOG.Root]\nmax_file_size = 10", "Invalid configuration key LOG.Root.max_file_size", nil},
 		{"[LOG.x]\nbogus = 1", "Invalid configuration key LOG.x.bogus", nil},
 		{"[EventLoop]\nbogus = 1", "Invalid configuration key EventLoop.bogus", nil},
+		{"[Legacy]\nallow =", "Configuration key Legacy.allow has no value: the default would let everybody in", []string{"line 8", "remove the key"}},
+		{"[Neo]\nallow =\n", "Configuration key Neo.allow has no value: the default would let everybody in", nil},
+		{"[Legacy]\nallow = ,", "Configuration key Legacy.allow has no address", nil},
+		{"[Storage]\nring = memory\nacknowledge = synced", "Storage.acknowledge is synced and Storage.ring is memory", []string{"never on the disk"}},
 		{"[Storage]\nbogus = 1", "Invalid configuration key Storage.bogus", nil},
 		{"[Consume]\nbogus = 1", "Invalid configuration key Consume.bogus", nil},
 		{"[Limits]\nbogus = 1", "Invalid configuration key Limits.bogus", nil},
@@ -343,6 +347,9 @@ func TestWarnings(t *testing.T) {
 		{"data_dir = data # x", []string{`, line 7: the value of Server.data_dir is "data # x", with all of that: there is no quoting, and a comment has a line of its own`}},
 		{"[LOG.x]\nfile = f // x", []string{`, line 8: the value of LOG.x.file is "f // x", with all of that: there is no quoting, and a comment has a line of its own`}},
 		{"data_dir = a#b\"", nil},
+		{"[Storage]\nstop =\nring_dir =\n[LOG.x]\nfile =\n[Admin]\nclients =", []string{", line 8: key Storage.stop has no value, so its default counts"}},
+		{"data_dir =\n[Limits]\nchannels =\n# none", []string{", line 7: key Server.data_dir has no value, so its default counts",
+			", line 9: key Limits.channels has no value, so its default counts"}},
 	} {
 		path := write(t, minimal+test.text)
 		_, got, err := Load(path, nil, false)
@@ -384,7 +391,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(minimal + "[ChannelSizeById]\na = 1\nab = 0x10\n[LOG.x]\nlevel = Info\n[STATS]\ninterval = 9223372036")
 	f.Add(minimal + "cpu = - 1\n[Performance]\nwrite_flush_ms = 0b1\n[Storage]\nring = memory\n[UNIX_SOCKET]\nmode = 777")
 	f.Fuzz(func(t *testing.T, text string) {
-		file, _ := parse(text, "fuzz")
+		file, _, _ := parse(text, "fuzz")
 		l := loader{path: "fuzz", file: file}
 		c, err := l.interpret()
 		if (c == nil) == (err == nil) {

@@ -30,25 +30,27 @@ func (e entries) remove(section, key string) {
 }
 
 // parse reads the text of a configuration file (operations spec §2.1). No text is a syntax error;
-// what is likely to be a mistake is a warning.
+// what is likely to be a mistake is a warning. Keys without a value are not among the entries, but
+// apart: where they are.
 //
 // It is not done by an INI library, because none knows the original's continuation lines: any line
 // without "=" belongs to the value before. A library could only read what was parsed and escaped
 // here before, and would not say on which line a value is.
-func parse(text, path string) (entries, []string) {
-	p := parser{path: path, entries: entries{}, sections: map[string]int{}}
+func parse(text, path string) (file entries, blank map[place]string, warnings []string) {
+	p := parser{path: path, entries: entries{}, blank: map[place]string{}, sections: map[string]int{}}
 	for line := range strings.SplitSeq(strings.TrimPrefix(text, "\uFEFF"), "\n") {
 		p.line++
 		p.read(trim(line))
 	}
 	p.finish()
-	return p.entries, p.warnings
+	return p.entries, p.blank, p.warnings
 }
 
 // parser is what parse remembers between lines.
 type parser struct {
 	path     string
 	entries  entries
+	blank    map[place]string
 	warnings []string
 
 	line     int
@@ -99,6 +101,7 @@ func (p *parser) add(line string) {
 func (p *parser) finish() {
 	switch {
 	case len(p.value) == 0:
+		p.blank[place{p.section, p.key}] = p.at(p.keyAt)
 	case p.key == "":
 		p.warn(p.keyAt, "%q belongs to no key and is ignored", p.value[0])
 	case p.section == "":

@@ -100,7 +100,7 @@ func TestSyntax(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.rule, func(t *testing.T) {
-			e, _ := parse(test.text, "")
+			e, _, _ := parse(test.text, "")
 			if got := values(e); !equal(got, test.want) {
 				t.Errorf("%q: got %q, want %q", test.text, got, test.want)
 			}
@@ -155,7 +155,7 @@ func FuzzSyntax(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		e, _ := parse(text, "")
+		e, _, _ := parse(text, "")
 		if got, want := values(e), parseByRules(text); !equal(got, want) {
 			t.Errorf("parse(%q): got %q, want %q", text, got, want)
 		}

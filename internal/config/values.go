@@ -21,6 +21,8 @@ type key struct {
 	neededBy string // another key of the section, which makes this one required
 	allowed  string // what may be written, for error messages
 	words    bool   // any text may be: what looks like quotes or a comment is worth a warning
+	blank    bool   // the default is no value, too
+	guards   bool   // says who may come in: no value must not mean the default
 	set      func(at place, value string) error
 }
 
@@ -65,7 +67,7 @@ func (k key) mandatoryWith(other string) key {
 
 // text takes any value of one line.
 func text(name string, to *string) key {
-	return key{name: name, words: true, allowed: "any text of one line", set: func(at place, value string) error {
+	return key{name: name, words: true, blank: *to == "", allowed: "any text of one line", set: func(at place, value string) error {
 		if err := at.oneLine(value); err != nil {
 			return err
 		}
@@ -200,7 +202,7 @@ func failedChannel(name string, to *names.FailedChannel) key {
 
 // words takes a list, separated by commas.
 func words(name string, to *[]string) key {
-	return key{name: name, allowed: "names, separated by commas", set: func(_ place, value string) error {
+	return key{name: name, blank: len(*to) == 0, allowed: "names, separated by commas", set: func(_ place, value string) error {
 		*to = split(value)
 		return nil
 	}}
@@ -208,7 +210,7 @@ func words(name string, to *[]string) key {
 
 // networks takes a list of IPv4 addresses and networks.
 func networks(name string, to *[]netip.Prefix) key {
-	return key{name: name, allowed: "IPv4 addresses and networks, separated by commas, for example 10.0.0.0/8, 192.168.1.7", set: func(at place, value string) error {
+	return key{name: name, guards: true, allowed: "IPv4 addresses and networks, separated by commas, for example 10.0.0.0/8, 192.168.1.7", set: func(at place, value string) error {
 		*to = nil
 		for _, word := range split(value) {
 			if !strings.Contains(word, "/") {
@@ -219,6 +221,9 @@ func networks(name string, to *[]netip.Prefix) key {
 				return fmt.Errorf("Configuration key %s.%s has something else than IPv4 addresses and networks", at.section, at.key)
 			}
 			*to = append(*to, network.Masked())
+		}
+		if len(*to) == 0 {
+			return fmt.Errorf("Configuration key %s.%s has no address", at.section, at.key)
 		}
 		return nil
 	}}
@@ -239,7 +244,7 @@ const maxSocketPath = 107
 
 // socketPath takes the path of a UNIX socket.
 func socketPath(name string, to *string) key {
-	return key{name: name, words: true, allowed: fmt.Sprintf("at most %d bytes", maxSocketPath), set: func(at place, value string) error {
+	return key{name: name, words: true, blank: *to == "", allowed: fmt.Sprintf("at most %d bytes", maxSocketPath), set: func(at place, value string) error {
 		if err := at.oneLine(value); err != nil {
 			return err
 		}
@@ -253,7 +258,7 @@ func socketPath(name string, to *string) key {
 
 // permissions takes octal digits.
 func permissions(name string, to *uint32) key {
-	return key{name: name, allowed: "octal digits, 0 to 7777", set: func(_ place, value string) error {
+	return key{name: name, blank: *to == 0, allowed: "octal digits, 0 to 7777", set: func(_ place, value string) error {
 		mode, err := strconv.ParseUint(value, 8, 12)
 		if err != nil {
 			return fmt.Errorf("Invalid mode for UnixSocket")

@@ -266,6 +266,9 @@ func (c *Conn) read() {
 	room := in[len(in):min(cap(in), len(in)+most)]
 	n, errno := read(c.fd, room)
 	c.greedy = n == len(room)
+	if !c.greedy && n <= smallRead {
+		c.Loop().WantsLittle(c)
+	}
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 		c.keep(in, in)

@@ -15,6 +15,8 @@ const (
 	minTurn = 16
 	// greedyTurn and what a greedy one may do, of which a round serves only some.
 	greedyTurn = 64
+	// shortTurn is what anybody may do at a time while there are others who want little.
+	shortTurn = 32
 )
 
 // Unit is the bytes that count as one unit of work.
@@ -25,6 +27,9 @@ func (c *Conn) StartTurn() { c.startTurn(minTurn) }
 
 func (c *Conn) startTurn(least int) {
 	c.turn = min(max(least, roundWork/c.pool.loop.Sharing()), maxTurn)
+	if c.pool.loop.OthersWantLittle(c) {
+		c.turn = min(c.turn, shortTurn)
+	}
 }
 
 // Work counts work that the session does for the peer against its turn.

@@ -40,6 +40,25 @@ func TestOthersHaveTheirTurn(t *testing.T) {
 	})
 }
 
+// Turns are short while there is somebody who wants little.
+func TestTurnsAreShortBesideThoseWhoWantLittle(t *testing.T) {
+	n := start(t, 1<<20)
+	greedy, modest := n.connect(false), n.connect(false)
+	n.do(func() {
+		turn := func(p *peer) int {
+			p.conn.StartTurn()
+			return p.conn.Turn()
+		}
+		if turn(greedy) <= shortTurn {
+			t.Errorf("a turn of %d, want a long one: nobody wants little", turn(greedy))
+		}
+		n.pool.loop.WantsLittle(modest.conn)
+		if turn(greedy) != shortTurn || turn(modest) <= shortTurn {
+			t.Errorf("turns of %d and %d for who wanted little, want %d and a long one", turn(greedy), turn(modest), shortTurn)
+		}
+	})
+}
+
 // However many connections have much to do, one with little is served soon.
 func TestModestConnectionIsServedBetweenGreedyOnes(t *testing.T) {
 	n := start(t, 1<<20)

@@ -105,3 +105,27 @@ func TestQueue(t *testing.T) {
 		t.Errorf("room for %d tasks after %d, want it reused", cap(q.tasks), next)
 	}
 }
+
+// Who wanted little just now is expected again, for a moment.
+func TestThoseWhoWantLittleAreExpectedAgain(t *testing.T) {
+	l, err := newLoop(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	modest, greedy := wakeupHandler{l}, wakeupHandler{}
+	if l.OthersWantLittle(greedy) {
+		t.Error("somebody wanted little, on a new loop")
+	}
+	l.WantsLittle(modest)
+	if l.OthersWantLittle(modest) {
+		t.Error("who wanted little gives way to itself")
+	}
+	if !l.OthersWantLittle(greedy) {
+		t.Error("nobody gives way to who wanted little just now")
+	}
+	l.now = l.now.Add(littleTime)
+	if l.OthersWantLittle(greedy) {
+		t.Error("others give way to who wanted little long ago")
+	}
+}

@@ -68,6 +68,11 @@ type Loop struct {
 	deferred queue
 	sharing  int       // how many want to be served in this round, about
 	now      time.Time // when it began
+
+	little struct { // see WantsLittle
+		who Handler
+		at  time.Time
+	}
 }
 
 // slot is what a loop knows of a descriptor. The generation tells a late event of a
@@ -147,6 +152,18 @@ func (l *Loop) Defer(t Task) { l.deferred.add(t) }
 // Sharing is about how many handlers and tasks want to be served in this round, at least 1.
 func (l *Loop) Sharing() int { return max(1, l.sharing) }
 
+// WantsLittle notes that a handler has been served that wanted little, and may soon want it again.
+func (l *Loop) WantsLittle(h Handler) { l.little.who, l.little.at = h, l.now }
+
+// littleTime is for how long those who wanted little are expected to come again.
+const littleTime = time.Millisecond
+
+// OthersWantLittle reports whether somebody else than the handler has wanted little just now, and
+// is not to wait for long.
+func (l *Loop) OthersWantLittle(h Handler) bool {
+	return l.little.who != h && l.now.Sub(l.little.at) < littleTime
+}
+
 // Now is the time at which this round began.
 func (l *Loop) Now() time.Time { return l.now }
 
@@ -221,8 +238,9 @@ func (l *Loop) runPosted() {
 	l.spare = tasks[:0]
 }
 
-// deferredTime is about how long the deferred tasks of a round may take.
-const deferredTime = 100 * time.Microsecond
+// deferredTime is about how long the deferred tasks of a round may take: some times what it costs to
+// look who else is ready.
+const deferredTime = 16 * time.Microsecond
 
 // runDeferred runs some of the tasks that have been deferred so far, at least one if there are any.
 func (l *Loop) runDeferred() {

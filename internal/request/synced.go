@@ -23,6 +23,9 @@ func NewSynced(c *connpool.Conn, channels *storage.Channels) *Synced {
 // Stored tells that there is a reply about something that was stored.
 func (s *Synced) Stored() { s.stored = true }
 
+// Subscribed tells that there is a reply about a queue, which may be a new one.
+func (s *Synced) Subscribed() { s.stored = s.stored || !s.channels.QueuesDurable() }
+
 // Received withholds the replies if they have to wait. It is called when all input there is has been
 // executed, with no channel locked.
 func (s *Synced) Received() {

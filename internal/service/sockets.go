@@ -49,7 +49,7 @@ func (s *Sockets) Rest() error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("the service manager hands over a socket for port %d, which is neither [Server] port nor neoport: correct ListenStream= of its socket unit", address.Port())
+	return fmt.Errorf("the service manager hands over a socket for port %d, which is neither [Server] port nor neoport, or its protocol is not enabled: correct ListenStream= of its socket unit", address.Port())
 }
 
 // Close closes those that nobody has taken.

@@ -66,7 +66,10 @@ func (st *store) savePaused() error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return st.dir.Rename(newPausedFile, pausedFile)
+	if err := st.dir.Rename(newPausedFile, pausedFile); err != nil {
+		return err
+	}
+	return st.dir.Sync()
 }
 
 // loadPaused pauses the queues that were. Those that are gone are left out.

@@ -60,6 +60,13 @@ func (n *powered) hook() {
 			n.at("after " + c.String())
 		}
 	}
+	n.dir.Before = func(c disktest.Call) error {
+		if c.Op == "sync map" && n.at != nil { // what is to be durable is stored, and perhaps written already
+			n.t.Helper()
+			n.at("before " + c.String())
+		}
+		return nil
+	}
 	n.dir.Store = func(name string) { n.at("before something is stored in " + name) }
 }
 

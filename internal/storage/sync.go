@@ -3,9 +3,11 @@ package storage
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/ring"
@@ -16,7 +18,8 @@ import (
 // package catalogue. The syncer brings that up to date, in an order in which whatever the durable part
 // of one file refers to is durable before: the bytes of records, the heads and names of files, the
 // catalogue, positions; those of a file of a queue before those of the next one, so that what is
-// lost is lost from the end. A file that is not needed any more is deleted after that.
+// lost is lost from the end. A file that is not needed any more is deleted after that. If there are no
+// new files and queues, and few bytes, then bytes and positions of a file are synced at once.
 //
 // Three times a period it makes durable what is still held of what had been pushed the time before.
 // What consumers take before costs nothing.
@@ -103,6 +106,27 @@ func (cs *Channels) AwaitSync(k Waker) bool {
 	return true
 }
 
+// QueuesDurable reports whether it is durable which queues there are.
+func (cs *Channels) QueuesDurable() bool { return cs.store.catalogue.IsAllDurable() }
+
+// longestSync is how long somebody waits who is told if it takes longer.
+const longestSync = 30 * time.Second
+
+// UntilDurable waits until all that was stored by now is durable, if anybody is to wait for that. It is for
+// who serves nobody else. The error says that the disk takes too long.
+func (cs *Channels) UntilDurable() error {
+	b := make(bell, 1)
+	if !cs.AwaitSync(b) {
+		return nil
+	}
+	select {
+	case <-b:
+		return nil
+	case <-time.After(longestSync):
+		return fmt.Errorf("it is done, but %v later not on the disk yet; to do: look at the log of the node", longestSync)
+	}
+}
+
 // syncSoon makes the syncer work without waiting for its time.
 func (st *store) syncSoon() {
 	select {
@@ -124,7 +148,8 @@ type claim struct {
 	ring.Claim
 	storage *Storage
 	part    *part
-	place   int // among the claims of the storage
+	place   int  // among the claims of the storage
+	atOnce  bool // its bytes are synced together with its positions
 }
 
 // sync makes durable what is claimed, of all queues.
@@ -148,6 +173,11 @@ func (cs *Channels) sync(what claimed) error {
 	fresh := y.fresh
 	y.fresh = nil
 	y.mu.Unlock()
+	if len(fresh) == 0 && len(w.claims) <= manySyncs && st.catalogue.IsDurable(mark) {
+		for _, c := range w.claims { // nothing else has to be durable before their positions
+			c.atOnce = c.Few()
+		}
+	}
 
 	if err := w.data(fresh); err != nil {
 		st.catalogue.Forget(mark)
@@ -246,7 +276,12 @@ func (w *syncing) data(fresh []*ring.Ring) error {
 	if len(w.claims)+len(fresh) > manySyncs {
 		return w.st.syncAll()
 	}
-	w.each(w.claims, func(c *claim) error { return c.part.SyncData(c.Claim) })
+	w.each(w.claims, func(c *claim) error {
+		if c.atOnce {
+			return nil
+		}
+		return c.part.SyncData(c.Claim)
+	})
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -280,6 +315,9 @@ func (w *syncing) positions() {
 		from = to
 		if len(round) <= manySyncs {
 			w.each(round, func(c *claim) error {
+				if c.atOnce {
+					return c.part.SyncAtOnce(c.Claim)
+				}
 				return errors.Join(c.part.StoreClaim(c.Claim), c.part.SyncHead())
 			})
 			continue

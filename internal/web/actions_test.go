@@ -248,6 +248,12 @@ func TestActionsOfPrograms(t *testing.T) {
 	if status, text := act("Bearer "+token, form); status != 200 || text != `{"action":"clear","dropped":{"records":2,"bytes":6}}`+"\n" {
 		t.Errorf("got status %d, %s", status, text)
 	}
+	for _, senseless := range []url.Values{{}, {`{"action":"clear"}`: {""}}, {"action": {"claer"}}, {"action": {"disconnect"}, "client": {"seven"}}} {
+		status, text := act("Bearer "+token, senseless)
+		if status != http.StatusBadRequest || !strings.Contains(text, `"error"`) || strings.Contains(text, "strconv") {
+			t.Errorf("%v: got status %d, %s", senseless, status, text)
+		}
+	}
 	form.Set("queue", "other")
 	if status, _ := act("Bearer "+token, form); status != http.StatusNotFound {
 		t.Errorf("another queue: got status %d, want 404", status)
@@ -264,6 +270,11 @@ func TestNoActionsUnlessAllowed(t *testing.T) {
 	for _, path := range []string{"/login", "/act", "/logout", "/api/act"} {
 		if status, _ := b.post(path, url.Values{"token": {""}, "action": {"clear"}, "queue": {"orders"}}); status != http.StatusNotFound {
 			t.Errorf("POST %s: got status %d, want 404", path, status)
+		}
+	}
+	for _, path := range []string{"/api/act", "/api/nothing", "/api/"} {
+		if status, text := b.get(path); status != http.StatusNotFound || !strings.Contains(text, `{"error":`) {
+			t.Errorf("GET %s: got status %d, %s", path, status, text)
 		}
 	}
 	if _, text := b.get("/"); strings.Contains(text, "log in") {

@@ -1,18 +1,24 @@
 package web
 
 import (
+	"bufio"
+	"compress/gzip"
+	"fmt"
+	"io"
 	"log"
 	"net/http"
+	"strings"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 )
 
-// newMetrics returns the handler of /metrics. Scrapes at the same time share one look at
-// the figures.
+// newMetrics returns the handler of /metrics.
 func newMetrics(sources *stats.Sources, build Build, errorLog *log.Logger) http.Handler {
 	registry := prometheus.NewRegistry()
 	node := &collector{sources: sources, build: build}
@@ -21,10 +27,61 @@ func newMetrics(sources *stats.Sources, build Build, errorLog *log.Logger) http.
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector(),
 	)
-	return promhttp.HandlerFor(&gatherer{registry, node}, promhttp.HandlerOpts{
-		ErrorLog:       errorLog,
-		CoalesceGather: true,
-	})
+	return &scraped{registry: registry, node: node, errorLog: errorLog}
+}
+
+// scraped answers with the metrics of the registry and those of queues, all of one moment.
+type scraped struct {
+	errorLog *log.Logger
+
+	mu       sync.Mutex // held while figures are gathered, not while they are sent
+	registry *prometheus.Registry
+	node     *collector
+}
+
+func (s *scraped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	families, reading, err := s.gather()
+	if err != nil {
+		s.errorLog.Print("metrics: ", err)
+		http.Error(w, fmt.Sprint("metrics: ", err), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
+	w.Header().Set("Vary", "Accept-Encoding")
+	body := io.Writer(w)
+	if takesGzip(r.Header.Get("Accept-Encoding")) {
+		w.Header().Set("Content-Encoding", "gzip")
+		compressed, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // which is a level that there is
+		defer compressed.Close()
+		body = compressed
+	}
+	// If writing fails, the peer is gone.
+	out := bufio.NewWriterSize(body, 64<<10)
+	for _, family := range families {
+		expfmt.MetricFamilyToText(out, family)
+	}
+	writeQueues(out, reading)
+	out.Flush()
+}
+
+func (s *scraped) gather() ([]*dto.MetricFamily, *stats.Reading, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.node.read()
+	families, err := s.registry.Gather()
+	reading := s.node.reading
+	return families, &reading, err
+}
+
+// takesGzip reads the header in which a peer says what it can decompress.
+func takesGzip(accepted string) bool {
+	for one := range strings.SplitSeq(accepted, ",") {
+		name, quality, _ := strings.Cut(strings.ReplaceAll(one, " ", ""), ";")
+		if name == "gzip" {
+			return quality != "q=0"
+		}
+	}
+	return false
 }
 
 // collector turns the figures of the node into metrics.

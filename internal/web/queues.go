@@ -1,16 +1,18 @@
 package web
 
 import (
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
+	"bufio"
+	"strconv"
+	"strings"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/stats"
 )
 
 // Metrics of queues, of which there may be many thousand. A registry of the Prometheus library
-// makes, checks and sorts each metric by itself, which took seconds; here the families are made at
-// one go. That they are right by themselves is clear: names and labels are constants, and no two
-// queues have the same names.
+// makes, checks and sorts each metric by itself, which took seconds and a GB of memory, for as long
+// as a slow peer takes to read them; here each is a line that is written and forgotten. That they
+// are right by themselves is clear: names and labels are constants, and no two queues have the same
+// names.
 
 // queueMetric is one metric of a queue.
 type queueMetric struct {
@@ -20,89 +22,52 @@ type queueMetric struct {
 	value      func(*storageReading) float64
 }
 
-// queueFamilies are the metrics of all queues. Metrics of one name are neighbours in queueMetrics.
-func queueFamilies(r *stats.Reading) (all []*dto.MetricFamily) {
+// writeQueues writes the metrics of all queues in the text format of Prometheus, until that fails.
+// Metrics of one name are neighbours in queueMetrics.
+func writeQueues(out *bufio.Writer, r *stats.Reading) {
 	if len(r.Storages) == 0 {
-		return nil // a family has to have a metric
+		return // a family has to have a metric
 	}
-	var labels queueLabels
+	var line []byte
+	of := &storageReading{of: r}
 	for i := range queueMetrics {
 		m := &queueMetrics[i]
 		if i == 0 || m.name != queueMetrics[i-1].name {
-			all = append(all, m.family())
+			line = m.appendHeader(line[:0])
+			out.Write(line)
 		}
-		family := all[len(all)-1]
-		family.Metric = append(family.Metric, m.metrics(r, labels.with(r, m.place))...)
+		for j := range r.Storages {
+			of.Figures = &r.Storages[j]
+			line = m.appendLine(line[:0], of)
+			if _, err := out.Write(line); err != nil {
+				return
+			}
+		}
 	}
-	return all
 }
 
-func (m *queueMetric) family() *dto.MetricFamily {
-	name, kind := "dmqnode_"+m.name, dto.MetricType_GAUGE
+func (m *queueMetric) appendHeader(b []byte) []byte {
+	kind := "gauge"
 	if m.counts {
-		kind = dto.MetricType_COUNTER
+		kind = "counter"
 	}
-	return &dto.MetricFamily{Name: &name, Help: &m.help, Type: &kind}
+	name := "dmqnode_" + m.name
+	return append(b, "# HELP "+name+" "+m.help+"\n# TYPE "+name+" "+kind+"\n"...)
 }
 
-// metrics makes the metrics of all queues from a few allocations.
-func (m *queueMetric) metrics(r *stats.Reading, labels [][]*dto.LabelPair) []*dto.Metric {
-	n := len(r.Storages)
-	all, metrics, values := make([]*dto.Metric, n), make([]dto.Metric, n), make([]float64, n)
-	counters, gauges := make([]dto.Counter, 0, n), make([]dto.Gauge, 0, n)
-	for i := range r.Storages {
-		values[i] = m.value(&storageReading{&r.Storages[i], r})
-		metrics[i].Label = labels[i]
-		if m.counts {
-			counters = counters[:i+1]
-			counters[i].Value = &values[i]
-			metrics[i].Counter = &counters[i]
-		} else {
-			gauges = gauges[:i+1]
-			gauges[i].Value = &values[i]
-			metrics[i].Gauge = &gauges[i]
-		}
-		all[i] = &metrics[i]
+func (m *queueMetric) appendLine(b []byte, s *storageReading) []byte {
+	b = append(append(append(b, "dmqnode_"...), m.name...), '{')
+	b = appendLabel(b, "channel", s.Channel) // in the order of their names
+	if m.place != "" {
+		b = appendLabel(append(b, ','), "place", m.place)
 	}
-	return all
+	b = appendLabel(append(b, ','), "subscriber", s.Subscriber)
+	return append(strconv.AppendFloat(append(b, "} "...), m.value(s), 'g', -1, 64), '\n')
 }
 
-// queueLabels are the labels of all queues, by place; metrics share them.
-type queueLabels map[string][][]*dto.LabelPair
-
-func (l *queueLabels) with(r *stats.Reading, place string) [][]*dto.LabelPair {
-	if all := (*l)[place]; all != nil {
-		return all
-	}
-	if *l == nil {
-		*l = queueLabels{}
-	}
-	all := make([][]*dto.LabelPair, len(r.Storages))
-	for i := range r.Storages {
-		f := &r.Storages[i]
-		all[i] = append(all[i], label("channel", &f.Channel)) // in the order of their names
-		if place != "" {
-			all[i] = append(all[i], label("place", &place))
-		}
-		all[i] = append(all[i], label("subscriber", &f.Subscriber))
-	}
-	(*l)[place] = all
-	return all
+func appendLabel(b []byte, name, value string) []byte {
+	b = append(append(b, name...), `="`...)
+	return append(append(b, escaped.Replace(value)...), '"')
 }
 
-func label(name string, value *string) *dto.LabelPair {
-	return &dto.LabelPair{Name: &name, Value: value}
-}
-
-// gatherer gathers the metrics of the registry and those of queues, all of one moment.
-type gatherer struct {
-	registry  *prometheus.Registry
-	collector *collector
-}
-
-// Gather is not called twice at once: see CoalesceGather.
-func (g *gatherer) Gather() ([]*dto.MetricFamily, error) {
-	g.collector.read()
-	families, err := g.registry.Gather()
-	return append(families, queueFamilies(&g.collector.reading)...), err
-}
+var escaped = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"compress/gzip"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -50,6 +52,44 @@ func TestMetricsWithoutQueues(t *testing.T) {
 	newMetrics(newSources(t, 50), Build{}, nil).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	if text := answer.Body.String(); answer.Code != 200 || strings.Contains(text, "dmqnode_queue_") || !strings.Contains(text, "dmqnode_channels 0\n") {
 		t.Errorf("got status %d,\n%s", answer.Code, text)
+	}
+}
+
+// Who can decompress gets what others get, compressed.
+func TestMetricsAreCompressed(t *testing.T) {
+	sources := newSources(t, 50)
+	push(t, sources, "orders", "a record")
+	handler := newMetrics(sources, Build{}, nil)
+	for accepted, want := range map[string]string{
+		"": "", "br": "", "gzip;q=0, br": "", "gzip; q=0": "",
+		"gzip": "gzip", "zstd, gzip;q=0.5": "gzip", "br;q=1.0 , gzip": "gzip",
+	} {
+		request := httptest.NewRequest("GET", "/metrics", nil)
+		request.Header.Set("Accept-Encoding", accepted)
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		if got := answer.Header().Get("Content-Encoding"); got != want {
+			t.Errorf("%q: encoding %q, want %q", accepted, got, want)
+		}
+		body := io.Reader(answer.Body)
+		if want == "gzip" {
+			var err error
+			if body, err = gzip.NewReader(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := io.ReadAll(body)
+		if err != nil || !strings.Contains(string(text), "\ndmqnode_channels 1\n") ||
+			!strings.HasSuffix(string(text), `dmqnode_queue_consumers_waiting{channel="orders",subscriber=""} 0`+"\n") {
+			t.Errorf("%q: error %v, text\n%s", accepted, err, text)
+		}
+	}
+}
+
+// Names are quoted as Prometheus wants.
+func TestLabelsAreEscaped(t *testing.T) {
+	if got, want := string(appendLabel(nil, "channel", "a\\b\"c\nd")), `channel="a\\b\"c\nd"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

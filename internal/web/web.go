@@ -221,7 +221,7 @@ func (s *Server) routes() http.Handler {
 		}
 		defer s.done.Done()
 		if !pages.MayAnswer(r.Host, s.options.Hosts) {
-			http.Error(w, "this node does not answer to that name: [Http] hosts", http.StatusMisdirectedRequest)
+			pages.Refuse(w, r, http.StatusMisdirectedRequest, "this node does not answer to that name: [Http] hosts")
 			return
 		}
 		conn := connOf(r.Context())
@@ -247,7 +247,7 @@ func (s *Server) whenServing(handle func(*handlers, http.ResponseWriter, *http.R
 	return func(w http.ResponseWriter, r *http.Request) {
 		p := s.pages.Load()
 		if p == nil {
-			http.Error(w, "clients are not served: the node is starting or stopping", http.StatusServiceUnavailable)
+			pages.Refuse(w, r, http.StatusServiceUnavailable, "clients are not served: the node is starting or stopping")
 			return
 		}
 		handle(p, w, r)

@@ -30,6 +30,8 @@ type attack struct {
 	shot        func() []byte // what the others send, again and again
 	reply       int           // bytes that come back for it
 	reconnect   bool          // each shot has a connection of its own
+	elsewhere   bool          // the node is one of its own
+	settings    []string      // of that node
 }
 
 // attackChannel is where attacks store; it is removed when they are over.
@@ -48,8 +50,19 @@ var attacks = []attack{
 		connections: 4, shot: largeShot, reply: 2*statusLen + lengthLen + largeSize},
 	{name: "attack-unread", about: "50 consumers that do not read, and 2 producers",
 		connections: 52, hello: consumeHello, silent: 50, shot: unreadShot, reply: unread * statusLen},
+	{name: "attack-spill", about: "50 consumers that do not read, and 2 producers into spill files",
+		connections: 52, hello: consumeHello, silent: 50, shot: unreadShot, reply: unread * statusLen,
+		elsewhere: true, settings: []string{"Server.channel_size_limit=1000000"}},
 	{name: "attack-multi", about: "PushMulti of 8 KB to one channel 4096 times, 1 connection",
 		connections: 1, shot: multiShot, reply: 2 * statusLen},
+	{name: "attack-same", about: "PushMulti of 4 KB to one channel 65,536 times, 1 connection",
+		connections: 1, shot: sameShot, reply: 2 * statusLen, elsewhere: true},
+	{name: "attack-same-stream", about: "ProduceMulti of 4 KB to one channel 65,536 times, 1 connection",
+		connections: 1, shot: sameStreamShot, reply: 2 * statusLen, elsewhere: true},
+	{name: "attack-new", about: "PushMulti to 4000 new channels, then removed, 1 connection",
+		connections: 1, shot: newShot, reply: (1 + created) * statusLen, elsewhere: true},
+	{name: "attack-too-many", about: "PushMulti to 65,536 new channels, more than there may be, 1 connection",
+		connections: 1, shot: tooManyShot, reply: 1, reconnect: true, elsewhere: true},
 	{name: "attack-churn", about: "Channels made and removed, 1 connection",
 		connections: 1, shot: churnShot, reply: 2 * churns * statusLen},
 }
@@ -57,6 +70,7 @@ var attacks = []attack{
 const (
 	codePop           = 2
 	codePushMulti     = 9
+	codeProduceMulti  = 11
 	codeRemoveChannel = 12
 
 	pipelined = 64 << 10
@@ -64,6 +78,8 @@ const (
 	copies    = 4096
 	unread    = 16
 	churns    = 8
+	created   = 4000
+	listed    = 65_536 // about as many names as a request can have
 )
 
 func request(code uint32, arrays ...[]byte) []byte {
@@ -105,9 +121,44 @@ func unreadShot() []byte {
 
 func multiShot() []byte {
 	names := bytes.Repeat(appendArray(nil, []byte(attackChannel)), copies)
-	multi := slices.Concat(appendCode(nil, codePushMulti), names, appendArray(nil, nil), appendArray(nil, make([]byte, 8192)))
-	return append(multi, request(codeRemoveChannel, []byte(attackChannel))...)
+	return append(multi(codePushMulti, names, make([]byte, 8192)), request(codeRemoveChannel, []byte(attackChannel))...)
 }
+
+// multi is a PushMulti, or the beginning of a ProduceMulti, with these names in arrays of theirs.
+func multi(code uint32, names, record []byte) []byte {
+	return slices.Concat(appendCode(nil, code), names, appendArray(nil, nil), appendArray(nil, record))
+}
+
+// sameNames is one name that is short enough to be listed so often.
+func sameNames() []byte { return bytes.Repeat(appendArray(nil, []byte("m")), listed) }
+
+func sameShot() []byte {
+	return append(multi(codePushMulti, sameNames(), make([]byte, 4000)), request(codeRemoveChannel, []byte("m"))...)
+}
+
+func sameStreamShot() []byte {
+	stream := appendArray(multi(codeProduceMulti, sameNames(), make([]byte, 4000)), nil)
+	return append(stream, request(codeRemoveChannel, []byte("m"))...)
+}
+
+func newNames(count int) (names []byte) {
+	for i := range count {
+		names = appendArray(names, newName(i))
+	}
+	return names
+}
+
+func newName(i int) []byte { return fmt.Appendf(nil, "n%05d", i) }
+
+func newShot() []byte {
+	shot := multi(codePushMulti, newNames(created), []byte("value"))
+	for i := range created {
+		shot = append(shot, request(codeRemoveChannel, newName(i))...)
+	}
+	return shot
+}
+
+func tooManyShot() []byte { return multi(codePushMulti, newNames(listed), []byte("value")) }
 
 func churnShot() (shot []byte) {
 	for range churns {
@@ -119,10 +170,19 @@ func churnShot() (shot []byte) {
 
 func attackWorkloads() (list []workload) {
 	for _, a := range attacks {
-		list = append(list, workload{a.name, "Push beside: " + a.about, times(0, 0), func(s *session) ([]float64, error) { return s.underAttack(a) }})
+		list = append(list, workload{a.name, "Push beside: " + a.about, attackGoals, func(s *session) ([]float64, error) {
+			if a.elsewhere && !s.target.isCeiling {
+				return s.elsewhere(s.load.size, func(other *session) ([]float64, error) { return other.underAttack(a) }, a.settings...)
+			}
+			return s.underAttack(a)
+		}})
 	}
 	return list
 }
+
+// attackGoals are how much later than beside the node's ceiling a push may be done: half of all
+// take at most twice as long, and those that take longest at most 5 ms more.
+var attackGoals = []metric{{name: "p50", unit: microseconds, goal: 2}, {name: "p99", unit: microseconds, above: 5000}}
 
 // underAttack measures pushes of a well-behaved client, one at a time.
 func (s *session) underAttack(a attack) ([]float64, error) {

@@ -179,7 +179,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{"--size=0", "--size 0: want 1 to 65536"},
 		{"--size=65537", "--size 65537: want 1 to 65536"},
 		{"--only=pop", "--only pop: want one of push, push-pipelined, produce, consume, produce-consume, latency, " +
-			"push-single, neo-push-single, neo-push, neo-pop, neo-consume, neo-work, neo-latency, cold-produce, cold-produce-1k, cold-push-1m, cold-neo-push-64k, cold-push-10m, cold-neo-push-50m, size-10, size-1k, size-60k, size-neo-10, size-neo-1k, size-neo-60k, idle, attack-swallow, attack-names, attack-unfinished, attack-requests, attack-large, attack-unread, attack-multi, attack-churn"},
+			"push-single, neo-push-single, neo-push, neo-pop, neo-consume, neo-work, neo-latency, cold-produce, cold-produce-1k, cold-push-1m, cold-neo-push-64k, cold-push-10m, cold-neo-push-50m, size-10, size-1k, size-60k, size-neo-10, size-neo-1k, size-neo-60k, idle, attack-swallow, attack-names, attack-unfinished, attack-requests, attack-large, attack-unread, attack-spill, attack-multi, attack-same, attack-same-stream, attack-new, attack-too-many, attack-churn"},
 		{"--neo-addr=127.0.0.1:2", "--neo-addr 127.0.0.1:2: want --addr of the same node, too"},
 		{"extra", `unexpected argument "extra"`},
 	} {

@@ -35,9 +35,10 @@ func (s *session) warm(size int, run func(*session) ([]float64, error)) ([]float
 	})
 }
 
-// elsewhere runs a workload with records of that size on a target of its own.
-func (s *session) elsewhere(size int, run func(*session) ([]float64, error)) (values []float64, err error) {
-	fresh, err := s.fresh(size)
+// elsewhere runs a workload with records of that size on a target of its own, which has these
+// settings if it is a node.
+func (s *session) elsewhere(size int, run func(*session) ([]float64, error), settings ...string) (values []float64, err error) {
+	fresh, err := s.fresh(size, settings...)
 	if err != nil {
 		return nil, err
 	}

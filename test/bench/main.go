@@ -26,6 +26,7 @@
 //	wire.go, wire_neo.go           the bytes of the protocols, and what has to come back
 //	ceiling.go                     the stand-in; its protocols in ceiling_{legacy,neo}.go
 //	target.go                      processes: start, stop, CPU, memory
+//	durable.go                     another comparison: durable pushes
 //	report.go                      medians, ratios, table, JSON
 package main
 
@@ -54,6 +55,7 @@ type options struct {
 	only     []string
 	json     bool
 	markdown bool
+	durable  bool
 	ceiling  bool
 	attack   string
 	port     int
@@ -76,6 +78,8 @@ func main() {
 		ctx, _ := signalled()
 		context.AfterFunc(ctx, func() { os.Exit(0) })
 		err = runCeiling(o.size, os.Stdout)
+	case o.durable:
+		err = runDurable(o, os.Stdout)
 	default:
 		err = run(o)
 	}
@@ -98,6 +102,7 @@ func parseOptions(args []string) (options, error) {
 	flags.StringSliceVar(&o.only, "only", nil, "workloads to run: "+strings.Join(names(), ", ")+" (default all)")
 	flags.BoolVar(&o.json, "json", false, "print the report as JSON")
 	flags.BoolVar(&o.markdown, "markdown", false, "print the medians as the table of docs/performance.md")
+	flags.BoolVar(&o.durable, "durable", false, "measure what it costs that records survive a power failure, also in Redis and beanstalkd if they are installed")
 	flags.BoolVar(&o.ceiling, "ceiling", false, "serve as the ceiling")
 	flags.StringVar(&o.attack, "attack", "", "be the attackers of this workload")
 	flags.IntVar(&o.port, "port", 0, "that they attack, on this machine; 0 = a sink")
@@ -143,7 +148,7 @@ func signalled() (context.Context, context.CancelFunc) {
 type contender struct {
 	name   string
 	target *target
-	fresh  func(size int) (*target, error)
+	fresh  starter
 }
 
 // run starts both contenders, lets them take turns and prints the report.
@@ -151,9 +156,9 @@ func run(o options) (err error) {
 	ctx, cancel := signalled()
 	defer cancel()
 
-	node := contender{name: "node", fresh: func(int) (*target, error) { return startNode(o.node) }}
+	node := contender{name: "node", fresh: func(_ int, settings ...string) (*target, error) { return startNode(o.node, settings) }}
 	if o.addr.legacy != "" {
-		node.fresh = func(int) (*target, error) { return nil, errUnknown }
+		node.fresh = func(int, ...string) (*target, error) { return nil, errUnknown }
 		node.target, err = existing(o.addr)
 	} else {
 		node.target, err = node.fresh(o.size)

@@ -84,6 +84,9 @@ type row struct {
 	Ratio *summary `json:"ratio"`
 	// What the ratio is to reach, or for a time not to exceed; 0 = that is not said.
 	Goal float64 `json:"goal,omitempty"`
+	// Node less ceiling, round by round, and what that is not to exceed; where that is said.
+	Difference *summary `json:"difference,omitempty"`
+	Above      float64  `json:"above,omitempty"`
 
 	// CPU seconds a million records, median.
 	NodeCPU    *float64 `json:"node_cpu_s_per_million,omitempty"`
@@ -91,21 +94,30 @@ type row struct {
 }
 
 func newRow(w workload, m metric, node, ceiling series) row {
-	return row{
+	r := row{
 		Workload: w.name, About: w.about, Metric: m.name, Unit: m.unit,
 		Node: summarize(node.values), Ceiling: summarize(ceiling.values),
 		Ratio:   summarize(ratios(node.values, ceiling.values)),
 		Goal:    m.goal,
+		Above:   m.above,
 		NodeCPU: median(node.cpu), CeilingCPU: median(ceiling.cpu),
 	}
+	if m.above > 0 {
+		r.Difference = summarize(byRound(node.values, ceiling.values, func(node, ceiling float64) float64 { return node - ceiling }))
+	}
+	return r
 }
 
 // ratios divides value by value; there are none if one side has none.
-func ratios(node, ceiling []float64) (quotients []float64) {
+func ratios(node, ceiling []float64) []float64 {
+	return byRound(node, ceiling, func(node, ceiling float64) float64 { return node / ceiling })
+}
+
+func byRound(node, ceiling []float64, compare func(node, ceiling float64) float64) (values []float64) {
 	for i := range min(len(node), len(ceiling)) {
-		quotients = append(quotients, node[i]/ceiling[i])
+		values = append(values, compare(node[i], ceiling[i]))
 	}
-	return quotients
+	return values
 }
 
 func median(values []float64) *float64 {
@@ -129,19 +141,21 @@ func (r report) writeTable(out io.Writer) error {
 	fmt.Fprintf(out, "records of %d bytes, %d rounds of %g s, %d CPUs; median, min and max of the rounds\n\n",
 		r.Size, r.Rounds, r.Seconds, r.CPUs)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "%-*s\tnode\tmin\tmax\tceiling\tmin\tmax\tnode/ceiling\tmin\tmax\tgoal\tCPU s/M node\tceiling\t\n", labelWidth, "workload")
+	fmt.Fprintf(table, "%-*s\tnode\tmin\tmax\tceiling\tmin\tmax\tnode/ceiling\tmin\tmax\tgoal\t\tCPU s/M node\tceiling\t\n", labelWidth, "workload")
 	for _, row := range r.Rows {
 		ratio := func(value float64) string { return fmt.Sprintf("%.2f", value) }
-		fmt.Fprintf(table, "%-*s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", labelWidth, row.Workload+" "+row.Metric,
-			cells(row.Node, row.Unit.format), cells(row.Ceiling, row.Unit.format), cells(row.Ratio, ratio), row.goal(),
+		fmt.Fprintf(table, "%-*s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", labelWidth, row.Workload+" "+row.Metric,
+			cells(row.Node, row.Unit.format), cells(row.Ceiling, row.Unit.format), cells(row.Ratio, ratio), row.goal(), row.verdict(),
 			cell(row.NodeCPU), cell(row.CeilingCPU))
 	}
 	return table.Flush()
 }
 
-// goal prints what the ratio is to reach.
+// goal prints what the ratio is to reach, or the difference not to exceed.
 func (r row) goal() string {
 	switch {
+	case r.Above > 0:
+		return "≤ +" + r.Unit.format(r.Above)
 	case r.Goal == 0:
 		return "-"
 	case r.Unit == microseconds:
@@ -150,11 +164,30 @@ func (r row) goal() string {
 	return fmt.Sprintf("≥ %.2f", r.Goal)
 }
 
+// verdict tells whether the median of the rounds has reached the goal.
+func (r row) verdict() string {
+	reached := false
+	switch {
+	case r.Ratio == nil || r.Goal == 0 && r.Above == 0:
+		return "-"
+	case r.Above > 0:
+		reached = r.Difference.Median <= r.Above
+	case r.Unit == microseconds:
+		reached = r.Ratio.Median <= r.Goal
+	default:
+		reached = r.Ratio.Median >= r.Goal
+	}
+	if reached {
+		return "reached"
+	}
+	return "missed"
+}
+
 // writeMarkdown prints the medians as a table for docs/performance.md.
 func (r report) writeMarkdown(out io.Writer) error {
 	fmt.Fprintf(out, "Records of %d bytes unless said otherwise, median of %d rounds of %g s, %d CPUs (%s).\n\n",
 		r.Size, r.Rounds, r.Seconds, r.CPUs, processor())
-	fmt.Fprintf(out, "| workload | node | ceiling | node/ceiling | goal |\n|---|---|---|---|---|\n")
+	fmt.Fprintf(out, "| workload | node | ceiling | node/ceiling | goal | |\n|---|---|---|---|---|---|\n")
 	for _, row := range r.Rows {
 		median := func(s *summary, format func(float64) string) string {
 			if s == nil {
@@ -167,8 +200,8 @@ func (r report) writeMarkdown(out io.Writer) error {
 			what += ", " + row.Metric
 		}
 		ratio := func(value float64) string { return fmt.Sprintf("%.2f", value) }
-		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", what,
-			median(row.Node, row.Unit.format), median(row.Ceiling, row.Unit.format), median(row.Ratio, ratio), row.goal())
+		fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %s |\n", what,
+			median(row.Node, row.Unit.format), median(row.Ceiling, row.Unit.format), median(row.Ratio, ratio), row.goal(), row.verdict())
 	}
 	return nil
 }

@@ -61,12 +61,35 @@ var exampleReport = report{Size: 100, Rounds: 3, Seconds: 2, CPUs: 2, Rows: []ro
 	newRow(workload{name: "idle"}, metric{unit: megabytes}, series{}, series{values: []float64{7.5}}),
 }}
 
+func TestVerdictIsOfTheMedian(t *testing.T) {
+	values := func(v ...float64) series { return series{values: v} }
+	for _, c := range []struct {
+		metric        metric
+		node, ceiling series
+		goal, verdict string
+	}{
+		{metric{unit: perSecond}, values(1), values(1), "-", "-"},
+		{metric{unit: perSecond, goal: 0.9}, values(95, 90, 1), values(100, 100, 100), "≥ 0.90", "reached"},
+		{metric{unit: perSecond, goal: 0.9}, values(89), values(100), "≥ 0.90", "missed"},
+		{metric{unit: microseconds, goal: 2}, values(200), values(100), "≤ 2.00", "reached"},
+		{metric{unit: microseconds, goal: 2}, values(201), values(100), "≤ 2.00", "missed"},
+		{metric{unit: microseconds, above: 5000}, values(15_000, 16_000, 900), values(10_000, 1000, 100), "≤ +5000 µs", "reached"},
+		{metric{unit: microseconds, above: 5000}, values(15_001), values(10_000), "≤ +5000 µs", "missed"},
+		{metric{unit: microseconds, above: 5000}, values(), values(10_000), "≤ +5000 µs", "-"},
+	} {
+		r := newRow(workload{}, c.metric, c.node, c.ceiling)
+		if r.goal() != c.goal || r.verdict() != c.verdict {
+			t.Errorf("%v, %v beside %v: %q %q, want %q %q", c.metric, c.node.values, c.ceiling.values, r.goal(), r.verdict(), c.goal, c.verdict)
+		}
+	}
+}
+
 func TestTableIsAligned(t *testing.T) {
 	want := `records of 100 bytes, 3 rounds of 2 s, 2 CPUs; median, min and max of the rounds
 
-  workload             node       min       max  ceiling      min      max  node/ceiling   min   max    goal  CPU s/M node  ceiling
-  push             95.0 k/s  90.0 k/s  99.0 k/s  100 k/s  100 k/s  110 k/s          0.90  0.90  0.95  ≥ 0.90         5.000    3.250
-  idle                    -         -         -  7.50 MB  7.50 MB  7.50 MB             -     -     -       -             -        -
+  workload             node       min       max  ceiling      min      max  node/ceiling   min   max    goal           CPU s/M node  ceiling
+  push             95.0 k/s  90.0 k/s  99.0 k/s  100 k/s  100 k/s  110 k/s          0.90  0.90  0.95  ≥ 0.90  reached         5.000    3.250
+  idle                    -         -         -  7.50 MB  7.50 MB  7.50 MB             -     -     -       -        -             -        -
 `
 	var got strings.Builder
 	if err := exampleReport.writeTable(&got); err != nil {
@@ -80,9 +103,9 @@ func TestTableIsAligned(t *testing.T) {
 func TestMarkdownHasMediansRatioAndGoal(t *testing.T) {
 	want := []string{
 		"Records of 100 bytes unless said otherwise, median of 3 rounds of 2 s, 2 CPUs (" + processor() + ").", "",
-		"| workload | node | ceiling | node/ceiling | goal |", "|---|---|---|---|---|",
-		"| Push one at a time | 95.0 k/s | 100 k/s | 0.90 | ≥ 0.90 |",
-		"|  | - | 7.50 MB | - | - |", "",
+		"| workload | node | ceiling | node/ceiling | goal | |", "|---|---|---|---|---|---|",
+		"| Push one at a time | 95.0 k/s | 100 k/s | 0.90 | ≥ 0.90 | reached |",
+		"|  | - | 7.50 MB | - | - | - |", "",
 	}
 	var got strings.Builder
 	if err := exampleReport.writeMarkdown(&got); err != nil {

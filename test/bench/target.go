@@ -59,7 +59,7 @@ func parseAddress(address string) (unix.Sockaddr, error) {
 }
 
 // startCeiling runs this program again as the ceiling, which knows records up to maxSize.
-func startCeiling(size int) (*target, error) {
+func startCeiling(size int, _ ...string) (*target, error) {
 	if size > maxSize {
 		return nil, errUnknown
 	}
@@ -93,8 +93,8 @@ console   = true
 // nodeCredentials let the generator in.
 var nodeCredentials = fmt.Sprintf("%s:%x\n", clientName, clientKey)
 
-// startNode runs a node in an instance directory of its own.
-func startNode(path string) (*target, error) {
+// startNode runs a node with these settings, Section.key=value, in an instance directory of its own.
+func startNode(path string, settings []string) (*target, error) {
 	program, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", path, err)
@@ -113,7 +113,11 @@ func startNode(path string) (*target, error) {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("instance directory: %w", err)
 	}
-	command := exec.Command(program, "--config", "etc/config.ini")
+	arguments := []string{"--config", "etc/config.ini"}
+	for _, setting := range settings {
+		arguments = append(arguments, "-O", setting)
+	}
+	command := exec.Command(program, arguments...)
 	command.Dir = dir
 	t, err := start(command, dir)
 	if errors.Is(err, os.ErrNotExist) {

@@ -24,6 +24,8 @@ type metric struct {
 	name string // empty if the workload has only one
 	unit unit
 	goal float64 // that the ratio is to reach, or for a time not to exceed; 0 = there is none
+	// what the difference to the ceiling is not to exceed; 0 = that is not said
+	above float64
 }
 
 // rate is the metric of a workload that counts records.
@@ -31,7 +33,7 @@ func rate(goal float64) []metric { return []metric{{unit: perSecond, goal: goal}
 
 // times are the metrics of a workload that measures how long something takes.
 func times(p50, p99 float64) []metric {
-	return []metric{{"p50", microseconds, p50}, {"p99", microseconds, p99}}
+	return []metric{{name: "p50", unit: microseconds, goal: p50}, {name: "p99", unit: microseconds, goal: p99}}
 }
 
 // workloads are those of the report, in its order. The two with one push at a time on one
@@ -74,11 +76,15 @@ var workloads = append([]workload{
 // errUnknown is the result of a workload that can't look into its target.
 var errUnknown = errors.New("not known of a target that was not started here")
 
+// starter starts a target for records of that size, with these settings if it is a node; errUnknown
+// if it can't.
+type starter func(size int, settings ...string) (*target, error)
+
 // session is one round of one workload on one target.
 type session struct {
 	load     *load
 	target   *target
-	fresh    func(size int) (*target, error) // starts another target of the kind, for records of that size; errUnknown if it can't
+	fresh    starter
 	duration time.Duration
 
 	records int64 // measured so far, in elapsed and with cpu

@@ -199,3 +199,10 @@ func writeInstance(t testing.TB, dir string, s *setup) {
 		}
 	}
 }
+
+// SmallRings make most records of a test go to the overflow.
+var SmallRings = Set("Server.channel_size_limit", "1000")
+
+// ResidentRings makes what was pushed stay in the memory of the node, so that a test can tell how much
+// more it needs. What is written for sync_ms leaves that, and comes back when it is read.
+var ResidentRings = Set("Storage.sync_ms", "0")

@@ -176,3 +176,17 @@ func (n *Node) stopped() bool {
 	}
 	return true
 }
+
+// WantGrowth requires that the peak of the node's memory has not gone up by more than a
+// number of bytes since ResetPeakRSS returned before.
+func WantGrowth(t *testing.T, node *Node, before, most int64) {
+	t.Helper()
+	if RaceEnabled {
+		most *= 8 // the race detector's shadow memory
+	}
+	growth := node.PeakRSS() - before
+	t.Logf("memory: %d KiB before, at most %d KiB more", before>>10, growth>>10)
+	if growth > most {
+		t.Errorf("the node grew by %d KiB, want at most %d KiB", growth>>10, most>>10)
+	}
+}

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/clients"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/legacyclient"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
@@ -191,15 +192,15 @@ func TestAcknowledgedRecordsSurviveAPowerFailure(t *testing.T) {
 		}
 		boot("before")
 		var channels []*channel
-		var clients sync.WaitGroup
+		var users sync.WaitGroup
 		var acknowledged atomic.Int64
 		for i := range 4 {
 			c := &channel{name: fmt.Sprintf("c%d-%d", i, cut), popped: make(map[int]bool)}
 			channels = append(channels, c)
 			address := node.Legacy()
-			clients.Go(func() { c.produce(address) })
+			users.Go(func() { c.produce(address) })
 			if i%2 == 0 {
-				clients.Go(func() { c.consume(address) })
+				users.Go(func() { c.consume(address) })
 			}
 		}
 		wait(t, channels, 20+rand.IntN(200))
@@ -215,7 +216,7 @@ func TestAcknowledgedRecordsSurviveAPowerFailure(t *testing.T) {
 			c.mu.Unlock()
 		}
 		node.Kill()
-		clients.Wait()
+		users.Wait()
 		d.again()
 		boot("after")
 		for i, c := range channels {
@@ -225,6 +226,43 @@ func TestAcknowledgedRecordsSurviveAPowerFailure(t *testing.T) {
 		d.again()
 	}
 	t.Logf("%d power failures, %d records were due", *cuts, total)
+}
+
+// With acknowledge = synced, what an operator has done to queues is done after a power failure, too.
+func TestAnsweredChangesSurviveAPowerFailure(t *testing.T) {
+	node := nodetest.Prepare(t, nodetest.Set("Storage.acknowledge", "synced"))
+	d := newDisk(t, node.Path("data"))
+	for cut := range *cuts {
+		boot := func(suffix string) {
+			node.Configure(nodetest.Boot(fmt.Sprintf("%d-%s", cut, suffix)))
+			node.Restart()
+		}
+		queue := func(name string) string { return fmt.Sprint(name, cut) }
+		boot("before")
+		c, operator := clients.Legacy(t, node), clients.Control(t, node)
+		for _, name := range []string{"cleared", "removed", "paused"} {
+			c.MustPush(queue(name), "value")
+		}
+		operator.Do("pause "+queue("paused"), "OK")
+		operator.Do("remove-channel "+queue("removed"), "OK")
+		operator.Do("clear "+queue("cleared"), `{"records":1,"bytes":5}`, "OK")
+		node.Signal(syscall.SIGSTOP)
+		d.cut()
+		node.Kill()
+		d.again()
+		boot("after")
+		for command, want := range map[string]string{
+			"queue-info " + queue("cleared"): `"records":0`,
+			"queue-info " + queue("paused"):  `"paused":true`,
+			"queue-info " + queue("removed"): "no such queue",
+		} {
+			if got := clients.Control(t, node).Ask(command); !strings.Contains(got, want) {
+				t.Errorf("%s after a power failure: %q, want %q", command, got, want)
+			}
+		}
+		node.Kill()
+		d.again()
+	}
 }
 
 // wait waits until each channel has so many records.

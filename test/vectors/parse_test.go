@@ -89,7 +89,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestDataFileHasEveryVectorOfTheSpecification(t *testing.T) {
-	file, err := os.Open("../testdata/legacy.vectors")
+	file, err := os.Open("testdata/legacy.vectors")
 	if err != nil {
 		t.Fatal(err)
 	}

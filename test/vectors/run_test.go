@@ -5,7 +5,10 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
+
+const none = 250 * time.Millisecond
 
 // serve runs a stand-in for a node on one connection and returns its address.
 func serve(t *testing.T, handle func(net.Conn)) string {
@@ -63,7 +66,7 @@ func TestRunAccepts(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if err := Run(parseOne(t, "V01 a\n"+test.steps), serve(t, test.node)); err != nil {
+			if err := Run(parseOne(t, "V01 a\n"+test.steps), serve(t, test.node), none); err != nil {
 				t.Error(err)
 			}
 		})
@@ -89,7 +92,7 @@ func TestRunReports(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			err := Run(parseOne(t, "V01 a\n"+test.steps), serve(t, test.node))
+			err := Run(parseOne(t, "V01 a\n"+test.steps), serve(t, test.node), none)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got error %v, want one with %q", err, test.want)
 			}

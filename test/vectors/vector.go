@@ -7,7 +7,10 @@
 // change what the node answers (legacy protocol spec §3.3).
 package vectors
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Vector is one dialogue.
 type Vector struct {
@@ -52,6 +55,11 @@ func abbreviated(b []byte) string {
 		return fmt.Sprintf("%x", b)
 	}
 	return fmt.Sprintf("%x…%x (%d bytes)", b[:head], b[len(b)-tail:], len(b))
+}
+
+// Waits reports whether there is a NONE in the vector.
+func (v Vector) Waits() bool {
+	return slices.ContainsFunc(v.Steps, func(s Step) bool { return s.Action == ExpectNone })
 }
 
 // Joined returns the vector with as few segments as possible: between two steps of

@@ -43,7 +43,7 @@ func (s *Session) startConsume(r *wire.Request) (done bool) {
 	s.consume.consumer.Attach(queue, s)
 	s.state = consuming
 	s.conn.Pause()
-	s.synced.Stored()
+	s.synced.Subscribed()
 	s.reply(wire.OK)
 	s.Wake()
 	return true

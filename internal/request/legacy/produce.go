@@ -17,6 +17,15 @@ type stream struct {
 	names    int        // how many those are
 	singly   bool       // a channel may be listed twice: each record goes to all before the next
 	chunk    chunk      // goes on with the next turn
+	fresh    freshCount
+}
+
+// freshCount is how far a ProduceMulti has come with the channels that it is going to make: with its
+// first record it makes either all or none.
+type freshCount struct {
+	done  bool
+	at    int // position of the next channel
+	names request.Fresh
 }
 
 // chunk is records of a ProduceMulti, at the start of the input, that are being stored in one
@@ -126,6 +135,9 @@ func (s *Session) store(r wire.Records) (stored int, err error) {
 	if s.stream.names == 0 {
 		return len(r.Run), nil
 	}
+	if err := s.countNew(); err != nil || !s.stream.fresh.done {
+		return 0, err
+	}
 	c := &s.stream.chunk
 	for stored < len(r.Run) && s.conn.Turn() > 0 {
 		if c.size == 0 {
@@ -141,6 +153,30 @@ func (s *Session) store(r wire.Records) (stored int, err error) {
 		*c = chunk{}
 	}
 	return stored, nil
+}
+
+// countNew goes on counting until the turn is over.
+func (s *Session) countNew() error {
+	c, limits := &s.stream.fresh, s.node.options.Limits
+	if !c.done && c.at == 0 {
+		c.names = limits.Fresh(s.node.channels, s.stream.names)
+	}
+	for c.names != nil && s.conn.Turn() > 0 {
+		name, next := s.stream.channels.At(c.at)
+		if name == nil {
+			c.names = nil
+			break
+		}
+		s.conn.Work(1)
+		if s.batch.Find(name) == nil {
+			if err := limits.Add(c.names, s.node.channels, name); err != nil {
+				return err
+			}
+		}
+		c.at = next
+	}
+	c.done = c.names == nil
+	return nil
 }
 
 // cutChunk takes the records that are to be stored next in all channels: as many as a turn

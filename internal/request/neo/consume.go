@@ -57,7 +57,7 @@ func (s *Session) startConsume(id uint64, fields []byte) (done bool, err error) 
 		return true, nil
 	}
 	s.active[id] = c
-	s.synced.Stored()
+	s.synced.Subscribed()
 	s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.Started))
 	c.Wake()
 	return true, nil

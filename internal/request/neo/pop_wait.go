@@ -40,6 +40,7 @@ func (s *Session) startPopWait(id uint64, fields []byte) (done bool) {
 	}
 	s.node.stats.Pop.Begin()
 	s.active[id] = p
+	s.synced.Subscribed()
 	p.timer = s.conn.Loop().After(milliseconds(r.Milliseconds), listener.TaskFunc(p.late))
 	s.batch.End()
 	p.serve()

@@ -76,6 +76,7 @@ func (s *Session) startWork(id uint64, fields []byte) (done bool) {
 	w.consumer.Attach(queue, w)
 	s.active[id] = w
 	s.node.stats.Consume.Begin()
+	s.synced.Subscribed()
 	s.conn.Appended(wire.AppendConsumeStatus(s.buffer(), id, wire.Started))
 	w.Wake()
 	return true

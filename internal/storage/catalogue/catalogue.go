@@ -474,7 +474,7 @@ func (f *File) SetPhase(p Phase) (err error) {
 	defer f.growing.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	defer f.caught(debug.SetPanicOnFault(true), &err)
+	defer f.caught(f.mapping, debug.SetPanicOnFault(true), &err)
 	f.content.Phase = p
 	putAtOnce(f.mapping.Bytes()[phaseAt:], p.word())
 	return f.mapping.Sync(0, headSize)
@@ -537,16 +537,16 @@ func (f *File) append(payload []byte) error {
 }
 
 func (f *File) tryToStore(payload []byte) (err error) {
-	defer f.caught(debug.SetPanicOnFault(true), &err)
+	defer f.caught(f.mapping, debug.SetPanicOnFault(true), &err)
 	f.store(payload)
 	return nil
 }
 
-// caught makes an error of a fault (see disk.Fault).
-func (f *File) caught(before bool, err *error) {
+// caught makes an error of a fault in a mapping of the file (see disk.Fault).
+func (f *File) caught(m disk.Mapping, before bool, err *error) {
 	debug.SetPanicOnFault(before)
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("%s, offset %d: %s", f.dir.Path(FileName), disk.Fault(p, f.mapping.Bytes()), disk.Unreadable)
+		*err = fmt.Errorf("%s, offset %d: %s", f.dir.Path(FileName), disk.Fault(p, m.Bytes()), disk.Unreadable)
 	}
 }
 

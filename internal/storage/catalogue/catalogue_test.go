@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -386,6 +387,29 @@ func TestPhaseIsDurable(t *testing.T) {
 	}
 	if err := f.SetPhase(Dumped); !errors.Is(err, unix.EIO) {
 		t.Errorf("what could not be synced: %v", err)
+	}
+}
+
+// A file that somebody has cut can't be made durable, which must not end the process.
+func TestFileIsCut(t *testing.T) {
+	dir, err := disk.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := create(t, dir)
+	defer f.Close()
+	if _, err := f.Add("queue"); err != nil {
+		t.Fatal(err)
+	}
+	mark := f.Mark()
+	if err := os.Truncate(dir.Path(FileName), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.MakeDurable(mark); err == nil || !strings.Contains(err.Error(), disk.Unreadable) {
+		t.Errorf("got %v, want an error that tells of pages", err)
+	}
+	if f.IsDurable(mark) {
+		t.Error("the file is said to be durable")
 	}
 }
 

@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"errors"
+	"runtime/debug"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/copies"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
@@ -53,6 +54,20 @@ func (f *File) Mark() Mark {
 	return m
 }
 
+// IsDurable reports whether what the catalogue said then is durable already.
+func (f *File) IsDurable(m Mark) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return m.anew == nil && f.content.durable.end == m.end && !f.content.durable.loose
+}
+
+// IsAllDurable reports whether what the catalogue says now is durable.
+func (f *File) IsAllDurable() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.content.durable.end == f.content.end && !f.content.durable.loose
+}
+
 // Forget is called instead of MakeDurable if that can't be.
 func (f *File) Forget(m Mark) {
 	if m.anew != nil {
@@ -70,10 +85,7 @@ func (f *File) MakeDurable(m Mark) (another bool, err error) {
 		m.anew.durable.loose = false
 		return true, f.writeAnew(m.anew)
 	}
-	f.mu.Lock()
-	d := f.content.durable
-	f.mu.Unlock()
-	if d.end == m.end && !d.loose {
+	if f.IsDurable(m) {
 		return false, nil
 	}
 	file, err := f.dir.Open(FileName)
@@ -91,7 +103,8 @@ func (f *File) MakeDurable(m Mark) (another bool, err error) {
 }
 
 // storeDurable stores a durable end, and syncs it.
-func (f *File) storeDurable(m disk.Mapping, loose bool, end int64) error {
+func (f *File) storeDurable(m disk.Mapping, loose bool, end int64) (err error) {
+	defer f.caught(m, debug.SetPanicOnFault(true), &err)
 	f.mu.Lock()
 	d := durable{f.content.durable.sequence + 1, f.dir.Boot(), loose, end}
 	f.mu.Unlock()

@@ -75,6 +75,9 @@ func Newest(b []byte, words int) (newest []uint64, sequence uint64, ok bool) {
 	return newest, sequence, true
 }
 
+// Drop takes back what was stored with a sequence: the other copy counts.
+func Drop(b []byte, sequence uint64) { clear(b[sequence%2*sector:][:sector]) }
+
 func withChecksum(sequence uint64) uint64 {
 	sum := crc32.Checksum(binary.LittleEndian.AppendUint64(nil, sequence), castagnoli)
 	return sequence | uint64(uint16(sum))<<sequenceBits

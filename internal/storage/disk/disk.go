@@ -80,9 +80,16 @@ type File interface {
 	// becomes of the process. The file may be shorter; storing behind its end, or where it has
 	// no disk space and there is none, ends the process.
 	Map(size int64) (Mapping, error)
+	// WriteOut gives the disk what the file has in some ranges, and waits until it is there. It is
+	// durable when any bytes of the file have been synced after that; so several ranges cost what one
+	// does. Where the file system can't do that, they are durable at once.
+	WriteOut(ranges ...Range) error
 	// Sync makes the contents durable.
 	Sync() error
 }
+
+// Range is bytes of a file, from one offset to another.
+type Range struct{ From, To int64 }
 
 // Mapping is the mapped bytes of a file.
 type Mapping interface {

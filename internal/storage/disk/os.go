@@ -18,7 +18,7 @@ func OpenDir(path string) (Dir, error) {
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, err
 	}
-	return directory{path, boot()}, nil
+	return directory{path, boot(), ordered(path)}, nil
 }
 
 // IsNotExist reports whether an error says that there is no such file.
@@ -39,8 +39,9 @@ func IsUnreadable(err error) bool {
 }
 
 type directory struct {
-	path string
-	boot uint64
+	path    string
+	boot    uint64
+	ordered bool // a sync of a part of a file makes durable whatever of it was written out before
 }
 
 func (d directory) Path(name string) string { return filepath.Join(d.path, name) }
@@ -53,6 +54,7 @@ func (d directory) open(name string, flag int) (File, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.ordered = d.ordered
 	return f, nil
 }
 
@@ -141,8 +143,9 @@ func (d directory) do(what string, work func(*os.File) error) error {
 // file is a descriptor, without what os.File does beyond that: a node opens thousands of files
 // for a moment.
 type file struct {
-	fd   int
-	path string
+	fd      int
+	path    string
+	ordered bool // see directory
 }
 
 func openFile(path string, flag int) (*file, error) {
@@ -154,7 +157,7 @@ func openFile(path string, flag int) (*file, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &file{fd, path}, nil
+	return &file{fd: fd, path: path}, nil
 }
 
 // retry repeats a system call that a signal has interrupted.
@@ -210,6 +213,31 @@ func (f *file) Close() error { return f.failed("close", unix.Close(f.fd)) }
 
 func (f *file) Sync() error {
 	return f.failed("sync", retry(func() error { return unix.Fsync(f.fd) }))
+}
+
+func (f *file) WriteOut(ranges ...Range) error {
+	if !f.ordered {
+		return f.Sync()
+	}
+	const begin, end = unix.SYNC_FILE_RANGE_WRITE, unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+	for _, flags := range []int{begin, end} { // the disk does all of them meanwhile
+		for _, r := range ranges {
+			if err := retry(func() error { return unix.SyncFileRange(f.fd, r.From, r.To-r.From, flags) }); err != nil {
+				return f.failed("write out", err)
+			}
+		}
+	}
+	return nil
+}
+
+// ordered reports whether the file system is one whose fsync, also of a part of a file, ends with the
+// log of all changes of the file, and a flush of the disk.
+func ordered(path string) bool {
+	var s unix.Statfs_t
+	if unix.Statfs(path, &s) != nil {
+		return false
+	}
+	return s.Type == unix.EXT4_SUPER_MAGIC || s.Type == unix.XFS_SUPER_MAGIC
 }
 
 func (f *file) Truncate(size int64) error {

@@ -24,7 +24,7 @@ func OpenDirReadOnly(path string) (Dir, error) {
 	if !info.IsDir() {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: unix.ENOTDIR}
 	}
-	return readOnlyDirectory{directory{path, boot()}}, nil
+	return readOnlyDirectory{directory{path, boot(), false}}, nil
 }
 
 type readOnlyDirectory struct{ directory }

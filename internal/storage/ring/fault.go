@@ -15,9 +15,20 @@ func mayFault() (before bool) { return debug.SetPanicOnFault(true) }
 func (r *Ring) caught(before bool, err *error) {
 	debug.SetPanicOnFault(before)
 	if p := recover(); p != nil {
-		offset := disk.Fault(p, r.mapped)
-		*err = &DamageError{File: r.Path(), Reason: disk.Unreadable, Offset: offset}
+		*err = r.fault(p, r.mapped)
 	}
+}
+
+// caughtIn does the same for another mapping of the file.
+func (r *Ring) caughtIn(mapped []byte, before bool, err *error) {
+	debug.SetPanicOnFault(before)
+	if p := recover(); p != nil {
+		*err = r.fault(p, mapped)
+	}
+}
+
+func (r *Ring) fault(p any, mapped []byte) error {
+	return &DamageError{File: r.Path(), Reason: disk.Unreadable, Offset: disk.Fault(p, mapped)}
 }
 
 // Failed is why the head of the file does not tell what was published, or nil.

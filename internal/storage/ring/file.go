@@ -23,7 +23,7 @@ import (
 //	0       what it is: magic, instance, kind, number, checksum
 //	64      where its records are: selector, two copies of { read, write, gap, held, suspect, checksum }
 //	512     whose it is, see package copies: { queue, next, capacity, name }
-//	1536    what is durable, likewise: { boot, loose, read, write, gap, held, suspect, next }
+//	1536    what is durable, likewise: { boot, loose, read, write, gap, held, suspect, next, proof }
 //	2560    checksums of the first blocks of the data
 //	4096    data …
 //	…       checksums of the other blocks
@@ -52,7 +52,7 @@ const (
 	maxName    = 256
 
 	durableAt    = ownerAt + copies.Size
-	durableWords = 8
+	durableWords = 10
 )
 
 var (
@@ -175,9 +175,13 @@ func NewSpare(dir disk.Dir, instance uint64, l Link, loose bool) (*Spare, error)
 	}
 	h := Head{Instance: instance, Link: l, Sums: true, Durable: Durable{sequence: 1, Boot: dir.Boot(), Loose: loose}, owner: 1}
 	s := &Spare{dir: dir, head: h, file: f, first: chunkSize}
-	b := make([]byte, headSize+s.first)
+	b := make([]byte, headSize)
 	s.head.encode(b)
-	if _, err := f.WriteAt(b, 0); err != nil {
+	_, err = f.WriteAt(b, 0)
+	if err == nil {
+		err = fillWith(f, headSize, s.first)
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close(), dir.Remove(name))
 	}
 	return s, nil
@@ -224,6 +228,9 @@ func Open(dir disk.Dir, h Head) (*Ring, error) {
 	}
 	r := newFileRing(dir, h)
 	r.durable.sealed = !h.Rebooted && h.Durable.Held > 0 // where those are that have to stay is not worth knowing: see Settle
+	if !h.Rebooted && h.Durable.proof != (proof{}) {
+		r.file.head.Durable.sequence-- // it may not be on the disk: the next one takes its place
+	}
 	err = r.restore(h.Positions, f, size)
 	if damage := (*DamageError)(nil); err != nil && !errors.As(err, &damage) {
 		return nil, err
@@ -494,7 +501,12 @@ func ReadHead(dir disk.Dir, name string) (h Head, err error) {
 	} else if n < headSize {
 		return Head{}, &DamageError{File: dir.Path(name), Reason: fmt.Sprintf("it has %d bytes, less than a head", n)}
 	}
-	if err := h.decode(b[:], dir.Boot()); err != nil {
+	err = h.decode(b[:], dir.Boot())
+	if err == nil && h.Rebooted && !h.Durable.proved(f, h.Capacity) {
+		copies.Drop(b[durableAt:], h.Durable.sequence)
+		err = h.decode(b[:], dir.Boot())
+	}
+	if err != nil {
 		return h, &DamageError{File: dir.Path(name), Reason: err.Error()}
 	}
 	return h, nil

@@ -35,6 +35,8 @@ type ready struct {
 const (
 	// chunkSize is what is filled or given back at least.
 	chunkSize = 16 << 10
+	// mostFine is how much is filled page by page.
+	mostFine = 2 * firstAhead
 	// fillSize is what is filled at a time.
 	fillSize = 1 << 20
 	// firstAhead and mostAhead are how far chunks are filled ahead of the writer, who must not
@@ -247,7 +249,7 @@ func (r *Ring) fill(first, behind int) (err error) {
 			end++
 		}
 		size := min(end*chunkSize, r.capacity) - first*chunkSize
-		if _, err := file.WriteAt(zeros[:size], int64(headSize+first*chunkSize)); err != nil {
+		if err := fillWith(file, headSize+first*chunkSize, size); err != nil {
 			return err
 		}
 		if from := max(first, sumsInAll); r.hasSums() && from < end {
@@ -257,6 +259,22 @@ func (r *Ring) fill(first, behind int) (err error) {
 		}
 		for ; first < end; first++ {
 			y.set(first)
+		}
+	}
+	return nil
+}
+
+// fillWith writes zeros to a file. The system keeps in one piece what is written at once, and later writes all
+// of it to the disk if a byte changes. So it are small pieces for a queue that takes little.
+func fillWith(f disk.File, at, size int) error {
+	piece := size
+	if size <= mostFine {
+		piece = pageSize
+	}
+	for ; size > 0; at, size = at+piece, size-piece {
+		piece = min(piece, size)
+		if _, err := f.WriteAt(zeros[:piece], int64(at)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -209,10 +209,14 @@ func (a *Admin) do(r *http.Request) (*done, error) {
 	case "remove-channel":
 		err = a.operations.RemoveChannel(queue)
 	case "disconnect":
-		id, e := strconv.ParseUint(r.PostFormValue("client"), 10, 64)
-		if err = e; err == nil {
-			err = a.operations.Disconnect(id)
+		text := r.PostFormValue("client")
+		id, e := strconv.ParseUint(text, 10, 64)
+		if e != nil {
+			return nil, fmt.Errorf("%w: client = %q, want an id as clients have it", errBad, text)
 		}
+		err = a.operations.Disconnect(id)
+	case "":
+		return nil, fmt.Errorf("%w: want a form, such as action=pause&queue=NAME", errBad)
 	default:
 		return nil, fmt.Errorf("%w: there is no action %q", errBad, action)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/admin"
 )
@@ -24,6 +25,24 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(value) // a failure is one of the connection
+}
+
+// Refuse answers a request that is not served, in JSON to programs.
+func Refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		writeJSON(w, status, map[string]string{"error": why})
+		return
+	}
+	http.Error(w, why, status)
+}
+
+// apiElse answers what none of the other patterns matches.
+func apiElse(r *http.Request) (any, error) {
+	hint := ""
+	if r.URL.Path == "/api/act" {
+		hint = ": it takes POST, and is there with [Http] admin = true"
+	}
+	return nil, fmt.Errorf("%w: %s %s%s", ErrUnknown, r.Method, r.URL.Path, hint)
 }
 
 func (p *pages) apiNode(r *http.Request) (any, error) { return p.source.Node(r.Context()) }

@@ -69,6 +69,7 @@ func New(source Source, o Options) http.Handler {
 	mux.HandleFunc("GET /api/queue", api(p.apiQueue))
 	mux.HandleFunc("GET /api/peek", api(p.apiPeek))
 	mux.HandleFunc("GET /api/clients", api(p.apiClients))
+	mux.HandleFunc("/api/", api(apiElse))
 	if p.admin != nil {
 		mux.HandleFunc("GET /login", p.page(p.login))
 		mux.Handle("POST /login", sameOrigin(p.logIn))

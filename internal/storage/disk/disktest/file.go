@@ -28,6 +28,14 @@ type inode struct {
 
 	kept   bool   // what is on the disk for certain is kept, too
 	stable []byte // that, from the start on; what is missing is zeros
+
+	writtenOut []written // that is on the disk for certain after the next sync of the file
+}
+
+// written is bytes as they were when they were written out.
+type written struct {
+	at    int64
+	bytes []byte
 }
 
 func (f *inode) bytes() []byte { return f.memory[:f.size] }
@@ -275,6 +283,21 @@ func (f *file) Sync() error {
 	call, err := f.dir.begin("sync", f.name, false)
 	if err == nil {
 		f.sync(0, mostBytes)
+		f.dir.end(call)
+	}
+	return err
+}
+
+func (f *file) WriteOut(ranges ...disk.Range) error {
+	call, err := f.dir.begin("write out", f.name, false)
+	if err == nil {
+		f.dir.mu.Lock()
+		for _, r := range ranges {
+			if to := min(r.To, f.size); f.kept && r.From < to {
+				f.writtenOut = append(f.writtenOut, written{r.From, slices.Clone(f.memory[r.From:to])})
+			}
+		}
+		f.dir.mu.Unlock()
 		f.dir.end(call)
 	}
 	return err

@@ -77,6 +77,16 @@ func (f *inode) synced(from, to int64) {
 	if !f.kept {
 		return
 	}
+	for _, w := range f.writtenOut {
+		f.stable = append(f.stable, make([]byte, max(0, w.at+int64(len(w.bytes))-int64(len(f.stable))))...)
+		for i := 0; i < len(w.bytes); i += sectorSize {
+			at, to := w.at+int64(i), min(i+sectorSize, len(w.bytes))
+			if on := f.stable[at:][:to-i]; !bytes.Equal(on, f.memory[at:][:to-i]) { // else it has drifted there since
+				copy(on, w.bytes[i:to])
+			}
+		}
+	}
+	f.writtenOut = nil
 	if to = min(to, f.size); to >= f.size {
 		f.stable = f.stable[:min(int64(len(f.stable)), f.size)]
 	}

@@ -1,0 +1,10 @@
+package legacy
+
+import (
+	"os"
+	"testing"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(nodetest.Main(m)) }
