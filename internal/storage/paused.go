@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -126,8 +127,12 @@ func noName(queue string) bool {
 
 func (cs *Channels) makeOnePaused(name string) error {
 	_, channel, subscribed, _ := names.ParseStorage(name)
-	if subscribed || cs.Find([]byte(channel)) != nil {
+	if subscribed {
 		return ErrNoQueue
+	}
+	if c := cs.Find([]byte(channel)); c != nil { // a kill came when its first subscriber took the queue over
+		first := slices.MinFunc(c.storages, func(a, b *Storage) int { return cmp.Compare(a.numbers[0], b.numbers[0]) })
+		return cs.setPaused(first.name, true)
 	}
 	c, err := cs.Open([]byte(channel))
 	if err != nil {
