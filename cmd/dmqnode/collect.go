@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	// collectPeriod is how often to look.
+	// collectPeriod is how often to look, and longestPeriod how long to wait if there was nothing.
 	collectPeriod = 2 * time.Second
+	longestPeriod = 16 * time.Second
 	// collectFrom is how large a heap is worth it, in bytes.
 	collectFrom = 8 << 20
 	// collectShare bounds the time that it takes: one part of so many.
@@ -21,11 +22,17 @@ const (
 func collect() {
 	var cycles uint64
 	var next time.Time
+	pause := collectPeriod
 	for now := range time.Tick(collectPeriod) {
 		heap, done := readHeap()
 		if done == cycles && heap >= collectFrom && now.After(next) {
 			runtime.GC()
-			next = now.Add(collectShare * time.Since(now))
+			if left, _ := readHeap(); left > heap-heap/8 {
+				pause = min(2*pause, longestPeriod)
+			} else {
+				pause = collectPeriod
+			}
+			next = now.Add(max(pause, collectShare*time.Since(now)))
 		}
 		_, cycles = readHeap()
 	}
