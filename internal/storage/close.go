@@ -79,11 +79,30 @@ func (c *stop) keep() (err error) {
 			s.seal()
 		}
 	}
-	err = errors.Join(err, c.cs.syncEverything())
+	if e := errors.Join(c.cs.syncEverything(), c.syncFiles()); e != nil {
+		return errors.Join(err, e) // after a power failure checksums do not count then
+	}
 	if c.st.catalogue.Content().Phase == catalogue.Dumping {
 		return err // the next start deletes the files of the original that have their names already
 	}
 	return errors.Join(err, c.st.catalogue.SetPhase(catalogue.Kept))
+}
+
+// syncFiles makes all bytes of ring files durable: checksums are of whole blocks, and some lie behind the
+// records.
+func (c *stop) syncFiles() error {
+	var files []*part
+	for _, s := range c.storages {
+		for _, p := range s.parts {
+			if p.InFile() {
+				files = append(files, p)
+			}
+		}
+	}
+	if len(files) > manySyncs {
+		return c.st.syncAll()
+	}
+	return errors.Join(c.st.atOnce(len(files), func(i int) error { return files[i].SyncFile() })...)
 }
 
 // persist puts the records of rings in memory into files. Such a file is in the chain before it

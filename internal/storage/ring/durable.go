@@ -53,6 +53,7 @@ type durable struct {
 	write  int  // up to which bytes were claimed last
 	kept   bool // there are bytes that have to stay, from that offset on
 	from   int
+	tried  bool // a claim that was not settled may be on the disk
 	sealed bool // nothing can be pushed before the next Settle
 	seals  int
 }
@@ -92,9 +93,10 @@ func (r *Ring) Claim(all bool, next Link) (c Claim, changed bool) {
 			c.Gap = uint64(r.gap)
 		}
 	}
-	if c.Durable == stored && c.Suspect == 0 && !d.sealed {
+	if c.Durable == stored && c.Suspect == 0 && !d.sealed && !d.tried {
 		return c, false
 	}
+	d.tried = true
 	c.sequence++ // also if that was stored before, and could not be synced: the other copy is on the disk
 	if !d.kept && c.Held > 0 {
 		d.kept, d.from = true, r.read
@@ -147,7 +149,7 @@ func (r *Ring) Note() { r.durable.noted = note{r.durable.pushed, r.write} }
 func (r *Ring) Settle(c Claim) {
 	d := &r.durable
 	r.file.head.Durable = c.Durable
-	d.synced = note{c.pushed, int(c.Write)}
+	d.synced, d.tried = note{c.pushed, int(c.Write)}, false
 	d.kept, d.from = c.Held > 0, int(c.Read)
 	if c.seals == d.seals {
 		d.sealed = false
@@ -324,6 +326,15 @@ func (r *Ring) Loosen() error {
 // SyncHead makes the head durable.
 func (r *Ring) SyncHead() error {
 	return r.withFile(headSize, func(_ disk.File, m disk.Mapping) error { return m.Sync(0, headSize) })
+}
+
+// SyncFile makes all of the file durable.
+func (r *Ring) SyncFile() error {
+	f, err := r.file.dir.Open(r.file.name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // withFile maps the first bytes of the file, whether the ring has it mapped or not.
