@@ -180,8 +180,8 @@ func (r *Ring) abandoned(records int) {
 // Kept reports whether the ring has no room only because of what is on the disk.
 func (r *Ring) Kept() bool { return r.durable.kept || r.durable.sealed }
 
-// HasDurable reports whether the file has durable records.
-func (r *Ring) HasDurable() bool { return r.file.head.Durable.Held > 0 }
+// HasDurable reports whether the file may have durable records.
+func (r *Ring) HasDurable() bool { return r.file.head.Durable.Held > 0 || r.durable.tried }
 
 // SyncData makes the bytes of a claim durable.
 func (r *Ring) SyncData(c Claim) error {

@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
+)
+
+// A record that was delivered after it could not be made durable does not come back, although the disk fails
+// again when it is to be durable that the record is gone.
+func TestDeliveredWhileTheDiskFails(t *testing.T) {
+	dir := disktest.NewDir()
+	t.Cleanup(dir.Release)
+	dir.KeepStable()
+	k := &kept{options: realOptions(""), dir: dir}
+	k.options.inline, k.options.Sync = true, time.Second
+	cs := k.load(t, dir)
+	openChannel(t, cs, "a").Commit()
+	push(t, cs, "a", "first")
+	popRecord(t, cs, "a")
+	for range 3 {
+		if err := cs.sync(lagging); err != nil {
+			t.Fatal(err)
+		}
+	}
+	push(t, cs, "a", "delivered")
+	failed, random := errors.New("not synced"), rand.New(rand.NewPCG(7, 8))
+	dir.Before = func(c disktest.Call) error {
+		if c.Op == "sync map" {
+			return failed
+		}
+		return nil
+	}
+	for range 3 {
+		_ = cs.sync(lagging)
+	}
+	for range 50 {
+		dir.Drift(random)
+	}
+	popRecord(t, cs, "a")
+	if err := cs.sync(lagging); !errors.Is(err, failed) {
+		t.Fatal(err)
+	}
+	dir.Before = nil
+	for range 3 {
+		if err := cs.sync(lagging); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		left := dir.PowerCut(random)
+		cs := k.load(t, left)
+		if got, ok := popRecord(t, cs, "a"); ok {
+			t.Fatalf("%q is back", got)
+		}
+		left.Release()
+	}
+}
