@@ -71,6 +71,7 @@ type Claim struct {
 	fresh  [2]span // the bytes of it that no other was about
 	pushed uint64  // records, up to the last one that is to be durable
 	first  int     // where bytes begin that are not durable
+	again  bool    // a claim before was not settled
 	few    bool    // they are so few that they can be synced at once with the positions
 }
 
@@ -96,7 +97,7 @@ func (r *Ring) Claim(all bool, next Link) (c Claim, changed bool) {
 	if c.Durable == stored && c.Suspect == 0 && !d.sealed && !d.tried {
 		return c, false
 	}
-	d.tried = true
+	c.again, d.tried = d.tried, true
 	c.sequence++ // also if that was stored before, and could not be synced: the other copy is on the disk
 	if !d.kept && c.Held > 0 {
 		d.kept, d.from = true, r.read
@@ -182,6 +183,25 @@ func (r *Ring) Kept() bool { return r.durable.kept || r.durable.sealed }
 
 // HasDurable reports whether the file may have durable records.
 func (r *Ring) HasDurable() bool { return r.file.head.Durable.Held > 0 || r.durable.tried }
+
+// TouchAgain makes the bytes of a claim be written by the sync that comes, if the last one may have failed
+// to (see disk.Mapping).
+func (r *Ring) TouchAgain(c Claim) error {
+	if !c.again {
+		return nil
+	}
+	spans := c.toWriteOut()
+	if !c.few {
+		spans = c.bytesFrom(c.first)
+	}
+	return r.withFile(int64(headSize+max(c.Gap, c.Write)), func(_ disk.File, m disk.Mapping) error {
+		m.Touch(0, headSize)
+		for _, s := range spans {
+			m.Touch(headSize+s.first, headSize+s.behind)
+		}
+		return nil
+	})
+}
 
 // SyncData makes the bytes of a claim durable.
 func (r *Ring) SyncData(c Claim) error {
