@@ -79,11 +79,30 @@ func (c *stop) keep() (err error) {
 			s.seal()
 		}
 	}
-	err = errors.Join(err, c.cs.syncEverything())
+	if e := errors.Join(c.cs.syncEverything(), c.syncBlocks()); e != nil {
+		return errors.Join(err, e) // after a power failure checksums do not count then
+	}
 	if c.st.catalogue.Content().Phase == catalogue.Dumping {
 		return err // the next start deletes the files of the original that have their names already
 	}
 	return errors.Join(err, c.st.catalogue.SetPhase(catalogue.Kept))
+}
+
+// syncBlocks makes durable what checksums tell of: they are of whole blocks, of which some bytes lie beside
+// the records.
+func (c *stop) syncBlocks() error {
+	var files []*part
+	for _, s := range c.storages {
+		for _, p := range s.parts {
+			if p.InFile() {
+				files = append(files, p)
+			}
+		}
+	}
+	if len(files) > manySyncs {
+		return c.st.syncAll()
+	}
+	return errors.Join(c.st.atOnce(len(files), func(i int) error { return files[i].SyncBlocks() })...)
 }
 
 // persist puts the records of rings in memory into files. Such a file is in the chain before it

@@ -75,7 +75,12 @@ func (r *Run) moveAway() {
 	c := s.channel
 	st := c.store
 	to := st.options.FailedChannel.Of(c.name)
-	size, n, err := c.all.pushFailed(to, r.bytes)
+	size, n, err := 0, 0, error(nil)
+	if r.part.InFile() && !r.part.Readable(r.bytes) {
+		err = r.part.Unreadable()
+	} else {
+		size, n, err = c.all.pushFailed(to, r.bytes)
+	}
 	c.mu.Lock()
 	s.counters.Failed.add(n, size-n*ring.HeaderSize)
 	if s.giveBack(r, size); !s.removed { // from here on the run is somebody else's

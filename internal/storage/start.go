@@ -429,7 +429,7 @@ func (cs *Channels) Serve() error {
 	return nil
 }
 
-func (l *start) commit() error {
+func (l *start) commit() (err error) {
 	st := l.st
 	takenOver := len(l.queues) > 0 || len(l.Original.Sources) > 0
 	if err := l.makeDurable(takenOver); err != nil { // what takes the place of durable files has to be durable, too
@@ -453,7 +453,7 @@ func (l *start) commit() error {
 		}
 	}
 	if l.Phase != catalogue.Serving && !l.Fresh {
-		defer st.catalogue.SetPhase(catalogue.Serving)
+		defer func() { err = errors.Join(err, st.catalogue.SetPhase(catalogue.Serving)) }()
 	}
 	l.tidy()
 	if len(l.Catalogue.Sources) == 0 {

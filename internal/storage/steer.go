@@ -219,7 +219,7 @@ func (cs *Channels) Peek(name string, skip, records, bytes int) ([]Peeked, error
 // that is of interest.
 func (s *Storage) peek(v *viewer) (spilled []ring.Head) {
 	for r := s.first; r != nil && !v.done(); r = r.next {
-		if r.state != delivered {
+		if r.state != delivered && (!r.part.InFile() || r.part.Readable(r.bytes)) {
 			v.run(r.bytes, r.records, Peeked{Unconfirmed: r.state == out, Returned: r.tries > 0 || r.state != out})
 		}
 	}

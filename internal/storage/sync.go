@@ -21,6 +21,9 @@ import (
 // lost is lost from the end. A file that is not needed any more is deleted after that. If there are no
 // new files and queues, and few bytes, then bytes and positions of a file are synced at once.
 //
+// What a disk could not write, the system takes for written. So after a failure all of it is stored again,
+// in place, before it is synced again.
+//
 // Three times a period it makes durable what is still held of what had been pushed the time before.
 // What consumers take before costs nothing.
 
@@ -273,12 +276,14 @@ func (w *syncing) release() {
 // data syncs the bytes that are claimed, and the heads and names of files. It fails if the heads and
 // names can't be.
 func (w *syncing) data(fresh []*ring.Ring) error {
+	touch := func(c *claim) error { return c.part.TouchAgain(c.Claim) }
 	if len(w.claims)+len(fresh) > manySyncs {
+		w.each(w.claims, touch)
 		return w.st.syncAll()
 	}
 	w.each(w.claims, func(c *claim) error {
-		if c.atOnce {
-			return nil
+		if err := touch(c); err != nil || c.atOnce {
+			return err
 		}
 		return c.part.SyncData(c.Claim)
 	})

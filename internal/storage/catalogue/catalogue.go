@@ -279,6 +279,8 @@ type File struct {
 	anew      bool     // it is being written anew
 	since     [][]byte // entries that have come meanwhile
 	switching bool     // the new one takes its place: none may come
+
+	unsynced bool // MakeDurable has failed; for who calls it
 }
 
 // Create makes a catalogue that says what c does. It takes the place of one that is there. If it is

@@ -94,12 +94,26 @@ func (f *File) MakeDurable(m Mark) (another bool, err error) {
 	}
 	mapping, err := file.Map(m.end)
 	if err == nil {
-		if err = mapping.Sync(headSize, int(m.end)); err == nil {
+		if f.unsynced {
+			err = f.touch(mapping, m.end)
+		}
+		if err == nil {
+			err = mapping.Sync(headSize, int(m.end))
+		}
+		if err == nil {
 			err = f.storeDurable(mapping, false, m.end)
 		}
+		f.unsynced = err != nil
 		err = errors.Join(err, mapping.Close())
 	}
 	return false, errors.Join(err, file.Close())
+}
+
+// touch makes everything be written again after a sync that failed (see disk.Mapping).
+func (f *File) touch(m disk.Mapping, end int64) (err error) {
+	defer f.caught(m, debug.SetPanicOnFault(true), &err)
+	m.Touch(0, int(end))
+	return nil
 }
 
 // storeDurable stores a durable end, and syncs it.

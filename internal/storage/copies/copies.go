@@ -5,8 +5,8 @@
 //	512    the other copy
 //
 // The copy with the larger sequence counts. Each lies in one sector, which a disk writes as a whole.
-// The sequence of a copy is stored last, so one that is half stored when the process is killed has the
-// smaller one; if the larger one is damaged, that is noticed, and one wrong bit is corrected.
+// The sequence of a copy is taken away first and stored last, so one that is half stored when the process is
+// killed has none; if the larger one is damaged, that is noticed, and one wrong bit is corrected.
 //
 // The package imports nothing of the node.
 package copies
@@ -33,7 +33,7 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Store stores words in the copy that does not count. Sequence is larger than that of what does, and
-// at least 1; what is stored with the same one as before replaces that.
+// at least 1. What is stored with the same one as before replaces that; while it does, the other copy counts.
 func Store(b []byte, sequence uint64, words []uint64) {
 	b = b[sequence%2*sector:][:sector]
 	first := withChecksum(sequence)
@@ -42,8 +42,10 @@ func Store(b []byte, sequence uint64, words []uint64) {
 		image = binary.LittleEndian.AppendUint64(image, w)
 	}
 	image = binary.LittleEndian.AppendUint64(image, uint64(crc32.Checksum(image, castagnoli)))
+	word := (*uint64)(unsafe.Pointer(&b[0]))
+	atomic.StoreUint64(word, 0)
 	copy(b[8:], image[8:])
-	atomic.StoreUint64((*uint64)(unsafe.Pointer(&b[0])), first)
+	atomic.StoreUint64(word, first)
 }
 
 // Newest returns so many words of the copy that counts, and its sequence. It reports false if that

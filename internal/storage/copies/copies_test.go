@@ -3,8 +3,12 @@ package copies
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A process killed while it stores leaves the old words or the new ones, and so does a power failure
@@ -85,6 +89,42 @@ func TestEveryBitOfWhatWasNeverStored(t *testing.T) {
 	for bit := range sequenceBits {
 		if s := uint64(1) << bit; withChecksum(s)&(withChecksum(s)-1) == 0 {
 			t.Errorf("the word of sequence %d looks as if it was never stored", s)
+		}
+	}
+}
+
+// What is stored with the same sequence as before is, when the process is killed meanwhile, all there or
+// nothing: then the other copy counts.
+func TestStoredAgainAtOnce(t *testing.T) {
+	page := os.Getpagesize()
+	memory, err := unix.Mmap(-1, 0, 2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(memory)
+	long := func(w uint64) []uint64 { return slices.Repeat([]uint64{w}, 40) }
+	for end := 16; end < 8*40; end += 8 { // of what is stored: then the process ends
+		b := memory[page-sector-end:][:Size]
+		clear(memory)
+		Store(b, 2, long(2))
+		Store(b, 3, long(3))
+		if err := unix.Mprotect(memory[page:], unix.PROT_READ); err != nil {
+			t.Fatal(err)
+		}
+		func() {
+			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+			defer func() {
+				if recover() == nil {
+					t.Error("all was stored")
+				}
+			}()
+			Store(b, 3, long(4))
+		}()
+		if err := unix.Mprotect(memory[page:], unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			t.Fatal(err)
+		}
+		if got, s, ok := Newest(b, 40); !ok || s == 2 && got[0] != 2 || s == 3 && got[0] == 2 {
+			t.Errorf("stored up to byte %d: %v, %d, %v", end, got, s, ok)
 		}
 	}
 }

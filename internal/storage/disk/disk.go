@@ -104,5 +104,8 @@ type Mapping interface {
 	// moment. They stay what they are, and in the cache of the system, which writes them for less
 	// then: a page that is in use it has to take from each processor first, one by one.
 	Release(from, to int) error
+	// Touch says that what is stored from one offset to another is to be written again by the next sync.
+	// After a sync that has failed, the system takes for written what it could not write.
+	Touch(from, to int)
 	Close() error
 }

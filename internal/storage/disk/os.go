@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -325,6 +327,13 @@ func (m mapping) Release(from, to int) error {
 		return fmt.Errorf("release pages of %s: %w", m.name, err)
 	}
 	return nil
+}
+
+func (m mapping) Touch(from, to int) {
+	page := os.Getpagesize()
+	for at := from / page * page; at < to; at += page {
+		atomic.AddUint64((*uint64)(unsafe.Pointer(&m.bytes[at])), 0) // others may store there meanwhile
+	}
 }
 
 func (m mapping) Close() error { return unix.Munmap(m.bytes) }

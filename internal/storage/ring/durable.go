@@ -53,6 +53,7 @@ type durable struct {
 	write  int  // up to which bytes were claimed last
 	kept   bool // there are bytes that have to stay, from that offset on
 	from   int
+	tried  bool // a claim that was not settled may be on the disk
 	sealed bool // nothing can be pushed before the next Settle
 	seals  int
 }
@@ -70,6 +71,7 @@ type Claim struct {
 	fresh  [2]span // the bytes of it that no other was about
 	pushed uint64  // records, up to the last one that is to be durable
 	first  int     // where bytes begin that are not durable
+	again  bool    // a claim before was not settled
 	few    bool    // they are so few that they can be synced at once with the positions
 }
 
@@ -92,9 +94,10 @@ func (r *Ring) Claim(all bool, next Link) (c Claim, changed bool) {
 			c.Gap = uint64(r.gap)
 		}
 	}
-	if c.Durable == stored && c.Suspect == 0 && !d.sealed {
+	if c.Durable == stored && c.Suspect == 0 && !d.sealed && !d.tried {
 		return c, false
 	}
+	c.again, d.tried = d.tried, true
 	c.sequence++ // also if that was stored before, and could not be synced: the other copy is on the disk
 	if !d.kept && c.Held > 0 {
 		d.kept, d.from = true, r.read
@@ -147,7 +150,7 @@ func (r *Ring) Note() { r.durable.noted = note{r.durable.pushed, r.write} }
 func (r *Ring) Settle(c Claim) {
 	d := &r.durable
 	r.file.head.Durable = c.Durable
-	d.synced = note{c.pushed, int(c.Write)}
+	d.synced, d.tried = note{c.pushed, int(c.Write)}, false
 	d.kept, d.from = c.Held > 0, int(c.Read)
 	if c.seals == d.seals {
 		d.sealed = false
@@ -178,8 +181,27 @@ func (r *Ring) abandoned(records int) {
 // Kept reports whether the ring has no room only because of what is on the disk.
 func (r *Ring) Kept() bool { return r.durable.kept || r.durable.sealed }
 
-// HasDurable reports whether the file has durable records.
-func (r *Ring) HasDurable() bool { return r.file.head.Durable.Held > 0 }
+// HasDurable reports whether the file may have durable records.
+func (r *Ring) HasDurable() bool { return r.file.head.Durable.Held > 0 || r.durable.tried }
+
+// TouchAgain makes the bytes of a claim be written by the sync that comes, if the last one may have failed
+// to (see disk.Mapping).
+func (r *Ring) TouchAgain(c Claim) error {
+	if !c.again {
+		return nil
+	}
+	spans := c.toWriteOut()
+	if !c.few {
+		spans = c.bytesFrom(c.first)
+	}
+	return r.withFile(int64(headSize+max(c.Gap, c.Write)), func(_ disk.File, m disk.Mapping) error {
+		m.Touch(0, headSize)
+		for _, s := range spans {
+			m.Touch(headSize+s.first, headSize+s.behind)
+		}
+		return nil
+	})
+}
 
 // SyncData makes the bytes of a claim durable.
 func (r *Ring) SyncData(c Claim) error {
@@ -324,6 +346,25 @@ func (r *Ring) Loosen() error {
 // SyncHead makes the head durable.
 func (r *Ring) SyncHead() error {
 	return r.withFile(headSize, func(_ disk.File, m disk.Mapping) error { return m.Sync(0, headSize) })
+}
+
+// SyncBlocks makes durable what checksums tell of, and these.
+func (r *Ring) SyncBlocks() error {
+	h := &r.file.head
+	ranges := []disk.Range{{From: 0, To: headSize}}
+	for _, s := range r.occupied() {
+		from, to := s.first/blockSize*blockSize, min((s.behind+blockSize-1)/blockSize*blockSize, r.capacity)
+		ranges = append(ranges, disk.Range{From: int64(headSize + from), To: int64(headSize + to)})
+	}
+	if h.Sums && r.chunks() > sumsInAll {
+		ranges = append(ranges, disk.Range{From: int64(h.entryAt(sumsInAll)), To: int64(h.fileSize())})
+	}
+	return r.withFile(headSize, func(f disk.File, m disk.Mapping) error {
+		if err := f.WriteOut(ranges...); err != nil {
+			return err
+		}
+		return m.Sync(0, headSize)
+	})
 }
 
 // withFile maps the first bytes of the file, whether the ring has it mapped or not.

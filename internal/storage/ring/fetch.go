@@ -52,14 +52,22 @@ func (r *Ring) missing() int {
 		return 0
 	}
 	waiting := r.nextWaiting()
-	have := min(r.fetched.ahead, len(waiting))
-	need := uint64(HeaderSize)
+	have, need := min(r.fetched.ahead, len(waiting)), HeaderSize
 	if have >= HeaderSize {
-		if size, marked := parseLength(word(waiting, 0)); !marked {
-			need = min(max(size, HeaderSize), uint64(len(waiting))) // or it is damaged
-		}
+		need = r.needed(waiting)
 	}
-	return max(0, int(need)-have)
+	return max(0, need-have)
+}
+
+// needed is how many bytes of the next record are needed. Of one that can't be read, whoever takes it
+// finds out.
+func (r *Ring) needed(waiting []byte) (need int) {
+	need = HeaderSize
+	defer r.caught(mayFault(), new(error))
+	if size, marked := parseLength(word(waiting, 0)); !marked {
+		need = int(min(max(size, HeaderSize), uint64(len(waiting)))) // or it is damaged
+	}
+	return need
 }
 
 // Fetch returns the work of reading the next piece through, or nil if there is nothing to read, or

@@ -1,7 +1,9 @@
 package ring
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"runtime/debug"
 	"testing"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
@@ -98,5 +100,50 @@ func TestFetch(t *testing.T) {
 		}
 		r.Close()
 		dir.Release()
+	}
+}
+
+// Whether the next record of a file has been read is asked on event loops: it must not end the process if
+// somebody has cut the file, or the disk can't read it any more.
+func TestFetchedOfACutFile(t *testing.T) {
+	dir := newDir(t)
+	r := newFile(t, dir, somewhere, 4<<20)
+	for range 300 {
+		push(t, r, string(bytes.Repeat([]byte("x"), 10_000)))
+	}
+	r.Publish()
+	h, err := ReadHead(dir, somewhere.FileName())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := Open(dir, h)
+	if err == nil {
+		err = opened.Attach()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := opened.Fetch()
+	if err := w.Do(); err != nil {
+		t.Fatal(err)
+	}
+	w.Done()
+	f, err := dir.Open(somewhere.FileName())
+	if err == nil {
+		err = f.Truncate(headSize)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			t.Errorf("the process would end: %v", p)
+		}
+	}()
+	opened.Fetched()
+	opened.Fetch()
+	if _, n, err := opened.Take(1, 1); n > 0 || err == nil {
+		t.Errorf("Take: %d, %v", n, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -29,7 +30,8 @@ type inode struct {
 	kept   bool   // what is on the disk for certain is kept, too
 	stable []byte // that, from the start on; what is missing is zeros
 
-	writtenOut []written // that is on the disk for certain after the next sync of the file
+	unwritten  map[int64][]byte // by page: what could not be written, and counts as written until it changes
+	writtenOut []written        // that is on the disk for certain after the next sync of the file
 }
 
 // written is bytes as they were when they were written out.
@@ -76,6 +78,7 @@ func (f *inode) write(b []byte, offset int64) {
 		f.protect()
 	}
 	copy(f.memory[offset:], b)
+	f.touch(offset, end)
 }
 
 // punch takes the disk space of whole pages away and makes all of the range zeros.
@@ -143,7 +146,7 @@ func must(err error) {
 }
 
 func (f *inode) clone() *inode {
-	c := &inode{number: f.number, modified: f.modified, kept: f.kept, stable: slices.Clone(f.stable)}
+	c := &inode{number: f.number, modified: f.modified, kept: f.kept, stable: slices.Clone(f.stable), unwritten: maps.Clone(f.unwritten)}
 	c.extend(f.size)
 	for page := range f.filled {
 		if f.filled[page] {
@@ -298,12 +301,14 @@ func (f *file) WriteOut(ranges ...disk.Range) error {
 	if err == nil {
 		f.dir.mu.Lock()
 		for _, r := range ranges {
-			if to := min(r.To, f.size); f.kept && r.From < to {
-				f.writtenOut = append(f.writtenOut, written{r.From, slices.Clone(f.memory[r.From:to])})
-			}
+			f.eachDirty(r.From, r.To, func(from, to int64) {
+				f.writtenOut = append(f.writtenOut, written{from, slices.Clone(f.memory[from:to])})
+			})
 		}
 		f.dir.mu.Unlock()
 		f.dir.end(call)
+	} else {
+		f.notSynced(ranges...)
 	}
 	return err
 }
@@ -337,11 +342,19 @@ func (m *mapping) Sync(from, to int) error {
 	if err == nil {
 		m.file.sync(int64(from), int64(to))
 		m.file.dir.end(call)
+	} else {
+		m.file.notSynced(disk.Range{From: int64(from), To: int64(to)})
 	}
 	return err
 }
 
 func (m *mapping) Release(from, to int) error { return nil }
+
+func (m *mapping) Touch(from, to int) {
+	m.file.dir.mu.Lock()
+	defer m.file.dir.mu.Unlock()
+	m.file.touch(int64(from), int64(to))
+}
 
 func (m *mapping) Close() error {
 	m.bytes = nil

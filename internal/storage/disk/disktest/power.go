@@ -5,6 +5,8 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
 // sectorSize is what a disk writes as a whole.
@@ -94,7 +96,49 @@ func (f *inode) synced(from, to int64) {
 		return
 	}
 	f.stable = append(f.stable, make([]byte, max(0, to-int64(len(f.stable))))...)
-	copy(f.stable[from:to], f.memory[from:to])
+	f.eachDirty(from, to, func(from, to int64) { copy(f.stable[from:to], f.memory[from:to]) })
+}
+
+// notSynced notes that some bytes could not be written: as a system does, it takes them for written from
+// then on.
+func (f *file) notSynced(ranges ...disk.Range) {
+	f.dir.mu.Lock()
+	defer f.dir.mu.Unlock()
+	for _, r := range ranges {
+		f.eachDirty(r.From, r.To, func(from, _ int64) {
+			if f.unwritten == nil {
+				f.unwritten = make(map[int64][]byte)
+			}
+			from -= from % pageSize
+			f.unwritten[from/pageSize] = slices.Clone(f.memory[from:min(from+pageSize, f.size)])
+		})
+	}
+}
+
+// eachDirty calls a function for the parts of some bytes that would be written, a page at a time.
+func (f *inode) eachDirty(from, to int64, do func(from, to int64)) {
+	if !f.kept {
+		return
+	}
+	for to = min(to, f.size); from < to; {
+		next := min(to, (from/pageSize+1)*pageSize)
+		if f.isDirty(from / pageSize) {
+			do(from, next)
+		}
+		from = next
+	}
+}
+
+func (f *inode) isDirty(page int64) bool {
+	was, ok := f.unwritten[page]
+	return !ok || !bytes.Equal(was, f.memory[page*pageSize:min((page+1)*pageSize, f.size)])
+}
+
+// touch makes some bytes be written again.
+func (f *inode) touch(from, to int64) {
+	for page := from / pageSize; page*pageSize < to; page++ {
+		delete(f.unwritten, page)
+	}
 }
 
 // Drift lets the system write some of what is not synced to the disk, as it does when it likes.
@@ -121,7 +165,7 @@ func (f *inode) drift(random *rand.Rand) {
 	}
 	for at := int64(0); at < end; at += sectorSize {
 		to := min(at+sectorSize, end, f.size)
-		if at < to && (all || random.IntN(2) == 0) && !bytes.Equal(f.stable[at:to], f.memory[at:to]) {
+		if at < to && (all || random.IntN(2) == 0) && !bytes.Equal(f.stable[at:to], f.memory[at:to]) && f.isDirty(at/pageSize) {
 			copy(f.stable[at:to], f.memory[at:to])
 		}
 	}
