@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ type ready struct {
 	from, to int // this range is known to be ready
 	ahead    int // how far in front of the writer chunks are wanted
 	asked    span
+	askedAt  time.Time
 }
 
 const (
@@ -42,7 +44,9 @@ const (
 	firstAhead = 4 * chunkSize
 	// mostInline is how much the writer fills at once that has caught up.
 	mostInline = 256 << 10
-	mostAhead  = 64 << 20
+	// soon is how fast the writer has to use half of what was filled ahead to get more.
+	soon      = 100 * time.Millisecond
+	mostAhead = 64 << 20
 )
 
 func (y *ready) has(chunk int) bool { return y.bits[chunk/64].Load()>>(chunk%64)&1 != 0 }
@@ -284,7 +288,11 @@ func (r *Ring) FillAhead() *Work {
 	if at := r.write / chunkSize; at >= y.asked.first && half <= y.asked.behind*chunkSize {
 		return nil
 	}
-	y.ahead = min(2*y.ahead, mostAhead)
+	now := time.Now()
+	if now.Sub(y.askedAt) < soon {
+		y.ahead = min(2*y.ahead, mostAhead)
+	}
+	y.askedAt = now
 	w := &Work{ring: r}
 	w.add(r.write, r.write+min(y.ahead, end-r.write))
 	y.asked = w.fill[0]
