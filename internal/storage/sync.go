@@ -51,8 +51,8 @@ const (
 
 // syncer makes durable what is stored.
 type syncer struct {
-	working sync.Mutex // it works; taken before the lock of any channel
-	claimed int        // in how many files something was to be made durable the last time; for who works
+	working sync.Mutex   // it works; taken before the lock of any channel
+	claimed atomic.Int64 // in how many files something was to be made durable the last time
 
 	mu     sync.Mutex // the last one
 	listed []*Storage
@@ -169,7 +169,7 @@ func (cs *Channels) sync(what claimed) error {
 		s.sealRing()
 		w.claim(s, what)
 	}
-	y.claimed = len(w.claims)
+	y.claimed.Store(int64(len(w.claims)))
 	w.release()
 	mark := st.catalogue.Mark()
 	y.mu.Lock()

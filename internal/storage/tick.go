@@ -46,7 +46,7 @@ func (cs *Channels) startTicking() {
 		begun := time.Now()
 		err := cs.sync(what)
 		if took := time.Since(before); what == lagging && err == nil && !before.IsZero() &&
-			st.syncer.claimed > 0 && took > st.options.Sync && time.Since(told) > time.Minute {
+			st.syncer.claimed.Load() > 0 && took > st.options.Sync && time.Since(told) > time.Minute {
 			st.log.Warn("records were durable later than [Storage] sync_ms: the disk takes longer than that; "+
 				"to do: find out what else uses it, or let producers be slower, or make sync_ms larger", zap.Duration("took", took))
 			told = begun
