@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/client/internal/core"
@@ -49,8 +48,6 @@ type producer struct {
 	client *Client
 	ctx    context.Context // ends when nothing is to be sent any more
 	cancel context.CancelFunc
-
-	good atomic.Pointer[[]string] // channels that are checked
 
 	// Guarded by the lock of the ledger.
 	changed *sync.Cond // there is a block, or reason to confirm
@@ -104,38 +101,29 @@ func (c *Client) newProducer(options ProducerOptions) *producer {
 // Push implements [dmq.Producer]. A record has 1 to [MaxValue] bytes.
 func (p *producer) Push(ctx context.Context, value []byte, channels ...string) error {
 	err := checkValue(value)
-	if err == nil {
-		err = p.check(channels)
-	}
-	if err != nil {
-		return core.Fail("Push", channels, err)
-	}
 	size := wire.LengthSize + len(value)
-	group, err := p.Take(ctx, size)
+	var group *core.Group
+	if err == nil {
+		group, err = p.Take(ctx, size)
+	}
 	if err != nil {
 		return core.Fail("Push", channels, err)
 	}
-	defer p.Unlock()
-	b := p.open(group, channels, size)
+	b, err := p.open(group, channels, size)
+	if err != nil {
+		p.Withdraw(size)
+		p.Unlock()
+		return core.Fail("Push", channels, err)
+	}
 	b.data = append(appendLength(b.data, value), value...)
 	b.records++
+	p.Unlock()
 	return nil
 }
 
-// check finds channels that no node accepts. Most often they are those of the time before.
-func (p *producer) check(channels []string) error {
-	if good := p.good.Load(); good != nil && slices.Equal(*good, channels) {
-		return nil
-	}
-	if err := core.CheckChannels(channels, wire.MaxNames); err != nil {
-		return err
-	}
-	p.good.Store(new(slices.Clone(channels)))
-	return nil
-}
-
-// open returns a block with room for a record. The lock is held.
-func (p *producer) open(group *core.Group, channels []string, size int) *block {
+// open returns a block with room for a record. Channels that no node accepts are found when a block
+// is begun, not for each record. The lock is held.
+func (p *producer) open(group *core.Group, channels []string, size int) (*block, error) {
 	if len(p.homes) == 0 {
 		p.homes = []home{{}} // that is any node
 	}
@@ -144,13 +132,16 @@ func (p *producer) open(group *core.Group, channels []string, size int) *block {
 	}
 	home := &p.homes[p.turn]
 	if b := home.newest; b != nil && b.fits(home.node, group, channels, size) {
-		return b
+		return b, nil
 	}
 	const far = 64
 	for i := len(p.blocks) - 1; i >= max(0, len(p.blocks)-far); i-- { // records for several channels by turns
 		if b := p.blocks[i]; b.fits(home.node, group, channels, size) {
-			return b
+			return b, nil
 		}
+	}
+	if err := core.CheckChannels(channels, wire.MaxNames); err != nil {
+		return nil, err
 	}
 	var b *block
 	if last := len(p.spare) - 1; last >= 0 {
@@ -166,7 +157,7 @@ func (p *producer) open(group *core.Group, channels []string, size int) *block {
 	p.blocks = append(p.blocks, b)
 	home.newest = b
 	p.changed.Broadcast()
-	return b
+	return b, nil
 }
 
 // fits tells whether a block takes one more record.
@@ -276,6 +267,7 @@ func (p *producer) settleHomes() {
 	for _, n := range usable {
 		p.homes = append(p.homes, home{node: n})
 	}
+	p.changed.Broadcast() // what was for others is for all
 }
 
 // taken notes that a block gets no more records. The lock is held.

@@ -60,7 +60,11 @@ func (s *stream) next() *block {
 	p.Lock()
 	defer p.Unlock()
 	if s.cn != nil && s.seen == p.hasty && !slices.ContainsFunc(p.blocks, s.mayTake) {
-		timer := time.AfterFunc(confirmPause, p.changed.Broadcast)
+		timer := time.AfterFunc(confirmPause, func() { // with the lock: not before Wait waits
+			p.Lock()
+			defer p.Unlock()
+			p.changed.Broadcast()
+		})
 		p.changed.Wait()
 		timer.Stop()
 	}

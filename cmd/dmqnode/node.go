@@ -127,6 +127,7 @@ func startNode(cfg *config.Config, logs *logging.Logs, statsFile *logging.File) 
 		socket.Serve()
 	}
 	n.web.Serve(&n.sources, operations)
+	go collect()
 	return n, nil
 }
 

@@ -16,7 +16,7 @@ const (
 	// greedyTurn and what a greedy one may do, of which a round serves only some.
 	greedyTurn = 64
 	// shortTurn is what anybody may do at a time while there are others who want little.
-	shortTurn = 32
+	shortTurn = 16
 )
 
 // Unit is the bytes that count as one unit of work.

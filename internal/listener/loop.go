@@ -240,7 +240,7 @@ func (l *Loop) runPosted() {
 
 // deferredTime is about how long the deferred tasks of a round may take: some times what it costs to
 // look who else is ready.
-const deferredTime = 16 * time.Microsecond
+const deferredTime = 8 * time.Microsecond
 
 // runDeferred runs some of the tasks that have been deferred so far, at least one if there are any.
 func (l *Loop) runDeferred() {

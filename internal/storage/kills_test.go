@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk/disktest"
 )
@@ -209,6 +210,55 @@ var histories = []struct {
 		n.stop()
 		n.start()
 	}},
+	{"batches come back, queues are paused, and records move to failed channels", func(n *trial) {
+		n.options.MaxDeliveries, n.options.FailedChannel = 2, "{channel}-failed"
+		n.start()
+		n.push("a", false, 20, 30, 10, 40)
+		n.push("a", false, 200)
+		for range 2 { // from the ring, both times
+			n.pop("a")
+			n.pop("a")
+			n.fail(1, 0)
+			n.fail(0, time.Hour)
+			n.release()
+		}
+		n.pop("a") // from behind what waits
+		n.fail(0, time.Hour)
+		n.pause("a", "", true)
+		n.pop("a")
+		n.subscribe("a", "s")
+		n.crash()
+		n.start()
+		n.push("a", false, 10, 0, 30)
+		n.pause("a", "s", false)
+		n.subscribe("a-failed", "x")
+		n.subscribe("a-failed", "y")
+		for range 3 {
+			one := n.attach("a", "s")
+			n.next(one, 50)
+			n.abandon(one, 1)
+		}
+		n.pause("a-failed", "x", true)
+		n.clear("a-failed", "x")
+		n.unsubscribe("a-failed", "x")
+		n.subscribe("a-failed", "x")
+		n.pause("a", "s", true)
+		n.stop()
+		n.start()
+		n.pause("a", "s", false)
+		n.remove("a")
+		n.pause("c", "", true)
+		n.push("c", false, 10)
+		n.pause("c", "", true)
+		n.remove("c")
+		n.push("c", false, 10)
+		n.pop("c")
+		n.fail(0, 0)
+		n.crash()
+		n.start()
+		n.pop("c")
+		n.fail(0, 0) // what was delivered in vain is forgotten
+	}},
 	{"dumps come to queues that are there", func(n *trial) {
 		n.start()
 		n.push("ch2", false, 60, 60, 10)
@@ -308,6 +358,7 @@ func TestRandomHistoriesWithKillsAndStops(t *testing.T) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			n := newTrial(t)
 			n.silent, n.waits = true, seed%2 > 0
+			n.options.MaxDeliveries, n.options.FailedChannel = int(seed%4), "{channel}-failed"
 			defer func() { n.dir.Release() }()
 			rng := rand.New(rand.NewPCG(seed, 0x73746f72))
 			n.at = func(where string) { // now and then
@@ -336,7 +387,24 @@ func (n *trial) randomStep(rng *rand.Rand) {
 	n.t.Helper()
 	channel := []string{"a", "b", "c"}[rng.IntN(3)]
 	subscriber := []string{"", "s", "t"}[rng.IntN(3)]
-	switch rng.IntN(40) {
+	if rng.IntN(20) == 0 {
+		channel += "-failed"
+	}
+	switch rng.IntN(44) {
+	case 40, 41:
+		if len(n.popped) > 0 {
+			n.fail(rng.IntN(len(n.popped)), time.Duration(rng.IntN(2))*time.Hour)
+		}
+	case 42:
+		if len(n.readers) > 0 {
+			n.abandon(n.readers[rng.IntN(len(n.readers))], rng.IntN(3))
+		}
+	case 43:
+		if rng.IntN(3) > 0 {
+			n.release()
+		} else {
+			n.pause(channel, subscriber, rng.IntN(3) == 0)
+		}
 	case 0:
 		n.subscribe(channel, subscriber)
 	case 1, 2:

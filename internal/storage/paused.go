@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sociomantic-tsunami/dmqnode/v2/internal/names"
 	"github.com/sociomantic-tsunami/dmqnode/v2/internal/storage/disk"
 )
 
@@ -51,8 +54,8 @@ func (p *pausedQueues) sorted() []string {
 func (st *store) savePaused() error {
 	st.paused.saving.Lock()
 	defer st.paused.saving.Unlock()
-	names := st.paused.sorted()
-	if len(names) == 0 {
+	paused := st.paused.sorted()
+	if len(paused) == 0 {
 		return disk.RemoveIfThere(st.dir, pausedFile)
 	}
 	if err := disk.RemoveIfThere(st.dir, newPausedFile); err != nil {
@@ -62,7 +65,7 @@ func (st *store) savePaused() error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt([]byte(strings.Join(names, "\n")+"\n"), 0)
+	_, err = f.WriteAt([]byte(strings.Join(paused, "\n")+"\n"), 0)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
@@ -72,19 +75,71 @@ func (st *store) savePaused() error {
 	return st.dir.Sync()
 }
 
-// loadPaused pauses the queues that were. Those that are gone are left out.
-func (cs *Channels) loadPaused() error {
-	names, err := readPaused(cs.store.dir)
+// loadPaused pauses the queues that were, and returns those that there are not.
+func (cs *Channels) loadPaused() (missing []string, err error) {
+	paused, err := readPaused(cs.store.dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range paused {
+		if cs.setPaused(name, true) != nil {
+			missing = append(missing, name)
+			continue
+		}
+		cs.tellPaused(name)
+	}
+	return missing, nil
+}
+
+func (cs *Channels) tellPaused(name string) {
+	cs.store.log.Warn("a queue is paused, as it was: it hands out no records before somebody lets it go on", zap.String("queue", name))
+}
+
+// makePaused makes channels that were paused and had no records: a stop that leaves the files of the
+// original leaves nothing of them. What can't be paused is told, and dropped from the file.
+func (cs *Channels) makePaused(missing []string) {
+	if len(missing) == 0 {
+		return
+	}
+	if i := slices.IndexFunc(missing, noName); i >= 0 {
+		cs.store.log.Error("paused.dat is damaged, queues that were paused may not be; to do: look which ones hand out what they should not, and pause them again",
+			zap.String("no name of a queue", fmt.Sprintf("%.80q", missing[i])))
+		missing = nil
+	}
+	for _, name := range missing {
+		err := cs.makeOnePaused(name)
+		if err == nil {
+			cs.tellPaused(name)
+			continue
+		}
+		cs.store.log.Error("a queue that was paused is not paused any more; to do: look whether it hands out what it should not, and pause it again",
+			zap.String("queue", name), zap.Error(err))
+	}
+	if err := cs.store.savePaused(); err != nil {
+		cs.store.log.Error("it is not stored which queues are paused", zap.Error(err))
+	}
+}
+
+func noName(queue string) bool {
+	subscriber, channel, _, ok := names.ParseStorage(queue)
+	return !ok || !names.Fits([]byte(subscriber), []byte(channel))
+}
+
+func (cs *Channels) makeOnePaused(name string) error {
+	_, channel, subscribed, _ := names.ParseStorage(name)
+	if subscribed {
+		return ErrNoQueue
+	}
+	if c := cs.Find([]byte(channel)); c != nil { // a kill came when its first subscriber took the queue over
+		first := slices.MinFunc(c.storages, func(a, b *Storage) int { return cmp.Compare(a.numbers[0], b.numbers[0]) })
+		return cs.setPaused(first.name, true)
+	}
+	c, err := cs.Open([]byte(channel))
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if cs.setPaused(name, true) == nil {
-			cs.store.log.Warn("a queue is paused, as it was: it hands out no records before somebody lets it go on",
-				zap.String("queue", name))
-		}
-	}
-	return nil
+	c.Commit()
+	return cs.setPaused(name, true)
 }
 
 // mostPausedBytes is more than all names of the most queues that a node can have.

@@ -96,6 +96,8 @@ type start struct {
 	st     *store
 	queues []catalogue.Queue // what is taken over from files of the original
 	relink []*Storage        // whose files are to be put in order
+
+	pausedEmpty []string // queues that are paused, and that there are not: they had no records
 }
 
 // apply opens what there is and makes what there will be; nothing of that counts before Serve.
@@ -126,7 +128,8 @@ func (l *start) apply() (err error) {
 		s.begin()
 	}
 	l.report()
-	return l.cs.loadPaused()
+	l.pausedEmpty, err = l.cs.loadPaused()
+	return err
 }
 
 // checkSpace makes sure that there is room for copies of what comes from the original.
@@ -422,6 +425,7 @@ func (cs *Channels) Serve() error {
 	if !st.options.inline {
 		cs.startTicking()
 	}
+	cs.makePaused(l.pausedEmpty)
 	return nil
 }
 

@@ -7,6 +7,10 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // texts are the payloads of what was peeked at.
@@ -98,6 +102,72 @@ func TestPauseOutlastsTheNode(t *testing.T) {
 		if err := cs.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// So does a queue that has no records, of which a stop that leaves the files of the original leaves nothing.
+func TestPauseOfAnEmptyQueueOutlastsTheNode(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		options := realOptions(t.TempDir())
+		options.Keep = keep
+		cs := nodeOf(t, options)
+		push(t, cs, "a", "1")
+		pop(t, cs, "a")
+		if err := cs.Pause("a", true); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := cs.Close(); err != nil {
+				t.Fatal(err)
+			}
+			cs = nodeOf(t, options)
+		}
+		push(t, cs, "a", "2")
+		if got := pop(t, cs, "a"); got != "" {
+			t.Errorf("keep=%t: the paused queue hands out %q", keep, got)
+		}
+		if err := cs.Pause("a", false); err != nil {
+			t.Fatal(err)
+		}
+		if got := pop(t, cs, "a"); got != "2" {
+			t.Errorf("keep=%t: after the pause: got %q, want 2", keep, got)
+		}
+		if err := cs.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What is wrong with the file is told once, makes no queues, and does not keep the others from being paused.
+func TestDamagedListOfPausedQueues(t *testing.T) {
+	options := realOptions(t.TempDir())
+	options.Keep = true
+	cs := nodeOf(t, options)
+	push(t, cs, "a", "1")
+	if err := cs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(options.Dir, pausedFile)
+	if err := os.WriteFile(file, []byte("a\nb\n\xff\x00c\ns@b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	core, logged := observer.New(zapcore.WarnLevel)
+	options.Logs = func(string) *zap.Logger { return zap.New(core) }
+	cs = nodeOf(t, options)
+	if f, err := cs.Queue("a"); err != nil || !f.Paused {
+		t.Errorf("a: got paused %t, %v; want true", f.Paused, err)
+	}
+	if cs.Find([]byte("b")) != nil {
+		t.Error("the damaged file has made a channel")
+	}
+	if n := logged.FilterMessageSnippet(pausedFile + " is damaged").Len(); n != 1 {
+		t.Errorf("got %d lines about the damage in %v, want 1", n, logged.All())
+	}
+	if b, err := os.ReadFile(file); string(b) != "a\n" {
+		t.Errorf("the file has %q in the end, %v; want only a", b, err)
+	}
+	if err := cs.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

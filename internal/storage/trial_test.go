@@ -37,9 +37,11 @@ type trial struct {
 	queues   []*stored
 	readers  []*keptReader
 	popped   []*handedOut
-	clean    bool // the node has stopped, and nothing failed
-	silent   bool // there is no reason for an error in the log of a start
-	waits    bool // who needs files waits for them; they are made ready when the trial says so
+	moving   []*item   // they are being moved to a failed channel
+	movingTo []*stored // its storages
+	clean    bool      // the node has stopped, and nothing failed
+	silent   bool      // there is no reason for an error in the log of a start
+	waits    bool      // who needs files waits for them; they are made ready when the trial says so
 	serial   int
 
 	// at is called, if set, wherever the node might be killed.
@@ -53,6 +55,7 @@ type stored struct {
 	name    string
 	renamed string // what it is being renamed to
 	exists  certainty
+	paused  certainty
 	items   []*item
 }
 
@@ -62,6 +65,7 @@ type item struct {
 	pushed  certainty
 	gone    certainty // delivered
 	out     bool      // handed out
+	delayed bool      // returned, and not due
 	lossy   bool      // in memory
 }
 
@@ -156,6 +160,10 @@ func (n *trial) start() {
 	}
 	n.channels, n.clean = cs, false
 	for _, s := range storagesOf(cs) {
+		n.queue(s.name).paused = no
+		if s.paused {
+			n.queue(s.name).paused = yes
+		}
 		items, size := n.queue(s.name).items, 0
 		for _, p := range s.parts {
 			size += p.Size()
@@ -261,10 +269,16 @@ func (n *trial) checkOriginal(want map[string]string, where string) {
 
 // settle makes the model what was found.
 func (n *trial) settle(found map[string][]string) {
+	before := n.queues
 	n.queues = nil
 	for name, payloads := range found {
 		q := n.queue(name)
 		q.exists = yes
+		for _, b := range before {
+			if b.name == name {
+				q.paused = b.paused
+			}
+		}
 		for _, p := range payloads {
 			q.items = append(q.items, &item{payload: p, pushed: yes})
 		}
@@ -385,6 +399,8 @@ func (n *trial) subscribe(channel, subscriber string) {
 	} else {
 		q.renamed = name
 	}
+	paused := q.paused
+	q.paused = min(paused, maybe)
 	err := n.onChannel(c, func() error {
 		_, err := c.Subscribe(subscriber)
 		return err
@@ -394,7 +410,7 @@ func (n *trial) subscribe(channel, subscriber string) {
 	if !n.failed(err) {
 		q.name, q.exists = name, yes
 	}
-	q.renamed = "" // one that failed has changed nothing
+	q.renamed, q.paused = "", paused // one that failed has changed nothing
 	n.point("subscribed")
 }
 
@@ -422,7 +438,7 @@ func (n *trial) clear(channel, subscriber string) {
 	for _, i := range q.items {
 		if !i.out && i.gone != yes {
 			dropped = append(dropped, i)
-			i.gone = maybe
+			i.gone, i.delayed = maybe, false
 		}
 	}
 	var err error
@@ -501,7 +517,7 @@ func (n *trial) handedOut(q *stored, run *Run) *handedOut {
 	h := &handedOut{run: run}
 	next := 0
 	for _, p := range runPayloads(run.Bytes()) {
-		for next < len(q.items) && (q.items[next].payload != p || q.items[next].out || q.items[next].gone == yes) {
+		for next < len(q.items) && (q.items[next].payload != p || q.items[next].out || q.items[next].delayed || q.items[next].gone == yes) {
 			next++
 		}
 		if next == len(q.items) {
@@ -691,6 +707,7 @@ func (n *trial) stop() {
 		return
 	}
 	n.goHome()
+	n.nothingDelayed()
 	n.work(never)
 	n.channels.store.options.Keep = n.options.Keep
 	err := n.channels.Close()
@@ -743,7 +760,7 @@ func (n *trial) checkDumps(dir *disktest.Dir, check func(found map[string][]stri
 	}
 	for _, name := range dir.Names() {
 		_, foreign := n.foreign[name]
-		if _, known := originalFiles(dir)[name]; !foreign && !known && !n.faulty && !strings.Contains(name, "-aside") {
+		if _, known := originalFiles(dir)[name]; !foreign && !known && name != pausedFile && name != newPausedFile && !n.faulty && !strings.Contains(name, "-aside") {
 			n.fatalf("%s: a clean stop leaves file %s", where, name)
 		}
 	}
@@ -772,6 +789,7 @@ func (n *trial) crash() {
 			i.out = false
 		}
 	}
+	n.nothingDelayed()
 }
 
 func (q *stored) empty() bool {
@@ -816,8 +834,14 @@ func (n *trial) examine(dir *disktest.Dir, where string, depth int) map[string][
 	if n.silent && logs.FilterLevelExact(zapcore.ErrorLevel).Len() > 0 {
 		n.fatalf("killed %s: errors were logged: %v", where, logs.FilterLevelExact(zapcore.ErrorLevel).All())
 	}
+	if err := n.comparePaused(cs); err != nil {
+		n.fatalf("killed %s: %v", where, err)
+	}
 	found := contents(n, cs)
 	if err := n.compare(found); err != nil {
+		n.fatalf("killed %s: %v", where, err)
+	}
+	if err := n.compareMoves(found); err != nil {
 		n.fatalf("killed %s: %v", where, err)
 	}
 	for name, want := range n.foreign {
@@ -856,7 +880,10 @@ func contents(n *trial, cs *Channels) map[string][]string {
 		var runs []*Run
 		for {
 			s.channel.mu.Lock()
+			paused := s.paused
+			s.paused = false
 			run, err := s.take(1000, everything, false)
+			s.paused = paused
 			s.channel.mu.Unlock()
 			if err != nil {
 				n.fatalf("take from %s: %v", s.name, err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/clients"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/legacyclient"
+	"github.com/sociomantic-tsunami/dmqnode/v2/test/neoclient"
 	"github.com/sociomantic-tsunami/dmqnode/v2/test/nodetest"
 )
 
@@ -112,6 +113,35 @@ func TestUnconfirmedSpilledRecordsCostNoMemory(t *testing.T) {
 	c.Must(c.Close())
 	consumer := clients.Neo(t, node)
 	consumer.MustConsume("channel0", "").WantBatch(clients.Record(0, size))
+}
+
+// What many requests that wait have cost is given back when their clients have gone, though the
+// node has nothing to do then.
+func TestRequestsInFlightLeaveNoMemoryBehind(t *testing.T) {
+	t.Parallel()
+	nodetest.Slow(t)
+	const connections, requests = 40, 4990
+	node := nodetest.Start(t)
+	clients.RoundTrips(t, node, "warm", 100)
+	anonymous := node.AnonymousRSS()
+	var waiting []*clients.NeoClient
+	for range connections {
+		var frames []byte
+		for id := range uint64(requests) {
+			frames = append(frames, neoclient.RequestFrame(1+id, neoclient.Ours(138, "waited", "", 1<<40))...)
+		}
+		c := clients.Neo(t, node)
+		c.MustWrite(frames)
+		for range requests {
+			_, err := c.Read() // that it is supported
+			c.Must(err)
+		}
+		waiting = append(waiting, c)
+	}
+	for _, c := range waiting {
+		c.Must(c.Close())
+	}
+	wantGivenBack(t, node, anonymous, 32<<20) // of about 90
 }
 
 // wantGivenBack waits until the node has no more memory of its own than before and something.

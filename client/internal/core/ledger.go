@@ -100,6 +100,13 @@ func (l *Ledger) admit(size int) *Group {
 	return l.group
 }
 
+// Withdraw undoes what Take has counted, before its lock is released.
+func (l *Ledger) Withdraw(size int) {
+	l.group.pending--
+	l.state.Pending--
+	l.state.PendingBytes -= size
+}
+
 // Settle ends records of one group: err is nil if they are stored.
 func (l *Ledger) Settle(g *Group, records, size int, err error) {
 	l.Lock()

@@ -36,7 +36,7 @@ type Node struct {
 	options  Options
 	stats    *stats.Legacy
 	badInput *logging.Limited
-	failures *logging.Limited
+	failures *request.Failures
 	large    *logging.Limited
 }
 
@@ -56,7 +56,6 @@ type Loggers struct {
 const (
 	badInputLines  = 20
 	badInputPeriod = 10 * time.Second
-	failurePeriod  = time.Second
 	largePeriod    = 10 * time.Second
 )
 
@@ -73,7 +72,7 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Legacy, l
 		options:  options,
 		stats:    stats,
 		badInput: logging.NewLimitedTo(badInputLines, logs.Main, badInputPeriod),
-		failures: logging.NewLimited(logs.Main, failurePeriod),
+		failures: request.NewFailures(logs.Main),
 		large:    logging.NewLimited(logs.Handlers, largePeriod),
 	}
 }
@@ -251,8 +250,7 @@ func (s *Session) failed(c wire.Command, err error) {
 	case wire.Push, wire.PushMulti, wire.Produce, wire.ProduceMulti:
 		s.node.stats.Refused.Count(request.Refusal(err))
 	}
-	s.node.failures.Log(zapcore.ErrorLevel, "request failed",
-		zap.String("client", s.conn.Peer()), zap.Stringer("request", c), zap.Error(err))
+	s.node.failures.Log(err, zap.String("client", s.conn.Peer()), zap.Stringer("request", c))
 }
 
 func (s *Session) warnOfLarge(r *wire.Request, size int) {

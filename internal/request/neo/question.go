@@ -66,8 +66,7 @@ func (q *question) start() {
 		q.status, q.body = answer(n.options.Admin, client, q.ask)
 		<-n.answerers
 		if q.status == wire.QuestionFailed {
-			n.failures.Log(zap.ErrorLevel, "request failed", zap.String("client", client),
-				zap.String("request", wire.QuestionName(q.ask.Code)), zap.ByteString("reason", q.body))
+			n.failures.Log(errors.New(string(q.body)), zap.String("client", client), zap.String("request", wire.QuestionName(q.ask.Code)))
 		}
 		loop.Post(q)
 	})

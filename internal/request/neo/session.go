@@ -64,13 +64,11 @@ type Node struct {
 	answerers chan struct{}  // as many as there may be
 
 	// What clients can provoke, by kind.
-	rejections, failures, malformed, breaches, ends *logging.Limited
+	rejections, malformed, breaches, ends *logging.Limited
+	failures                              *request.Failures
 }
 
 const (
-	// failurePeriod is the shortest time between two messages about requests that failed,
-	// most often all for the same reason.
-	failurePeriod = time.Second
 	// faultLines and faultPeriod bound what clients that break rules can have logged.
 	faultLines  = 50
 	faultPeriod = 10 * time.Second
@@ -86,7 +84,7 @@ func NewNode(channels *storage.Channels, options Options, stats *stats.Neo, log 
 		answerers: make(chan struct{}, mostAnswering),
 
 		rejections: logging.NewLimitedTo(faultLines, log.Rejections, faultPeriod),
-		failures:   logging.NewLimited(log.Requests, failurePeriod),
+		failures:   request.NewFailures(log.Requests),
 		malformed:  logging.NewLimitedTo(faultLines, log.Requests, faultPeriod),
 		breaches:   logging.NewLimitedTo(faultLines, log.Requests, faultPeriod),
 		ends:       logging.NewLimitedTo(faultLines, log.Requests, faultPeriod),
@@ -346,8 +344,7 @@ func (s *Session) failed(code wire.Code, err error) {
 	if code == wire.CodePush {
 		s.node.stats.Refused.Count(request.Refusal(err))
 	}
-	s.node.failures.Log(zapcore.ErrorLevel, "request failed",
-		zap.String("client", s.client), zap.String("request", requestName(code)), zap.Error(err))
+	s.node.failures.Log(err, zap.String("client", s.client), zap.String("request", requestName(code)))
 }
 
 // requestName is the name of a request in messages and statistics.

@@ -80,6 +80,8 @@ type File interface {
 	// becomes of the process. The file may be shorter; storing behind its end, or where it has
 	// no disk space and there is none, ends the process.
 	Map(size int64) (Mapping, error)
+	// Fill writes n zeros from offset on.
+	Fill(offset, n int64) error
 	// WriteOut gives the disk what the file has in some ranges, and waits until it is there. It is
 	// durable when any bytes of the file have been synced after that; so several ranges cost what one
 	// does. Where the file system can't do that, they are durable at once.

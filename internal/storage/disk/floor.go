@@ -137,6 +137,13 @@ type floorFile struct {
 	dir *Floor
 }
 
+func (f floorFile) Fill(offset, n int64) error {
+	if err := f.dir.before(); err != nil {
+		return err
+	}
+	return f.dir.after(int(n), f.File.Fill(offset, n))
+}
+
 func (f floorFile) WriteAt(b []byte, offset int64) (int, error) {
 	if err := f.dir.before(); err != nil {
 		return 0, err

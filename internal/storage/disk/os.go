@@ -211,6 +211,30 @@ func (f *file) WriteAt(b []byte, offset int64) (n int, err error) {
 	return n, nil
 }
 
+const (
+	// mostFine is how many zeros are written page by page. The system keeps in one piece what is written
+	// at once, and later writes all of it to the disk if a byte changes: that suits who fills much, and
+	// not a queue of some records.
+	mostFine = 128 << 10
+	// mostCoarse is how many are written at once.
+	mostCoarse = 1 << 20
+)
+
+var zeros [mostCoarse]byte
+
+func (f *file) Fill(offset, n int64) error {
+	piece := int64(mostCoarse)
+	if n <= mostFine {
+		piece = int64(os.Getpagesize())
+	}
+	for end := offset + n; offset < end; offset += piece {
+		if _, err := f.WriteAt(zeros[:min(piece, end-offset)], offset); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (f *file) Close() error { return f.failed("close", unix.Close(f.fd)) }
 
 func (f *file) Sync() error {

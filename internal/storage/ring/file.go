@@ -179,7 +179,7 @@ func NewSpare(dir disk.Dir, instance uint64, l Link, loose bool) (*Spare, error)
 	s.head.encode(b)
 	_, err = f.WriteAt(b, 0)
 	if err == nil {
-		err = fillWith(f, headSize, s.first)
+		err = f.Fill(headSize, int64(s.first))
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close(), dir.Remove(name))

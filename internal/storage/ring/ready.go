@@ -35,8 +35,6 @@ type ready struct {
 const (
 	// chunkSize is what is filled or given back at least.
 	chunkSize = 16 << 10
-	// mostFine is how much is filled page by page.
-	mostFine = 2 * firstAhead
 	// fillSize is what is filled at a time.
 	fillSize = 1 << 20
 	// firstAhead and mostAhead are how far chunks are filled ahead of the writer, who must not
@@ -46,8 +44,6 @@ const (
 	mostInline = 256 << 10
 	mostAhead  = 64 << 20
 )
-
-var zeros [fillSize]byte
 
 func (y *ready) has(chunk int) bool { return y.bits[chunk/64].Load()>>(chunk%64)&1 != 0 }
 
@@ -249,32 +245,16 @@ func (r *Ring) fill(first, behind int) (err error) {
 			end++
 		}
 		size := min(end*chunkSize, r.capacity) - first*chunkSize
-		if err := fillWith(file, headSize+first*chunkSize, size); err != nil {
+		if err := file.Fill(int64(headSize+first*chunkSize), int64(size)); err != nil {
 			return err
 		}
 		if from := max(first, sumsInAll); r.hasSums() && from < end {
-			if _, err := file.WriteAt(zeros[:8*(end-from)], int64(f.head.entryAt(from))); err != nil {
+			if err := file.Fill(int64(f.head.entryAt(from)), int64(8*(end-from))); err != nil {
 				return err
 			}
 		}
 		for ; first < end; first++ {
 			y.set(first)
-		}
-	}
-	return nil
-}
-
-// fillWith writes zeros to a file. The system keeps in one piece what is written at once, and later writes all
-// of it to the disk if a byte changes. So it are small pieces for a queue that takes little.
-func fillWith(f disk.File, at, size int) error {
-	piece := size
-	if size <= mostFine {
-		piece = pageSize
-	}
-	for ; size > 0; at, size = at+piece, size-piece {
-		piece = min(piece, size)
-		if _, err := f.WriteAt(zeros[:piece], int64(at)); err != nil {
-			return err
 		}
 	}
 	return nil

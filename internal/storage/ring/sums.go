@@ -93,15 +93,11 @@ func (r *Ring) forgetSums(f disk.File) error {
 	if !h.Sums {
 		return nil
 	}
-	if _, err := f.WriteAt(zeros[:headSize-sumsAt], sumsAt); err != nil {
+	if err := f.Fill(sumsAt, headSize-sumsAt); err != nil || r.chunks() <= sumsInAll {
 		return err
 	}
-	for at, end := h.entryAt(sumsInAll), h.fileSize(); r.chunks() > sumsInAll && at < end; at += fillSize {
-		if _, err := f.WriteAt(zeros[:min(fillSize, end-at)], int64(at)); err != nil {
-			return err
-		}
-	}
-	return nil
+	at := h.entryAt(sumsInAll)
+	return f.Fill(int64(at), int64(h.fileSize()-at))
 }
 
 func (r *Ring) hasSums() bool { return r.file != nil && r.file.head.Sums }

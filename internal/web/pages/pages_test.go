@@ -39,7 +39,8 @@ func (f *fake) Queue(_ context.Context, name string) (*Detail, error) {
 }
 
 func (f *fake) Peek(_ context.Context, _ string, skip, records int) ([]admin.Record, error) {
-	return f.records[min(skip, len(f.records)):min(skip+records, len(f.records))], nil
+	found := f.records[min(skip, len(f.records)):]
+	return found[:min(records, len(found))], nil
 }
 
 func (f *fake) Clients(context.Context) ([]Client, error) {

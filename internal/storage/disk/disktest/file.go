@@ -241,6 +241,11 @@ func (f *file) WriteAt(b []byte, offset int64) (int, error) {
 	return len(b), failed
 }
 
+func (f *file) Fill(offset, n int64) error {
+	_, err := f.WriteAt(make([]byte, n), offset)
+	return err
+}
+
 func (f *file) Size() (int64, error) {
 	_, err := f.dir.begin("size", f.name, false)
 	f.dir.mu.Lock()
