@@ -84,6 +84,14 @@ func (c *Consumer) Next(runs []*Run, enough int, skipEmpty bool) (next []*Run, r
 	return next, false, nil
 }
 
+// Stalled reports whether there are records that have to be read from the disk before anybody gets one.
+func (c *Consumer) Stalled() bool {
+	s := c.storage
+	s.channel.mu.Lock()
+	defer s.channel.mu.Unlock()
+	return s.stalled && !s.removed
+}
+
 // Take hands out the next records as one run: until enough bytes or that many records are
 // reached. If it returns none, the consumer is woken when there are records again. Unlike Next it
 // settles nothing, so a consumer may have several runs, and it takes nothing that others have

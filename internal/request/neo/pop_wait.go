@@ -134,12 +134,28 @@ func (p *popWait) next() {
 	}
 }
 
-// late is called when it has waited long enough.
+// fetchPeriod is how often it is looked whether a record has come from the disk.
+const fetchPeriod = 5 * time.Millisecond
+
+// late is called when it has waited long enough. If there is a record that has to be read from the disk
+// first, it waits for that.
 func (p *popWait) late() {
-	if p.timer = nil; !p.over {
-		p.answer(wire.PopEmpty)
-		p.session.flushSoon()
+	s := p.session
+	if p.timer = nil; p.over {
+		return
 	}
+	if !s.conn.Closing() && !s.full() && len(s.line) == 0 {
+		p.next()
+	}
+	switch {
+	case p.over:
+	case p.consumer.Stalled():
+		p.timer = s.conn.Loop().After(fetchPeriod, listener.TaskFunc(p.late))
+		return
+	default:
+		p.answer(wire.PopEmpty)
+	}
+	s.flushSoon()
 }
 
 // receive handles a message of the client, which can only be that it waits no longer.

@@ -16,6 +16,15 @@ func TestRequestsWaitForAFile(t *testing.T) {
 		request func(c client)
 	}{
 		{"Pop", func(c client) { c.wantPop("spilled", 1, large(2)) }},
+		{"PopWait, longer than its time", func(c client) {
+			id, err := c.PopWait("spilled", "", 1)
+			c.must(err)
+			status, value, err := c.Popped(id)
+			c.must(err)
+			if status != 1 || string(value) != large(2) {
+				t.Errorf("got status %02x and %d bytes, want 01 and the record", status, len(value))
+			}
+		}},
 		{"Consume", func(c client) {
 			from := c.consume("spilled", "")
 			for i := 2; i <= 4; i++ {
