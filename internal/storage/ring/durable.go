@@ -190,13 +190,9 @@ func (r *Ring) TouchAgain(c Claim) error {
 	if !c.again {
 		return nil
 	}
-	spans := c.toWriteOut()
-	if !c.few {
-		spans = c.bytesFrom(c.first)
-	}
 	return r.withFile(int64(headSize+max(c.Gap, c.Write)), func(_ disk.File, m disk.Mapping) error {
 		m.Touch(0, headSize)
-		for _, s := range spans {
+		for _, s := range c.toWriteOut() {
 			m.Touch(headSize+s.first, headSize+s.behind)
 		}
 		return nil
@@ -269,7 +265,7 @@ func (c *Claim) toWriteOut() []span {
 		return nil
 	case c.Suspect > 0: // older records may have been marked
 		return c.bytesFrom(int(c.Read))
-	case c.first == int(c.Write):
+	case c.few && c.first == int(c.Write):
 		return nil
 	default:
 		return c.bytesFrom(c.first)
